@@ -1,0 +1,136 @@
+# mailkeyd: make, make demo, make check [T=name] [SAN=1], make install [DESTDIR=]
+
+VERSION = 0.1
+PREFIX = /usr/local
+BINDIR = $(PREFIX)/bin
+SBINDIR = $(PREFIX)/sbin
+LIBEXECDIR = $(PREFIX)/libexec/mailkeyd
+MANDIR = $(PREFIX)/share/man
+DOCDIR = $(PREFIX)/share/doc/mailkeyd
+DESTDIR =
+
+CC = gcc
+AR = gcc-ar
+ifdef SAN
+B = build-san
+OPT = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
+    -fno-omit-frame-pointer
+LDOPT = -fsanitize=address,undefined
+DEFS = -DSANITIZED
+else
+B = build
+OPT = -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
+    -fstack-clash-protection -fcf-protection
+LDOPT =
+DEFS =
+endif
+
+WARN = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+    -Wmissing-prototypes -Wwrite-strings -Wformat=2 -Wvla
+CFLAGS = -std=c11 -g $(OPT) -fPIE $(WARN)
+CPPFLAGS = -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(DEFS) \
+    -DVERSION='"$(VERSION)"' -DLIBEXECDIR='"$(LIBEXECDIR)"'
+LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDOPT)
+
+# pkg-config is of no use for libetpan: its flags name files of another
+# package.  Berkeley DB has none.
+LIBS_pgp = -lcrypto
+LIBS_db = -ldb-5.3 -lunistring
+LIBS_etpan = -letpan
+
+PROGRAMS = mailkeyd mailkeyctl mailkeyd-parser mailkeyd-checker mailkeyd-sender
+MAINS = main mailkeyctl parser checker send
+
+src = $(sort $(wildcard $(1)/*.c))
+objs = $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+PGP_OBJS = $(call objs,$(call src,pgp))
+DB_OBJS = $(call objs,$(call src,db))
+HANDLER_OBJS = $(call objs,$(call src,handlers))
+MAIL_OBJS = $(call objs,$(filter-out $(MAINS:%=mailkeyd/%.c),\
+    $(call src,mailkeyd)))
+
+UNITS = $(patsubst tests/unit/%.c,$(B)/unit/%,$(call src,tests/unit))
+TOOLS = $(patsubst tests/tools/%.c,$(B)/tools/%,$(call src,tests/tools))
+FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(call src,tests/fuzz))
+
+A_pgp = $(B)/libpgp.a
+A_db = $(B)/libdb.a
+A_handlers = $(B)/libhandlers.a
+A_mail = $(B)/libmail.a
+ALL_A = $(A_mail) $(A_handlers) $(A_db) $(A_pgp)
+ALL_LIBS = $(LIBS_etpan) $(LIBS_db) $(LIBS_pgp) -lconfuse -lgpgme -lseccomp \
+    -lpthread
+
+all: $(PROGRAMS:%=$(B)/%)
+
+# Rebuilds everything when the flags change.
+FLAGS = $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+$(B)/flags: force
+	@mkdir -p $(B)
+	@printf '%s\n' $(call quote,$(FLAGS)) | cmp -s - $@ || \
+	    printf '%s\n' $(call quote,$(FLAGS)) > $@
+quote = '$(subst ','\'',$(1))'
+
+$(B)/obj/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(A_pgp): $(PGP_OBJS)
+$(A_db): $(DB_OBJS)
+$(A_handlers): $(HANDLER_OBJS)
+$(A_mail): $(MAIL_OBJS)
+$(ALL_A):
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+LINK = $(CC) $(CFLAGS) $(LDFLAGS) -o $@
+
+$(B)/mailkeyd: $(B)/obj/mailkeyd/main.o $(ALL_A)
+	$(LINK) $^ $(ALL_LIBS)
+$(B)/mailkeyctl: $(B)/obj/mailkeyd/mailkeyctl.o $(A_mail)
+	$(LINK) $^ -lconfuse
+# The helpers are linked with what they need and no more: none of them can
+# reach the store.
+$(B)/mailkeyd-parser: $(B)/obj/mailkeyd/parser.o $(A_mail) $(A_pgp)
+	$(LINK) $^ $(LIBS_etpan) $(LIBS_pgp) -lseccomp
+$(B)/mailkeyd-checker: $(B)/obj/mailkeyd/checker.o $(A_mail) $(A_pgp)
+	$(LINK) $^ $(LIBS_pgp) -lgpgme
+$(B)/mailkeyd-sender: $(B)/obj/mailkeyd/send.o $(A_mail)
+	$(LINK) $^ $(LIBS_etpan)
+
+$(B)/unit/%: $(B)/obj/tests/unit/%.o $(ALL_A)
+	@mkdir -p $(@D)
+	$(LINK) $^ -lcmocka $(ALL_LIBS)
+$(B)/tools/%: $(B)/obj/tests/tools/%.o $(ALL_A)
+	@mkdir -p $(@D)
+	$(LINK) $^ $(ALL_LIBS)
+
+deps:
+	@contrib/deps build
+deps-test:
+	@contrib/deps test
+
+demo: deps
+	@+$(MAKE) --no-print-directory -s all
+	@B=$(B) contrib/demo
+
+run: deps
+	@+$(MAKE) --no-print-directory -s all
+	@B=$(B) contrib/demo --stay
+
+check: deps-test
+	@+$(MAKE) --no-print-directory -s check-built
+check-built: all $(UNITS) $(TOOLS)
+	@B=$(B) SAN=$(SAN) tests/run $(T)
+
+lint: deps-test
+	@contrib/lint
+
+clean:
+	rm -rf build build-san
+
+.PHONY: all deps deps-test demo run check check-built lint clean force
+.SECONDARY:
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

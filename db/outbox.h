@@ -1,0 +1,92 @@
+/*
+ * What a mail leaves behind beside certificates: the answer waiting for the
+ * sender, the digest that tells a repeat, the counters of its sender, the
+ * record of a mail that killed its reader.  All of it in the key store's
+ * environment, so that one transaction holds it (keystore.h).
+ */
+#ifndef OUTBOX_H
+#define OUTBOX_H
+
+#include "db/keystore.h"
+
+#define DIGEST_LEN 32 /* SHA-256 */
+
+/* ---- answers waiting ----------------------------------------------------- */
+
+struct outbox_item {
+	uint64_t id;	   /* given by outbox_add(), kept over retries */
+	time_t due;	   /* not before this moment */
+	time_t queued;	   /* when it was first added */
+	uint32_t attempts; /* failed so far */
+	char *recipient;   /* one checked address */
+	char *log_id;	   /* of the mail that it answers, for the log */
+	char *last_error;  /* of the last attempt, "" = none */
+	struct pgp_blob message; /* rendered, CR LF line ends */
+};
+void outbox_item_free(struct outbox_item *); /* the fields, not the struct */
+
+/* Adds a copy; item->id is ignored and *id set. */
+enum ks_status outbox_add(
+    struct keystore *, const struct outbox_item *, uint64_t *id);
+
+/*
+ * The first item due at `now` that `skip` (may be NULL) does not refuse, with
+ * its message; the caller frees.  KS_NOT_FOUND: nothing is due; then *next is
+ * the due time of the earliest other item, 0 when the outbox holds none.
+ */
+enum ks_status outbox_due(struct keystore *, time_t now,
+    bool (*skip)(void *ctx, uint64_t id), void *ctx, struct outbox_item *,
+    time_t *next);
+
+/* After a yes, or a no for good. */
+enum ks_status outbox_delete(struct keystore *, uint64_t id);
+
+/* After a failure that may pass: counts an attempt, notes why, moves the due
+ * time. */
+enum ks_status outbox_defer(
+    struct keystore *, uint64_t id, time_t due, const char *error);
+
+/* Visits all, without messages (message.len is the size, data NULL), in order
+ * of due time; stops when `visit` returns false. */
+enum ks_status outbox_each(struct keystore *,
+    bool (*visit)(void *ctx, const struct outbox_item *), void *ctx);
+
+/* ---- mails already answered ---------------------------------------------- */
+
+/* Whether the digest was seen; seen_add() remembers it. */
+enum ks_status seen_find(
+    struct keystore *, const unsigned char digest[DIGEST_LEN], bool *seen);
+enum ks_status seen_add(
+    struct keystore *, const unsigned char digest[DIGEST_LEN], time_t now);
+
+/* ---- counters for budgets ------------------------------------------------ */
+
+struct limit_count {
+	uint32_t replies, helps; /* helps: unasked-for help texts and pointers */
+	uint64_t octets;
+};
+
+/* Sums of the 24 hours and of the hour that end at `now`.  `who` is an
+ * address or a domain, at most 254 octets, in lower case. */
+enum ks_status limit_get(struct keystore *, const char *who, time_t now,
+    struct limit_count *hour, struct limit_count *day);
+enum ks_status limit_add(struct keystore *, const char *who, time_t now,
+    const struct limit_count *);
+
+/* ---- mails that killed their reader -------------------------------------- */
+
+/* Counts one more death for the digest; *count is the new total. */
+enum ks_status poison_add(struct keystore *,
+    const unsigned char digest[DIGEST_LEN], time_t now, unsigned *count);
+enum ks_status poison_forget(
+    struct keystore *, const unsigned char digest[DIGEST_LEN]);
+
+/* Removes at most `max` entries of seen, limit and poison that are past their
+ * time (30 days, 25 hours, 30 days); *removed says how many, 0 = done. */
+enum ks_status store_expire(
+    struct keystore *, time_t now, unsigned max, unsigned *removed);
+
+/* A random site identity, made when the store was, in hexadecimal. */
+const char *store_site(const struct keystore *);
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * What the core and a mailkeyd-sender say to each other.  A sender hands on
+ * one message at a time; the core starts as many senders as there may be
+ * connections, so that a hanging one holds up nobody else.
+ *
+ *   core -> sender  SEND_CONFIG   fd[0]: memfd, record of: u32 type, str host,
+ *                                 u32 port, str helo, str path
+ *   core -> sender  SEND_MESSAGE  id, text: the recipient, fd[0]: the sealed
+ *                                 message, CR LF line ends
+ *   sender -> core  SEND_RESULT   id, status below, text: what the far side
+ *                                 said, one clean line
+ */
+#ifndef SEND_H
+#define SEND_H
+
+enum send_msg_type { SEND_CONFIG = 1, SEND_MESSAGE, SEND_RESULT };
+
+enum send_status {
+	SEND_OK,       /* the far side has taken it */
+	SEND_LATER,    /* 4xx, no connection, exit 75: try again */
+	SEND_REFUSED   /* 5xx, other exit statuses: give up on this answer */
+};
+
+#endif

@@ -1,0 +1,329 @@
+/*
+ * OpenPGP and nothing else: certificates in, canonical certificates out.
+ *
+ * Everything here takes hostile octets.  No function logs, exits or keeps
+ * state between calls.
+ */
+#ifndef PGP_H
+#define PGP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum pgp_status {
+	PGP_OK,
+	PGP_END,	 /* nothing more to read */
+	PGP_TRUNCATED,	 /* a packet or an armored block ends too early */
+	PGP_MALFORMED,	 /* octets that are no OpenPGP */
+	PGP_BAD_ARMOR,	 /* an armored block with a line that is no base64 */
+	PGP_NOT_CERT,	 /* sound packets, but no certificate */
+	PGP_SECRET,	 /* a secret key */
+	PGP_UNSUPPORTED, /* a version of key that is not known */
+	PGP_TOO_LARGE,	 /* over a cap of struct pgp_policy */
+	PGP_NOMEM
+};
+
+/* A sentence fragment for people; lives for ever. */
+const char *pgp_strerror(enum pgp_status);
+
+/* Octets that whoever holds the struct must free with pgp_blob_free(). */
+struct pgp_blob {
+	unsigned char *data;
+	size_t len;
+};
+
+/* Frees the octets; `wipe` overwrites them first (secret keys). */
+void pgp_blob_free(struct pgp_blob *, bool wipe);
+
+/* ---- fingerprints and key IDs (RFC 9580, 5.5.4) ------------------------ */
+
+#define PGP_FPR_MAX 32
+#define PGP_FPR_HEX 65 /* room for the longest in hexadecimal and a NUL */
+
+struct pgp_fpr {
+	unsigned char len; /* octets: v3 16, v4 20, v5 and v6 32 */
+	unsigned char octet[PGP_FPR_MAX];
+};
+
+/* Writes upper-case digits without blanks and a NUL; returns `out`. */
+char *pgp_fpr_hex(const struct pgp_fpr *, char out[PGP_FPR_HEX]);
+int pgp_fpr_cmp(const struct pgp_fpr *, const struct pgp_fpr *);
+
+/* ---- armor (RFC 9580, 6) ------------------------------------------------ */
+
+enum pgp_crc { PGP_CRC_GOOD, PGP_CRC_MISSING, PGP_CRC_WRONG };
+
+struct pgp_armored {
+	struct pgp_blob blob; /* what the block holds */
+	enum pgp_crc crc;     /* a wrong one is no reason to refuse (6.1) */
+	size_t line;	      /* of the BEGIN line, counted from 1 */
+};
+
+/*
+ * Finds the next armored PGP block of text[*pos, len), in text with LF or CR
+ * LF, trailing blanks, dash-escapes ("- -----BEGIN") and anything around it,
+ * and decodes it.  *pos moves past what was looked at, so that calling again
+ * finds the next block.  PGP_OK: *out is filled and the caller frees
+ * out->blob.  PGP_END: no further block.  PGP_TRUNCATED, PGP_BAD_ARMOR: there
+ * is a block, refused as a whole; out->line says where, out->blob is empty.
+ */
+enum pgp_status pgp_dearmor(
+    const char *text, size_t len, size_t *pos, struct pgp_armored *out);
+
+/*
+ * Writes one PUBLIC KEY BLOCK with CRC24, 64 characters a line, LF line ends.
+ * Returns 0, or -1 when the stream has an error.
+ */
+int pgp_armor(FILE *, const unsigned char *, size_t);
+
+/* ---- packets (RFC 9580, 4) ---------------------------------------------- */
+
+enum pgp_tag {
+	PGP_TAG_SIGNATURE = 2,
+	PGP_TAG_SECRET_KEY = 5,
+	PGP_TAG_PUBLIC_KEY = 6,
+	PGP_TAG_SECRET_SUBKEY = 7,
+	PGP_TAG_MARKER = 10,
+	PGP_TAG_TRUST = 12,
+	PGP_TAG_USERID = 13,
+	PGP_TAG_PUBLIC_SUBKEY = 14,
+	PGP_TAG_ATTRIBUTE = 17,
+	PGP_TAG_PADDING = 21
+};
+
+struct pgp_packet {
+	unsigned tag;
+	const unsigned char *body;
+	size_t len;
+	size_t start, end; /* of the whole packet in the octets read */
+};
+
+/*
+ * Reads the packet at *pos and moves *pos behind it.  Old and new headers,
+ * partial and indeterminate lengths; a body sent in parts is put together in
+ * *joined (owned by the caller, reused and freed with pgp_blob_free()), all
+ * others are lent from `in`.  PGP_OK, PGP_END, PGP_TRUNCATED, PGP_MALFORMED,
+ * PGP_NOMEM.
+ */
+enum pgp_status pgp_packet_read(const unsigned char *in, size_t len,
+    size_t *pos, struct pgp_blob *joined, struct pgp_packet *out);
+
+/*
+ * Writes header and body in the one form that the store keeps: the old header
+ * with the shortest length for tags below 16, which every client since PGP 2
+ * reads, the new one above.  Returns 0, or -1 on an error of the stream.
+ */
+int pgp_packet_write(FILE *, unsigned tag, const unsigned char *body, size_t);
+
+/* ---- what may be kept (keys.md in the design; mailkeyd.conf(5)) --------- */
+
+struct pgp_policy {
+	size_t certificate_size;   /* octets after cleaning: 256 KiB */
+	size_t packet_size;	   /* of a packet that is no signature: 8383 */
+	size_t userid_size;	   /* 1024 */
+	size_t attribute_size;	   /* 64 KiB */
+	size_t signature_size;	   /* 64 KiB */
+	unsigned userids;	   /* of one certificate: 256 */
+	unsigned subkeys;	   /* of one certificate: 64 */
+	unsigned self_signatures;  /* newest kept of one component: 10 */
+	unsigned revocations;	   /* kept of one component: 10 */
+	unsigned claims;	   /* unverified looked at of one component,
+				      self-signatures and revocations apart: 32 */
+	uint32_t future;	   /* seconds a signature may lie ahead: 86400 */
+};
+extern const struct pgp_policy pgp_policy_default;
+
+/* Why something of a certificate was left out; counted for the answer. */
+enum pgp_left_reason {
+	PGP_LEFT_THIRD_PARTY,	/* signatures by others */
+	PGP_LEFT_UNVERIFIED,	/* self-signatures that did not verify */
+	PGP_LEFT_NO_SELFSIG,	/* user IDs, subkeys without a valid one */
+	PGP_LEFT_ATTRIBUTE,	/* user attributes (photos) */
+	PGP_LEFT_TOO_LARGE,	/* packets over their cap on octets */
+	PGP_LEFT_TOO_MANY,	/* user IDs, subkeys, claims over a number */
+	PGP_LEFT_SUPERSEDED,	/* self-signatures older than those kept */
+	PGP_LEFT_FUTURE,	/* signatures made more than a day ahead */
+	PGP_LEFT_TOO_OLD,	/* signatures older than their key */
+	PGP_LEFT_UNKNOWN,	/* packets and versions that are not known */
+	PGP_LEFT_DUPLICATE,	/* the same again; not worth a word */
+	PGP_LEFT_REASONS
+};
+struct pgp_left_out {
+	unsigned n[PGP_LEFT_REASONS];
+};
+/* "signatures by others", and so on; lives for ever. */
+const char *pgp_left_text(enum pgp_left_reason);
+
+/* ---- certificates (RFC 9580, 10.1) -------------------------------------- */
+
+enum pgp_kind { PGP_PRIMARY, PGP_USERID, PGP_ATTRIBUTE, PGP_SUBKEY };
+
+/* One signature packet in canonical form, and what its hashed area says. */
+struct pgp_signature {
+	unsigned char *packet; /* header and body */
+	size_t len;
+	size_t body; /* offset of the body in the packet */
+	uint8_t version, type, pkalgo, hashalgo;
+	bool verified;		/* by us, now or when it was stored */
+	bool exportable;	/* RFC 9580, 5.2.3.19 */
+	bool hard;		/* revocation, reason missing, 0 or 2 */
+	bool primary_userid;	/* 5.2.3.27 */
+	bool has_key_flags;
+	bool no_modify;		/* 5.2.3.25 */
+	uint8_t key_flags;	/* 5.2.3.29, first octet */
+	uint8_t reason;		/* of a revocation, 5.2.3.31 */
+	uint32_t created;	/* seconds since 1970; hashed area only */
+	uint32_t expires;	/* seconds after created, 0 = never */
+	uint32_t key_expires;	/* seconds after the key's creation, 0 never */
+	unsigned char issuer[8]; /* key ID, zeros when none is named */
+	struct pgp_fpr issuer_fpr; /* len 0 when none is named */
+};
+
+/* The primary key, a user ID, a user attribute or a subkey. */
+struct pgp_component {
+	enum pgp_kind kind;
+	unsigned char *body; /* of its packet, as it came */
+	size_t len;
+	struct pgp_fpr fpr;	/* keys only */
+	unsigned char keyid[8]; /* keys only */
+	uint8_t version, pkalgo; /* keys only */
+	uint32_t created;	/* keys only */
+	unsigned bits;		/* keys only */
+	struct pgp_signature **sigs; /* revocations first, newest first */
+	size_t nsigs;
+};
+
+/*
+ * A transferable public key.  Components stand in canonical order: the
+ * primary key, user IDs by octets, user attributes, subkeys by creation and
+ * fingerprint.  Read the fields; change them only through the functions.
+ */
+struct pgp_cert {
+	struct pgp_component *components; /* [0] is the primary key */
+	size_t ncomponents;
+};
+
+void pgp_cert_free(struct pgp_cert *);
+const struct pgp_fpr *pgp_cert_fpr(const struct pgp_cert *);
+
+/*
+ * Reads exactly one certificate from packets, keeps what the policy lets
+ * stand, in canonical form, and adds to *left what it left out.  Nothing is
+ * verified: sigs[]->verified is `trusted` (true only for what the store gave
+ * back).  `now` judges signatures from the future, seconds since 1970.
+ * PGP_NOT_CERT, PGP_SECRET, PGP_UNSUPPORTED, PGP_MALFORMED, PGP_TOO_LARGE,
+ * PGP_NOMEM.
+ */
+enum pgp_status pgp_cert_parse(const unsigned char *packets, size_t len,
+    const struct pgp_policy *, bool trusted, uint32_t now,
+    struct pgp_left_out *left, struct pgp_cert **out);
+
+/* Writes the canonical packets; the same certificate, the same octets. */
+int pgp_cert_write(FILE *, const struct pgp_cert *);
+enum pgp_status pgp_cert_octets(const struct pgp_cert *, struct pgp_blob *);
+
+/*
+ * A signature that somebody must judge: the packets that it stands on, in
+ * canonical form and lent until the certificate changes.
+ */
+struct pgp_claim {
+	const struct pgp_component *primary;
+	const struct pgp_component *on; /* the primary key itself: on == primary */
+	struct pgp_signature *sig;
+};
+
+/*
+ * Marks what `stored` already holds (the same type, algorithms, hashed area
+ * and signature value) as verified, so that it is not judged again.
+ */
+void pgp_cert_known(struct pgp_cert *, const struct pgp_cert *stored);
+
+/*
+ * Applies policy->claims to what is still unverified, and returns the rest as
+ * a malloc'ed array (free(3)) of *n claims, in the certificate's order; call
+ * it after pgp_cert_known().  NULL with *n == 0 when nothing is to be judged;
+ * NULL with *n == SIZE_MAX when memory ran out.
+ */
+struct pgp_claim *pgp_cert_claims(struct pgp_cert *, const struct pgp_policy *,
+    struct pgp_left_out *, size_t *n);
+
+/* Writes primary key, component and signature as a small certificate. */
+int pgp_claim_write(FILE *, const struct pgp_claim *);
+
+/*
+ * Drops every signature whose `verified` is false, every component that is
+ * then without a valid self-signature or revocation, all but the newest
+ * policy->self_signatures and policy->revocations, and merges signatures that
+ * are the same (type, algorithms and hashed area) to the smaller in octets.
+ * PGP_OK; PGP_NOT_CERT when nothing worth keeping is left: no valid user ID,
+ * no revocation of the primary key, no direct-key signature.
+ */
+enum pgp_status pgp_cert_clean(
+    struct pgp_cert *, const struct pgp_policy *, struct pgp_left_out *);
+
+/* What a merge brought, for the answer and the change log. */
+struct pgp_added {
+	bool key;	   /* the whole certificate is new */
+	unsigned userids, subkeys, attributes, signatures, revocations;
+};
+
+/*
+ * Set union of two cleaned certificates of one primary key into `into`; `from`
+ * is not changed.  Commutative, associative and idempotent up to the policy's
+ * caps on size and number of components, where what `into` holds stays.
+ * *added says what `into` did not have.
+ */
+enum pgp_status pgp_cert_merge(struct pgp_cert *into,
+    const struct pgp_cert *from, const struct pgp_policy *,
+    struct pgp_added *added);
+
+struct pgp_cert *pgp_cert_dup(const struct pgp_cert *); /* NULL: no memory */
+
+/* What a client would make of a key or user ID at a moment. */
+struct pgp_state {
+	bool revoked;
+	bool hard;		/* revoked for all of time */
+	bool expired;
+	uint32_t expires;	/* moment since 1970, 0 = never */
+	uint8_t key_flags;	/* of the newest self-signature, 0 = none */
+};
+void pgp_component_state(const struct pgp_cert *, const struct pgp_component *,
+    uint32_t now, struct pgp_state *);
+
+/* The user ID that clients show first; NULL when there is none. */
+const struct pgp_component *pgp_cert_primary_userid(const struct pgp_cert *);
+
+/* ---- streams of certificates -------------------------------------------- */
+
+/*
+ * Reads packets from anywhere and hands them out certificate by certificate,
+ * so that one bad certificate does not take its neighbours along, in memory
+ * that does not grow with the stream.  Armored input is noticed by itself.
+ */
+struct pgp_reader;
+typedef long pgp_read(void *ctx, unsigned char *buf, size_t size);
+
+/* `read` returns octets read, 0 at the end, -1 on error.  NULL: no memory. */
+struct pgp_reader *pgp_reader_new(
+    pgp_read *, void *ctx, const struct pgp_policy *);
+void pgp_reader_free(struct pgp_reader *);
+
+/*
+ * The next certificate's packets, lent until the next call, as they came but
+ * for packets that no policy keeps (trust, marker, padding) and signatures
+ * that are plainly by others, which are counted into *left so that a flooded
+ * certificate needs no memory.  PGP_OK; PGP_END; PGP_SECRET (skipped, wiped);
+ * PGP_UNSUPPORTED, PGP_TOO_LARGE (skipped: call again); PGP_MALFORMED,
+ * PGP_TRUNCATED, PGP_BAD_ARMOR (what follows is lost up to the next armored
+ * block; call again); a bare revocation signature of type 0x20 comes as PGP_OK
+ * with *bare set.  PGP_NOMEM.
+ */
+enum pgp_status pgp_reader_next(struct pgp_reader *, struct pgp_left_out *left,
+    const unsigned char **packets, size_t *len, bool *bare);
+
+/* Octets of input taken so far, for progress. */
+uint64_t pgp_reader_offset(const struct pgp_reader *);
+
+#endif
