@@ -29,7 +29,8 @@ WARN = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
     -Wmissing-prototypes -Wwrite-strings -Wformat=2 -Wvla
 CFLAGS = -std=c11 -g $(OPT) -fPIE $(WARN)
 CPPFLAGS = -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(DEFS) \
-    -DVERSION='"$(VERSION)"' -DLIBEXECDIR='"$(LIBEXECDIR)"'
+    -DVERSION='"$(VERSION)"' -DLIBEXECDIR='"$(LIBEXECDIR)"' \
+    -DSBINDIR='"$(SBINDIR)"'
 LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDOPT)
 
 # pkg-config is of no use for libetpan: its flags name files of another
@@ -62,6 +63,15 @@ ALL_A = $(A_mail) $(A_handlers) $(A_db) $(A_pgp)
 ALL_LIBS = $(LIBS_etpan) $(LIBS_db) $(LIBS_pgp) -lconfuse -lgpgme -lseccomp \
     -lpthread
 
+# V=1 shows the commands.
+ifdef V
+Q =
+say = :
+else
+Q = @
+say = printf '  %-5s %s\n'
+endif
+
 all: $(PROGRAMS:%=$(B)/%)
 
 # Rebuilds everything when the flags change.
@@ -74,7 +84,8 @@ quote = '$(subst ','\'',$(1))'
 
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(say) CC $<; \
+	    $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(A_pgp): $(PGP_OBJS)
 $(A_db): $(DB_OBJS)
@@ -82,14 +93,15 @@ $(A_handlers): $(HANDLER_OBJS)
 $(A_mail): $(MAIL_OBJS)
 $(ALL_A):
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(say) AR $@; \
+	    $(AR) rcs $@ $^
 
-LINK = $(CC) $(CFLAGS) $(LDFLAGS) -o $@
+LINK = $(Q)$(say) LINK $@; $(CC) $(CFLAGS) $(LDFLAGS) -o $@
 
 $(B)/mailkeyd: $(B)/obj/mailkeyd/main.o $(ALL_A)
 	$(LINK) $^ $(ALL_LIBS)
-$(B)/mailkeyctl: $(B)/obj/mailkeyd/mailkeyctl.o $(A_mail)
-	$(LINK) $^ -lconfuse
+$(B)/mailkeyctl: $(B)/obj/mailkeyd/mailkeyctl.o $(A_mail) $(A_pgp)
+	$(LINK) $^ -lconfuse $(LIBS_pgp)
 # The helpers are linked with what they need and no more: none of them can
 # reach the store.
 $(B)/mailkeyd-parser: $(B)/obj/mailkeyd/parser.o $(A_mail) $(A_pgp)
@@ -127,10 +139,51 @@ check-built: all $(UNITS) $(TOOLS)
 lint: deps-test
 	@contrib/lint
 
+format:
+	clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
+
+# Writes the answers of the golden mails anew: read the difference.
+refs: all
+	@B=$(B) tests/golden --write
+
+# Each harness for FUZZ_TIME seconds, from its corpus; what is found stays in
+# build/fuzz.
+FUZZ_TIME = 60
+FUZZ_FLAGS = -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined \
+    -fno-sanitize-recover=all
+FUZZ_SRC = $(call src,pgp) $(call src,handlers) $(call src,db) \
+    $(filter-out $(MAINS:%=mailkeyd/%.c),$(call src,mailkeyd))
+$(B)/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC)
+	@mkdir -p $(@D)
+	$(Q)$(say) FUZZ $@; \
+	    clang $(CPPFLAGS) -DSANITIZED $(FUZZ_FLAGS) -o $@ $^ $(ALL_LIBS)
+fuzz: deps-test $(FUZZERS)
+	@for f in $(FUZZERS); do n=$${f##*/}; mkdir -p $(B)/fuzz/$$n.found; \
+	    echo "fuzz $$n for $(FUZZ_TIME) s"; \
+	    $$f -max_total_time=$(FUZZ_TIME) -timeout=10 -print_final_stats=1 \
+	    -artifact_prefix=$(B)/fuzz/$$n. $(B)/fuzz/$$n.found \
+	    tests/fuzz/corpus/$$n || exit 1; done
+
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) \
+	    $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(MANDIR)/man5 \
+	    $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DOCDIR)/postfix
+	install $(B)/mailkeyd $(DESTDIR)$(SBINDIR)
+	install $(B)/mailkeyctl $(DESTDIR)$(BINDIR)
+	install $(B)/mailkeyd-parser $(B)/mailkeyd-checker \
+	    $(B)/mailkeyd-sender $(DESTDIR)$(LIBEXECDIR)
+	install -m 644 mailkeyd/mailkeyd.conf.5 $(DESTDIR)$(MANDIR)/man5
+	install -m 644 mailkeyd/mailkeyd.8 mailkeyd/mailkeyctl.8 \
+	    $(DESTDIR)$(MANDIR)/man8
+	install -m 644 README.md INSTALL ARCHITECTURE.md LICENSE \
+	    contrib/mailkeyd.conf $(DESTDIR)$(DOCDIR)
+	install -m 644 contrib/postfix/* $(DESTDIR)$(DOCDIR)/postfix
+
 clean:
 	rm -rf build build-san
 
-.PHONY: all deps deps-test demo run check check-built lint clean force
+.PHONY: all deps deps-test demo run check check-built lint format refs fuzz \
+    install clean force
 .SECONDARY:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

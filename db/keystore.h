@@ -13,11 +13,11 @@
 enum ks_status {
 	KS_OK,
 	KS_NOT_FOUND,
-	KS_TOO_MANY,	/* more matches than asked for */
-	KS_BAD_QUERY,	/* not to be looked up; ks_query_parse() says why */
-	KS_BUSY,	/* another process holds the store */
-	KS_FULL,	/* less free space than configured */
-	KS_TOO_NEW,	/* written by a newer mailkeyd */
+	KS_TOO_MANY,  /* more matches than asked for */
+	KS_BAD_QUERY, /* not to be looked up; ks_query_parse() says why */
+	KS_BUSY,      /* another process holds the store */
+	KS_FULL,      /* less free space than configured */
+	KS_TOO_NEW,   /* written by a newer mailkeyd */
 	KS_CORRUPT,
 	KS_IO,
 	KS_NOMEM
@@ -27,10 +27,10 @@ const char *ks_strerror(enum ks_status);
 struct keystore;
 
 struct ks_options {
-	size_t cache;		 /* octets of Berkeley DB's cache: 64 MiB */
-	uint64_t free_space;	 /* octets to leave free: 256 MiB, at most a
-				    tenth of the file system */
-	bool sync;		 /* fdatasync at commit; false only in tests */
+	size_t cache;	     /* octets of Berkeley DB's cache: 64 MiB */
+	uint64_t free_space; /* octets to leave free: 256 MiB, at most a
+				tenth of the file system */
+	bool sync;	     /* fdatasync at commit; false only in tests */
 	struct pgp_policy policy;
 };
 
@@ -44,16 +44,28 @@ enum ks_status ks_open(const char *dir, const struct ks_options *,
     struct keystore **, const char **error);
 enum ks_status ks_close(struct keystore *);
 
+/* Berkeley DB's own words on its last failure, for the log; "" = none.  Lent
+ * until the next call. */
+const char *ks_last_error(const struct keystore *);
+
+/* What a transaction is for: how much free space it needs to begin. */
+enum ks_room {
+	KS_ROOM_NONE,  /* it only takes away: outbox_delete() ... */
+	KS_ROOM_QUERY, /* an answer, a digest: a quarter of free_space */
+	KS_ROOM_ADD    /* certificates too: free_space */
+};
+
 /*
  * One transaction at a time.  Between ks_begin() and ks_commit() or
  * ks_abort() everything below, outbox.h too, is part of it and sees what it
  * wrote; outside, a read stands alone and a write fails an assertion.
- * KS_FULL from ks_begin(): `adds` (certificates may be added) needs
- * free_space, a query a quarter of it.  ks_commit() syncs to disk;
- * ks_commit_lazy() leaves that to the next sync (a power cut may undo it, the
- * death of the process may not).
+ * KS_FULL from ks_begin(): less than the room it needs is free; nothing has
+ * begun.  ks_commit() syncs to disk; ks_commit_lazy() leaves that to the next
+ * sync (a power cut may undo it, the death of the process may not).  A commit
+ * that fails has aborted; so does one after a write that failed, with that
+ * write's status.  ks_abort() without a transaction does nothing.
  */
-enum ks_status ks_begin(struct keystore *, bool adds);
+enum ks_status ks_begin(struct keystore *, enum ks_room);
 enum ks_status ks_commit(struct keystore *);
 enum ks_status ks_commit_lazy(struct keystore *);
 void ks_abort(struct keystore *);
@@ -96,19 +108,20 @@ enum ks_status ks_next(
 #define KS_QUERY_WORDS 16
 
 enum ks_query_kind {
-	KS_BY_KEYID,	   /* 8 or 16 digits */
-	KS_BY_FPR,	   /* 32, 40 or 64 digits */
-	KS_BY_EMAIL,	   /* an address, matched exactly */
-	KS_BY_WORDS,	   /* all words, any order */
-	KS_BY_LITERAL	   /* "..." : a substring of one user ID */
+	KS_BY_KEYID,  /* 8 or 16 digits */
+	KS_BY_FPR,    /* 32, 40 or 64 digits */
+	KS_BY_EMAIL,  /* an address, matched exactly */
+	KS_BY_WORDS,  /* all words, any order */
+	KS_BY_LITERAL /* "..." : a substring of one user ID, made of
+			 whole words of it */
 };
 
 struct ks_query {
 	enum ks_query_kind kind;
-	bool bare;	   /* digits without 0x: words when no key has them */
-	size_t ndigits;	   /* 8 ... 64 */
+	bool bare;	/* digits without 0x: words when no key has them */
+	size_t ndigits; /* 8 ... 64 */
 	unsigned char octet[PGP_FPR_MAX];
-	char *text;	   /* normalised address, or the folded literal */
+	char *text; /* normalised address, or the folded literal; else NULL */
 	char *word[KS_QUERY_WORDS]; /* folded, NFC, UTF-8 */
 	size_t nwords;
 };
@@ -125,16 +138,16 @@ void ks_query_free(struct ks_query *);
 struct ks_found {
 	struct pgp_fpr *fpr; /* primary fingerprints, in the store's order */
 	size_t n;
-	uint64_t total;	     /* matches in all, also when KS_TOO_MANY;
-				for several words an upper bound */
+	uint64_t total; /* matches in all, also when KS_TOO_MANY;
+			   for several words an upper bound */
 };
 
 /*
  * Finds at most `max` certificates (0: no limit).  KS_OK, KS_NOT_FOUND, or
  * KS_TOO_MANY with total set and no fingerprints.
  */
-enum ks_status ks_find(struct keystore *, const struct ks_query *, size_t max,
-    struct ks_found *);
+enum ks_status ks_find(
+    struct keystore *, const struct ks_query *, size_t max, struct ks_found *);
 void ks_found_free(struct ks_found *);
 
 /* How many certificates have a key, primary or not, with these 8 digits. */
@@ -145,10 +158,10 @@ enum ks_status ks_short_id_count(
 
 struct ks_info {
 	uint64_t certificates;
-	uint64_t serial;     /* of the last change, 0 = none yet */
-	time_t last_change;  /* 0 = never */
-	uint64_t outbox;     /* answers waiting */
-	uint64_t disk;	     /* octets of all files, logs included */
+	uint64_t serial;    /* of the last change, 0 = none yet */
+	time_t last_change; /* 0 = never */
+	uint64_t outbox;    /* answers waiting */
+	uint64_t disk;	    /* octets of all files, logs included */
 };
 enum ks_status ks_info(struct keystore *, struct ks_info *);
 

@@ -14,13 +14,13 @@
 /* ---- answers waiting ----------------------------------------------------- */
 
 struct outbox_item {
-	uint64_t id;	   /* given by outbox_add(), kept over retries */
-	time_t due;	   /* not before this moment */
-	time_t queued;	   /* when it was first added */
-	uint32_t attempts; /* failed so far */
-	char *recipient;   /* one checked address */
-	char *log_id;	   /* of the mail that it answers, for the log */
-	char *last_error;  /* of the last attempt, "" = none */
+	uint64_t id;		 /* given by outbox_add(), kept over retries */
+	time_t due;		 /* not before this moment */
+	time_t queued;		 /* when it was first added */
+	uint32_t attempts;	 /* failed so far */
+	char *recipient;	 /* one checked address */
+	char *log_id;		 /* of the mail that it answers, for the log */
+	char *last_error;	 /* of the last attempt, "" = none */
 	struct pgp_blob message; /* rendered, CR LF line ends */
 };
 void outbox_item_free(struct outbox_item *); /* the fields, not the struct */
@@ -32,7 +32,8 @@ enum ks_status outbox_add(
 /*
  * The first item due at `now` that `skip` (may be NULL) does not refuse, with
  * its message; the caller frees.  KS_NOT_FOUND: nothing is due; then *next is
- * the due time of the earliest other item, 0 when the outbox holds none.
+ * the due time of the earliest item that `skip` does not refuse, 0 when there
+ * is none.  `skip` must not call the store.
  */
 enum ks_status outbox_due(struct keystore *, time_t now,
     bool (*skip)(void *ctx, uint64_t id), void *ctx, struct outbox_item *,
@@ -47,7 +48,8 @@ enum ks_status outbox_defer(
     struct keystore *, uint64_t id, time_t due, const char *error);
 
 /* Visits all, without messages (message.len is the size, data NULL), in order
- * of due time; stops when `visit` returns false. */
+ * of due time; stops when `visit`, which must not call the store, returns
+ * false. */
 enum ks_status outbox_each(struct keystore *,
     bool (*visit)(void *ctx, const struct outbox_item *), void *ctx);
 
@@ -62,16 +64,18 @@ enum ks_status seen_add(
 /* ---- counters for budgets ------------------------------------------------ */
 
 struct limit_count {
-	uint32_t replies, helps; /* helps: unasked-for help texts and pointers */
+	uint32_t replies;
+	uint32_t helps; /* unasked-for help texts and pointers */
 	uint64_t octets;
 };
 
-/* Sums of the 24 hours and of the hour that end at `now`.  `who` is an
- * address or a domain, at most 254 octets, in lower case. */
+/* Sums of the 24 hours and of the hour that end at `now`, in hours of the
+ * clock: the one that runs and the 23 before it.  `who` is an address or a
+ * domain, at most 254 octets, in lower case. */
 enum ks_status limit_get(struct keystore *, const char *who, time_t now,
     struct limit_count *hour, struct limit_count *day);
-enum ks_status limit_add(struct keystore *, const char *who, time_t now,
-    const struct limit_count *);
+enum ks_status limit_add(
+    struct keystore *, const char *who, time_t now, const struct limit_count *);
 
 /* ---- mails that killed their reader -------------------------------------- */
 

@@ -20,9 +20,9 @@ enum outcome {
 
 /* One certificate that came with the mail, verified and cleaned. */
 struct submission {
-	struct pgp_fpr fpr;		/* len 0: the block had no key */
-	const struct pgp_cert *cert;	/* NULL: nothing of it was worth keeping */
-	struct pgp_left_out left;	/* what was left out, and why */
+	struct pgp_fpr fpr;	     /* len 0: the block had no key */
+	const struct pgp_cert *cert; /* NULL: nothing of it was worth keeping */
+	struct pgp_left_out left;    /* what was left out, and why */
 };
 
 /* What the operator allows, as far as handlers need to know it. */
@@ -48,22 +48,29 @@ struct request {
 	size_t nproblems;
 	unsigned nsecret; /* secret keys that were in the mail */
 	unsigned nover;	  /* certificates past keys_per_mail, not looked at */
+	unsigned helps_today; /* unasked-for help texts the sender had today:
+				 the first is the whole help, then two lines */
 };
 
-/* What a handler writes.  Text is UTF-8 with LF line ends, lines under 77. */
+/*
+ * What a handler writes.  Text is UTF-8 with LF line ends, lines under 77
+ * characters; only a line that ends in a user ID or in what was asked may be
+ * longer, and is then under 300 characters and 998 octets.
+ */
 struct reply {
-	const char *suffix; /* of the Subject: "", ", failed", ", was invalid" */
+	/* of the Subject: "", ", failed", ", was invalid" */
+	const char *suffix;
 	FILE *text;
-	FILE *keys;	    /* binary certificates, one after the other */
+	FILE *keys; /* binary certificates, one after the other */
 	unsigned nkeys;
-	bool help;	    /* the unasked-for help text, budgeted by itself */
-	char *text_data;    /* valid after reply_finish() */
+	bool help;	 /* the unasked-for help text, budgeted by itself */
+	char *text_data; /* valid after reply_finish() */
 	char *keys_data;
 	size_t text_len, keys_len;
 };
 
 enum command_flags {
-	COMMAND_KEYS = 1, /* takes certificates from the body: check them */
+	COMMAND_KEYS = 1,  /* takes certificates from the body: check them */
 	COMMAND_HIDDEN = 2 /* not in the help */
 };
 
@@ -89,37 +96,82 @@ void request_free(struct request *);
 /* The table of commands, ended by a NULL. */
 extern const struct command *const commands[];
 
+/* The command that a text with folded blanks begins with, as whole words in
+ * any case; *len is how much of the text it takes.  NULL: none. */
+const struct command *command_find(const char *text, size_t *len);
+
 /* Runs for what is no command: ", was invalid" and the help. */
 extern const struct command command_invalid;
 
-int reply_new(struct reply *); /* 0, or -1: no memory */
+int reply_new(struct reply *);	  /* 0, or -1: no memory */
 int reply_finish(struct reply *); /* closes the streams; 0, or -1 */
 void reply_free(struct reply *);
 void reply_printf(struct reply *, const char *, ...)
     __attribute__((format(printf, 2, 3)));
 int reply_cert(struct reply *, const struct pgp_cert *);
 
+/* Octets of the answer so far: its text, and its keys with their armor. */
+size_t reply_size(struct reply *);
+
+/* Takes back all certificates; 0, or -1: no memory. */
+int reply_drop_keys(struct reply *);
+
 /*
  * Writes a user ID's octets so that they cannot leave their line: control
- * characters, line breaks, bidi controls escaped as \x.. or \u....; what is no
- * UTF-8 is read as ISO 8859-1.
+ * characters, line breaks, invisible characters and bidi controls escaped as
+ * \x.., \u.... or \U........, the backslash too, so that nothing else looks
+ * like that; what is no UTF-8 is read as ISO 8859-1.  After USERID_COLUMNS
+ * characters it is cut, which "..." shows.
  */
+#define USERID_COLUMNS 200
 void reply_userid(struct reply *, const unsigned char *, size_t);
 
-/* Writes text broken into lines of at most 76 columns, each behind `indent`
- * blanks. */
+/* Writes UTF-8 text broken into lines of at most 76 characters, each behind
+ * `indent` (< 70) blanks; a line feed begins a new line, other control
+ * characters become "?". */
 void reply_wrap(struct reply *, unsigned indent, const char *);
 
-/* A certificate as INDEX (or VERBOSE INDEX) shows it, and the heading line. */
+/* "1 key", "2 keys": the number, a blank, the noun and an s where due. */
+void reply_count(struct reply *, uint64_t n, const char *noun);
+
+/* For the top of an answer: the name of the site with an empty line behind,
+ * if it has one; what was asked, on a line of its own. */
+void reply_site(struct reply *, const struct request *);
+void reply_asked(struct reply *, const struct request *);
+
+/* A certificate as INDEX (or VERBOSE INDEX) shows it, and the heading line.
+ * Once the answer has more than `max` octets the rest is left out, and it says
+ * so. */
 void listing_heading(struct reply *);
 void listing_cert(struct reply *, struct keystore *, const struct pgp_cert *,
-    bool verbose, time_t now);
+    bool verbose, time_t now, size_t max);
+
+/* The short form for other answers: the whole fingerprint, the first user ID,
+ * and whether the key is revoked or has expired. */
+void listing_brief(struct reply *, const struct pgp_cert *, time_t now);
+void listing_fpr(struct reply *, const struct pgp_fpr *);
 
 /* Shared by the commands that look up: parses the argument, finds, and writes
  * the refusal when there is nothing to show.  KS_OK: *found is the caller's to
  * free.  Otherwise *outcome is what the handler returns. */
-enum ks_status lookup(struct keystore *, const struct request *,
-    struct reply *, struct ks_found *found, enum outcome *);
+enum ks_status lookup(struct keystore *, const struct request *, struct reply *,
+    struct ks_found *found, enum outcome *);
+
+/*
+ * Reads the certificates that lookup() found, newest creation first.  KS_OK:
+ * *out is the caller's to free.  Otherwise *outcome as above.
+ */
+struct certs {
+	struct pgp_cert **cert;
+	size_t n;
+};
+enum ks_status lookup_certs(struct keystore *, const struct request *,
+    struct reply *, const struct ks_found *, struct certs *out, enum outcome *);
+void certs_free(struct certs *);
+
+/* Warns, behind an answer, when an 8-digit key ID was asked for. */
+enum ks_status lookup_warn(
+    struct keystore *, const struct request *, struct reply *);
 
 /* A failure of the store as the outcome it makes. */
 enum outcome outcome_of(enum ks_status);

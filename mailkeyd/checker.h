@@ -4,16 +4,24 @@
  *
  *   core -> checker  CHECKER_CONFIG  text: the private home directory (0700),
  *                                    fd[0]: memfd with the gpg program's path,
- *                                    or none; a: deadline in ms for a run
+ *                                    or none; a: deadline in ms for a JUDGE
+ *                                    (0: 10,000)
  *   core -> checker  CHECKER_JUDGE   id, fd[0]: sealed record: u32 n, then n
  *                                    times a blob: a small certificate of
  *                                    primary key, [user ID or subkey,] one
- *                                    signature (pgp_claim_write())
+ *                                    signature (pgp_claim_write());
+ *                                    a: deadline in ms for this one (0: the
+ *                                    configured one)
  *   checker -> core  CHECKER_JUDGED  id, status below, fd[0]: sealed record: n
  *                                    octets, 1 = verified
  *
  * One JUDGE is under way at a time; the core puts what waits together in the
- * next.
+ * next.  A claim is judged by what it says and not by its neighbours: one that
+ * gpg cannot read, or dies of, is 0 and costs the others only time.  Verified
+ * means that gpg checked the signature itself; of a binding whose key flags say
+ * that the subkey signs (0x02), that its newest back-signature is good, too.
+ * Of v4 keys and v3 and v4 signatures only: all others are 0.  What expired or
+ * lies in the future counts, and so does what is older than its key.
  */
 #ifndef CHECKER_H
 #define CHECKER_H
@@ -24,9 +32,9 @@ enum checker_type { CHECKER_CONFIG = 1, CHECKER_JUDGE, CHECKER_JUDGED };
 
 enum checker_status {
 	CHECKER_OK,
-	CHECKER_FAILED,	 /* gpg crashed, came back short, passed its deadline:
-			    ask again with less */
-	CHECKER_NO_GPG	 /* gpg cannot be run at all; text says why */
+	CHECKER_FAILED, /* passed the deadline, which is for the whole JUDGE,
+			   or ran out of memory: ask again with less */
+	CHECKER_NO_GPG	/* gpg cannot be run at all; text says why */
 };
 
 #define CHECKER_RECORD_MAX (256u << 20)

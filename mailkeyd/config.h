@@ -16,20 +16,21 @@ enum receive_type { RECEIVE_LMTP_UNIX, RECEIVE_LMTP_TCP };
 struct config_receive {
 	char *title;
 	enum receive_type type;
-	char *path;	/* Unix socket */
-	unsigned mode;	/* of the socket: 0660 */
-	char *host;	/* a numeric address */
+	char *path;    /* Unix socket */
+	unsigned mode; /* of the socket: 0660 */
+	char *host;    /* a numeric address */
 	uint16_t port;
-	unsigned line;	/* of the configuration, for errors at start */
+	const char *file; /* of the configuration, for errors at start */
+	unsigned line;
 };
 
 enum send_type { SEND_SMTP, SEND_SENDMAIL, SEND_MAILDIR };
 struct config_send {
 	enum send_type type;
-	char *host;	/* smtp: "127.0.0.1" */
-	uint16_t port;	/* 25 */
-	char *helo;	/* smtp: name to greet with; the address's domain */
-	char *path;	/* sendmail: the program; maildir: the folder */
+	char *host;    /* smtp: "127.0.0.1" */
+	uint16_t port; /* 25 */
+	char *helo;    /* smtp: name to greet with; the address's domain */
+	char *path;    /* sendmail: the program; maildir: the folder */
 	unsigned connections; /* sender processes: 2 */
 	unsigned retry;	      /* seconds before the first retry: 60 */
 	unsigned give_up;     /* seconds an answer is kept: 7 days */
@@ -38,34 +39,37 @@ struct config_send {
 struct config_limits {
 	struct mail_limits mail;
 	struct pgp_policy policy;
-	size_t reply_size;		/* 2 MiB */
-	unsigned keys_per_mail;		/* 50 */
-	unsigned max_reply_keys;	/* 10 */
-	unsigned replies_per_hour;	/* for an address: 20; 0 = none sent */
-	unsigned replies_per_day;	/* 200 */
-	uint64_t bytes_per_day;		/* 20 MiB */
-	unsigned domain_per_hour;	/* for a domain: 600 */
-	uint64_t free_space;		/* 256 MiB */
-	unsigned connections;		/* LMTP, at once: 100 */
-	unsigned idle_timeout;		/* LMTP, seconds: 300 */
+	size_t reply_size;	   /* 2 MiB */
+	unsigned keys_per_mail;	   /* 50 */
+	unsigned max_reply_keys;   /* 10 */
+	unsigned replies_per_hour; /* for an address: 20; 0 = no limit */
+	unsigned replies_per_day;  /* 200 */
+	uint64_t bytes_per_day;	   /* 20 MiB */
+	unsigned domain_per_hour;  /* for a domain: 600 */
+	uint64_t free_space;	   /* 256 MiB */
+	unsigned connections;	   /* LMTP, at once: 100 */
+	unsigned idle_timeout;	   /* LMTP, seconds: 300 */
 };
 
 struct config {
 	char *file;		/* where it was read */
+	char **files;		/* with what was included; ended by NULL */
 	char *address;		/* ours, in every From */
 	char *name;		/* of the site, for people */
 	char **aliases;		/* also ours; ended by NULL */
 	char **admins;		/* ended by NULL */
 	char *state;		/* directory: db/ quarantine/ gnupg/ */
-	char *control;		/* socket; default STATE/control */
-	char *libexec;		/* where the helpers lie */
-	char *gpg;		/* program; default: found by GPGME */
-	size_t cache;		/* of Berkeley DB: 64 MiB */
-	unsigned parsers;	/* jailed children at once: 2 */
-	unsigned jail_mails;	/* mails that one child reads: 1 */
-	int syslog;		/* 0: standard error */
-	int jail_required;	/* refuse to start where Landlock or seccomp is
-				   missing: seccomp always is */
+	const char *state_file; /* that set it, line 0: the default */
+	unsigned state_line;
+	char *control;	     /* socket; default STATE/control */
+	char *libexec;	     /* where the helpers lie */
+	char *gpg;	     /* program; default: found by GPGME */
+	size_t cache;	     /* of Berkeley DB: 64 MiB */
+	unsigned parsers;    /* jailed children at once: 2 */
+	unsigned jail_mails; /* mails that one child reads: 1 */
+	int syslog;	     /* 0: standard error */
+	int jail_required;   /* refuse to start where Landlock or seccomp is
+				missing: seccomp always is */
 	struct config_receive *receive;
 	size_t nreceive;
 	struct config_send send;

@@ -6,20 +6,41 @@
 
 #include "db/outbox.h"
 #include "mailkeyd/config.h"
+#include "mailkeyd/despatch.h"
+#include "mailkeyd/judge.h"
 #include "mailkeyd/loop.h"
+#include "mailkeyd/reader.h"
 
 struct gateway;
+
+/* What the walk needs; all lent until gateway_free(). */
+struct gateway_parts {
+	struct loop *loop;
+	const struct config *config;
+	struct keystore *ks;
+	struct reader *reader;
+	struct judge *judge;
+	struct despatch *despatch; /* NULL: answers go to `answer` */
+	/* Called after the commit in place of the outbox; such a gateway
+	 * neither remembers mails nor counts budgets (mailkeyd -1). */
+	void (*answer)(void *ctx, const struct pgp_blob *message);
+	void *ctx;
+};
+struct gateway *gateway_new(const struct gateway_parts *); /* NULL: memory */
+void gateway_free(struct gateway *);
 
 struct envelope {
 	const char *sender;    /* "" = the null sender, NULL = not known */
 	const char *recipient; /* the first one; NULL = not known */
-	const char *source;    /* "lmtp", "deliver", "stdin", for the log */
+	const char *source;    /* static: "lmtp", "deliver", "stdin" */
+	bool trust_from;       /* sender NULL is nobody's null sender: a mail on
+				  standard input may be answered by its From */
 };
 
 /* What the source is told; `why` is one clean line, lent. */
 enum fate {
-	FATE_DONE,  /* committed, or nothing to do: forget the mail */
-	FATE_LATER  /* keep it and come again: 451, exit 75 */
+	FATE_DONE, /* committed, or nothing to do: forget the mail */
+	FATE_LATER /* keep it and come again: 451, exit 75 */
 };
 typedef void gateway_done(void *ctx, enum fate, const char *why);
 
@@ -36,5 +57,17 @@ struct job *gateway_submit(struct gateway *, int memfd,
 
 /* The source has gone: finish the mail, but tell nobody. */
 void gateway_forget(struct job *);
+
+/* Mails that are not done yet. */
+size_t gateway_busy(const struct gateway *);
+
+struct gateway_counts {
+	uint64_t mails, done, refused, silent, later, repeats, quarantined;
+	uint64_t commits; /* groups of mails: one sync each */
+};
+void gateway_count(const struct gateway *, struct gateway_counts *);
+
+/* "550e8400": names a mail, or an import, in the log. */
+void gateway_log_id(char id[9]);
 
 #endif

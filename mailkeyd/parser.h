@@ -42,7 +42,7 @@ struct parser_config {
 	uint32_t deadline; /* seconds of wall clock for a mail: 30 */
 	uint32_t cpu;	   /* seconds of processor time for a mail: 10 */
 	uint64_t memory;   /* RLIMIT_AS: 256 MiB */
-	uint32_t import_batch; /* certificates in one record of an import: 200 */
+	uint32_t import_batch; /* certificates in one record: 200 */
 	struct mail_limits limits;
 	struct pgp_policy policy;
 };

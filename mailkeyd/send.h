@@ -3,8 +3,14 @@
  * one message at a time; the core starts as many senders as there may be
  * connections, so that a hanging one holds up nobody else.
  *
- *   core -> sender  SEND_CONFIG   fd[0]: memfd, record of: u32 type, str host,
- *                                 u32 port, str helo, str path
+ *   core -> sender  SEND_CONFIG   fd[0]: memfd, record of: u32 type (enum
+ *                                 send_type), str host, u32 port, str helo,
+ *                                 str path; then, or not, five u32 times in
+ *                                 ms, where 0 is the default: to connect
+ *                                 (30 s), for a command (30 s), for the final
+ *                                 dot or a run of sendmail (10 min), for a
+ *                                 message in all (15 min), for which an idle
+ *                                 connection is kept (20 s)
  *   core -> sender  SEND_MESSAGE  id, text: the recipient, fd[0]: the sealed
  *                                 message, CR LF line ends
  *   sender -> core  SEND_RESULT   id, status below, text: what the far side
@@ -16,9 +22,9 @@
 enum send_msg_type { SEND_CONFIG = 1, SEND_MESSAGE, SEND_RESULT };
 
 enum send_status {
-	SEND_OK,       /* the far side has taken it */
-	SEND_LATER,    /* 4xx, no connection, exit 75: try again */
-	SEND_REFUSED   /* 5xx, other exit statuses: give up on this answer */
+	SEND_OK,     /* the far side has taken it */
+	SEND_LATER,  /* 4xx, no connection, exit 75: try again */
+	SEND_REFUSED /* 5xx, other exit statuses: give up on this answer */
 };
 
 #endif

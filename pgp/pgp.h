@@ -2,7 +2,7 @@
  * OpenPGP and nothing else: certificates in, canonical certificates out.
  *
  * Everything here takes hostile octets.  No function logs, exits or keeps
- * state between calls.
+ * state between calls (the digests that pgp_prepare() fetched apart).
  */
 #ifndef PGP_H
 #define PGP_H
@@ -28,6 +28,13 @@ enum pgp_status {
 /* A sentence fragment for people; lives for ever. */
 const char *pgp_strerror(enum pgp_status);
 
+/*
+ * Fetches every digest from OpenSSL, without its configuration file.  Done by
+ * itself when first needed; call it before a jail is locked, where no library
+ * could read a file any more.
+ */
+void pgp_prepare(void);
+
 /* Octets that whoever holds the struct must free with pgp_blob_free(). */
 struct pgp_blob {
 	unsigned char *data;
@@ -36,6 +43,25 @@ struct pgp_blob {
 
 /* Frees the octets; `wipe` overwrites them first (secret keys). */
 void pgp_blob_free(struct pgp_blob *, bool wipe);
+
+/* ---- digests ------------------------------------------------------------- */
+
+#define PGP_SHA256_LEN 32
+
+/* Of octets in one piece.  Returns 0, or -1 when memory ran out. */
+int pgp_sha256(const void *, size_t, unsigned char out[PGP_SHA256_LEN]);
+
+/*
+ * Of octets that come in pieces.  A failure of an update is remembered and
+ * told by pgp_sha256_final(): 0, or -1.  final does not free; free accepts
+ * NULL.  After final only free may follow.
+ */
+struct pgp_sha256_ctx;
+struct pgp_sha256_ctx *pgp_sha256_new(void); /* NULL: no memory */
+void pgp_sha256_update(struct pgp_sha256_ctx *, const void *, size_t);
+int pgp_sha256_final(
+    struct pgp_sha256_ctx *, unsigned char out[PGP_SHA256_LEN]);
+void pgp_sha256_free(struct pgp_sha256_ctx *);
 
 /* ---- fingerprints and key IDs (RFC 9580, 5.5.4) ------------------------ */
 
@@ -59,13 +85,16 @@ struct pgp_armored {
 	struct pgp_blob blob; /* what the block holds */
 	enum pgp_crc crc;     /* a wrong one is no reason to refuse (6.1) */
 	size_t line;	      /* of the BEGIN line, counted from 1 */
+	size_t next_line;     /* of *pos: what the next call counts on from */
 };
 
 /*
  * Finds the next armored PGP block of text[*pos, len), in text with LF or CR
  * LF, trailing blanks, dash-escapes ("- -----BEGIN") and anything around it,
  * and decodes it.  *pos moves past what was looked at, so that calling again
- * finds the next block.  PGP_OK: *out is filled and the caller frees
+ * finds the next block.  Lines are counted on from out->next_line: keep one
+ * struct for all blocks of a text, or zero it, and then they are counted anew.
+ * (Nothing of it is read while *pos is 0.)  PGP_OK: *out is filled and the caller frees
  * out->blob.  PGP_END: no further block.  PGP_TRUNCATED, PGP_BAD_ARMOR: there
  * is a block, refused as a whole; out->line says where, out->blob is empty.
  */
@@ -123,7 +152,7 @@ struct pgp_policy {
 	size_t certificate_size;   /* octets after cleaning: 256 KiB */
 	size_t packet_size;	   /* of a packet that is no signature: 8383 */
 	size_t userid_size;	   /* 1024 */
-	size_t attribute_size;	   /* 64 KiB */
+	size_t attribute_size;	   /* 0: none is kept (65536 to keep them) */
 	size_t signature_size;	   /* 64 KiB */
 	unsigned userids;	   /* of one certificate: 256 */
 	unsigned subkeys;	   /* of one certificate: 64 */
@@ -147,6 +176,7 @@ enum pgp_left_reason {
 	PGP_LEFT_FUTURE,	/* signatures made more than a day ahead */
 	PGP_LEFT_TOO_OLD,	/* signatures older than their key */
 	PGP_LEFT_UNKNOWN,	/* packets and versions that are not known */
+	PGP_LEFT_LOCAL,		/* self-signatures marked as not exportable */
 	PGP_LEFT_DUPLICATE,	/* the same again; not worth a word */
 	PGP_LEFT_REASONS
 };
@@ -205,6 +235,24 @@ struct pgp_cert {
 	size_t ncomponents;
 };
 
+/*
+ * Fingerprint, key ID, algorithm and age of the public key or subkey that is
+ * the first packet, for telling people about keys that are not taken: v3, v5
+ * and v6 too.  info->body stays NULL.  PGP_OK, PGP_SECRET, PGP_UNSUPPORTED
+ * (only info->version is set), PGP_NOT_CERT, PGP_MALFORMED, PGP_TRUNCATED.
+ */
+enum pgp_status pgp_key_identify(
+    const unsigned char *packets, size_t len, struct pgp_component *info);
+
+/*
+ * Whose revocation the bare signature of type 0x20 is, that pgp_reader_next()
+ * handed out: its key ID (zeros when none is named), its fingerprint (len 0
+ * when none is named).  To have it judged, put the stored primary key's packet
+ * before it and read both with pgp_cert_parse().  PGP_OK, PGP_NOT_CERT.
+ */
+enum pgp_status pgp_revocation_issuer(const unsigned char *packets, size_t len,
+    unsigned char keyid[8], struct pgp_fpr *);
+
 void pgp_cert_free(struct pgp_cert *);
 const struct pgp_fpr *pgp_cert_fpr(const struct pgp_cert *);
 
@@ -212,9 +260,12 @@ const struct pgp_fpr *pgp_cert_fpr(const struct pgp_cert *);
  * Reads exactly one certificate from packets, keeps what the policy lets
  * stand, in canonical form, and adds to *left what it left out.  Nothing is
  * verified: sigs[]->verified is `trusted` (true only for what the store gave
- * back).  `now` judges signatures from the future, seconds since 1970.
- * PGP_NOT_CERT, PGP_SECRET, PGP_UNSUPPORTED, PGP_MALFORMED, PGP_TOO_LARGE,
- * PGP_NOMEM.
+ * back, whose age is not judged again).  `now` judges signatures from the
+ * future, seconds since 1970.  A user ID or subkey without a claimed
+ * self-signature is left out, and so is a binding of a signing subkey without
+ * its back-signature.  PGP_NOT_CERT, PGP_SECRET, PGP_UNSUPPORTED (no v4 key:
+ * pgp_key_identify() says which), PGP_MALFORMED, PGP_TRUNCATED, PGP_TOO_LARGE
+ * (the primary key itself), PGP_NOMEM.
  */
 enum pgp_status pgp_cert_parse(const unsigned char *packets, size_t len,
     const struct pgp_policy *, bool trusted, uint32_t now,
@@ -235,15 +286,19 @@ struct pgp_claim {
 };
 
 /*
- * Marks what `stored` already holds (the same type, algorithms, hashed area
- * and signature value) as verified, so that it is not judged again.
+ * Marks what `stored`, a cleaned certificate, already holds as verified, so
+ * that it is not judged again.  A signature of the same type, algorithms and
+ * hashed area as a stored one, but otherwise not the same octets (ECDSA's
+ * n - s, another back-signature, a forgery), gives way to the stored one: what
+ * is stored stays, and variants of it cost no verification.
  */
 void pgp_cert_known(struct pgp_cert *, const struct pgp_cert *stored);
 
 /*
- * Applies policy->claims to what is still unverified, and returns the rest as
- * a malloc'ed array (free(3)) of *n claims, in the certificate's order; call
- * it after pgp_cert_known().  NULL with *n == 0 when nothing is to be judged;
+ * Applies policy->claims, userids and subkeys to what is still unverified
+ * (newest first; what is known is not counted, of subkeys the newest stay),
+ * and returns the rest as a malloc'ed array (free(3)) of *n claims, in the
+ * certificate's order; call it after pgp_cert_known().  NULL with *n == 0 when nothing is to be judged;
  * NULL with *n == SIZE_MAX when memory ran out.
  */
 struct pgp_claim *pgp_cert_claims(struct pgp_cert *, const struct pgp_policy *,
@@ -256,14 +311,21 @@ int pgp_claim_write(FILE *, const struct pgp_claim *);
  * Drops every signature whose `verified` is false, every component that is
  * then without a valid self-signature or revocation, all but the newest
  * policy->self_signatures and policy->revocations, and merges signatures that
- * are the same (type, algorithms and hashed area) to the smaller in octets.
- * PGP_OK; PGP_NOT_CERT when nothing worth keeping is left: no valid user ID,
- * no revocation of the primary key, no direct-key signature.
+ * are the same (type, algorithms and hashed area; of v3: type and time) to the
+ * smaller in octets.  Then user IDs and subkeys over their number go, and what
+ * is over policy->certificate_size: user attributes first, then older
+ * self-signatures, then user IDs from the end, the oldest subkeys, and those
+ * that are revoked; the newest hard revocation of the primary key always stays.  PGP_OK;
+ * PGP_NOT_CERT when nothing worth keeping by itself is left: no valid user ID,
+ * no revocation of the primary key, no direct-key signature (what is left may
+ * still be merged into a stored certificate of that key); PGP_NOMEM.
  */
 enum pgp_status pgp_cert_clean(
     struct pgp_cert *, const struct pgp_policy *, struct pgp_left_out *);
 
-/* What a merge brought, for the answer and the change log. */
+/* What a merge brought, for the answer and the change log.  A new component
+ * is counted as itself; signatures and revocations are those of components
+ * that were there before. */
 struct pgp_added {
 	bool key;	   /* the whole certificate is new */
 	unsigned userids, subkeys, attributes, signatures, revocations;
@@ -272,8 +334,10 @@ struct pgp_added {
 /*
  * Set union of two cleaned certificates of one primary key into `into`; `from`
  * is not changed.  Commutative, associative and idempotent up to the policy's
- * caps on size and number of components, where what `into` holds stays.
- * *added says what `into` did not have.
+ * caps on size and number of components, where what `into` holds stays (a
+ * hard revocation of the primary key is taken all the same).  *added says what
+ * `into` did not have.  On PGP_NOMEM, and PGP_NOT_CERT (two different keys),
+ * `into` is as it was.
  */
 enum pgp_status pgp_cert_merge(struct pgp_cert *into,
     const struct pgp_cert *from, const struct pgp_policy *,
@@ -281,7 +345,9 @@ enum pgp_status pgp_cert_merge(struct pgp_cert *into,
 
 struct pgp_cert *pgp_cert_dup(const struct pgp_cert *); /* NULL: no memory */
 
-/* What a client would make of a key or user ID at a moment. */
+/* What a client would make of a key or user ID at a moment, as gpg judges it.
+ * A subkey or user ID is judged by itself: a revoked primary key takes all of
+ * them along. */
 struct pgp_state {
 	bool revoked;
 	bool hard;		/* revoked for all of time */
@@ -312,16 +378,21 @@ void pgp_reader_free(struct pgp_reader *);
 
 /*
  * The next certificate's packets, lent until the next call, as they came but
- * for packets that no policy keeps (trust, marker, padding) and signatures
- * that are plainly by others, which are counted into *left so that a flooded
- * certificate needs no memory.  PGP_OK; PGP_END; PGP_SECRET (skipped, wiped);
- * PGP_UNSUPPORTED, PGP_TOO_LARGE (skipped: call again); PGP_MALFORMED,
- * PGP_TRUNCATED, PGP_BAD_ARMOR (what follows is lost up to the next armored
- * block; call again); a bare revocation signature of type 0x20 comes as PGP_OK
- * with *bare set.  PGP_NOMEM.
+ * for packets that no policy keeps (trust, marker, padding) packets over
+ * their cap, and signatures that are plainly by others or cannot be read,
+ * which are counted into *left so that a flooded certificate needs no memory.
+ * PGP_OK; PGP_END; PGP_SECRET (skipped, wiped); PGP_UNSUPPORTED, PGP_TOO_LARGE
+ * (skipped: call again; the packets are those of the primary key alone, for
+ * pgp_key_identify(), or none); PGP_NOT_CERT (other packets, skipped: call
+ * again); PGP_MALFORMED, PGP_TRUNCATED, PGP_BAD_ARMOR (what follows is lost up
+ * to the next armored block; call again); a bare revocation signature of type
+ * 0x20 comes as PGP_OK with *bare set.  PGP_NOMEM, and PGP_END ever after a
+ * failed read, which pgp_reader_failed() tells from the end.
  */
 enum pgp_status pgp_reader_next(struct pgp_reader *, struct pgp_left_out *left,
     const unsigned char **packets, size_t *len, bool *bare);
+
+bool pgp_reader_failed(const struct pgp_reader *);
 
 /* Octets of input taken so far, for progress. */
 uint64_t pgp_reader_offset(const struct pgp_reader *);

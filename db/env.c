@@ -1,0 +1,607 @@
+/* The one environment: lock, recovery, tables, transactions, checkpoints. */
+#include "db/internal.h"
+
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOG_FILE	   (8U << 20)
+#define LOG_BUFFER	   (1U << 20)
+#define CHECKPOINT_KB	   (16U << 10)
+#define CHECKPOINT_MINUTES 1U
+#define RECOVERY_ROOM	   (64U << 20)
+
+static const struct {
+	const char *file;
+	uint32_t page;
+	bool duplicates;
+} tables[T_TABLES] = {
+    [T_META] = {"meta.db", 4096, false},
+    /* Certificates go to overflow pages: small ones waste least. */
+    [T_CERTS] = {"certs.db", 1024, false},
+    [T_KEYID] = {"keyid.db", 4096, true},
+    [T_SUBKEY] = {"subkey.db", 4096, true},
+    [T_EMAIL] = {"email.db", 4096, true},
+    [T_WORD] = {"word.db", 4096, true},
+    [T_CHANGE] = {"change.db", 4096, false},
+    [T_OUTBOX] = {"outbox.db", 4096, false},
+    [T_OUTBOX_ID] = {"outbox_id.db", 4096, false},
+    [T_SEEN] = {"seen.db", 4096, false},
+    [T_LIMIT] = {"limit.db", 4096, false},
+    [T_POISON] = {"poison.db", 4096, false},
+    [T_EXPIRE] = {"expire.db", 4096, false},
+};
+
+/* ---- what went wrong ----------------------------------------------------- */
+
+struct last_error {
+	pthread_mutex_t mutex; /* the checkpoint thread may fail, too */
+	char text[256];
+	char copy[256];
+};
+
+const char *
+ks_strerror(enum ks_status st)
+{
+	switch (st) {
+	case KS_OK:
+		return "success";
+	case KS_NOT_FOUND:
+		return "not found";
+	case KS_TOO_MANY:
+		return "too many matches";
+	case KS_BAD_QUERY:
+		return "not to be looked up";
+	case KS_BUSY:
+		return "the store is in use by another process";
+	case KS_FULL:
+		return "the file system is full";
+	case KS_TOO_NEW:
+		return "the store was written by a newer version";
+	case KS_CORRUPT:
+		return "the store is damaged";
+	case KS_IO:
+		return "the store cannot be read or written";
+	case KS_NOMEM:
+		return "out of memory";
+	}
+	return "unknown status";
+}
+
+static void
+note_error(const DB_ENV *env, const char *prefix, const char *text)
+{
+	const struct keystore *ks = env->app_private;
+
+	(void)prefix;
+	pthread_mutex_lock(&ks->error->mutex);
+	/* Of a store that does not open, the first one is the cause. */
+	if (ks->running || ks->error->text[0] == '\0')
+		(void)snprintf(
+		    ks->error->text, sizeof(ks->error->text), "%s", text);
+	pthread_mutex_unlock(&ks->error->mutex);
+}
+
+const char *
+ks_last_error(const struct keystore *ks)
+{
+	struct last_error *e = ks->error;
+
+	pthread_mutex_lock(&e->mutex);
+	memcpy(e->copy, e->text, sizeof(e->copy));
+	pthread_mutex_unlock(&e->mutex);
+	return e->copy;
+}
+
+/* What the operator can do about a store that does not open. */
+static const char *
+advice(const struct keystore *ks, enum ks_status st)
+{
+	static char text[512];
+	const char *what, *why;
+
+	switch (st) {
+	case KS_BUSY:
+		what = "another process holds this store: stop it first, or "
+		       "use its control socket";
+		break;
+	case KS_FULL:
+		what = "the file system is full, and recovery needs room: "
+		       "copy the store to a larger one and start there";
+		break;
+	case KS_TOO_NEW:
+		what = "a newer mailkeyd wrote this store: run that version";
+		break;
+	case KS_CORRUPT:
+		what = "the store is damaged: restore a backup";
+		break;
+	case KS_NOMEM:
+		what = "out of memory: make the cache smaller";
+		break;
+	default:
+		what = "the store's directory or a file in it cannot be read "
+		       "or written: look at its owner, mode and disk";
+	}
+	why = ks == NULL || ks->error == NULL ? "" : ks_last_error(ks);
+	(void)snprintf(
+	    text, sizeof(text), *why == '\0' ? "%s" : "%s (%s)", what, why);
+	return text;
+}
+
+/* ---- directory ----------------------------------------------------------- */
+
+/*
+ * The lock ends with its process, however that dies.  Closing any descriptor
+ * of the file would end it too, so nobody else may open it.
+ */
+static enum ks_status
+store_lock(struct keystore *ks)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char *path;
+
+	if (asprintf(&path, "%s/lock", ks->dir) < 0)
+		return KS_NOMEM;
+	ks->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	free(path);
+	if (ks->lock < 0)
+		return errno == ENOSPC ? KS_FULL : KS_IO;
+	if (fcntl(ks->lock, F_SETLK, &lock) == 0)
+		return KS_OK;
+	return errno == EACCES || errno == EAGAIN ? KS_BUSY : KS_IO;
+}
+
+static enum ks_status
+store_directory(struct keystore *ks, const char *dir)
+{
+	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		return errno == ENOSPC ? KS_FULL : KS_IO;
+	/* Berkeley DB opens log files later by this name, from anywhere. */
+	ks->dir = realpath(dir, NULL);
+	if (ks->dir == NULL)
+		return errno == ENOMEM ? KS_NOMEM : KS_IO;
+	return store_lock(ks);
+}
+
+uint64_t
+room_needed(uint64_t free_space, uint64_t total, enum ks_room purpose)
+{
+	if (purpose == KS_ROOM_NONE)
+		return 0;
+	if (free_space > total / 10)
+		free_space = total / 10;
+	return purpose == KS_ROOM_QUERY ? free_space / 4 : free_space;
+}
+
+/* Whether as much of `free_space` is free as the purpose asks for. */
+static enum ks_status
+room(const struct keystore *ks, uint64_t free_space, enum ks_room purpose)
+{
+	uint64_t unit, need;
+	struct statvfs fs;
+
+	if (purpose == KS_ROOM_NONE)
+		return KS_OK;
+	if (statvfs(ks->dir, &fs) != 0)
+		return KS_IO;
+	unit = fs.f_frsize;
+	need = room_needed(free_space, (uint64_t)fs.f_blocks * unit, purpose);
+	return (uint64_t)fs.f_bavail * unit < need ? KS_FULL : KS_OK;
+}
+
+static enum ks_status
+disk_used(const struct keystore *ks, uint64_t *octets)
+{
+	DIR *dir = opendir(ks->dir);
+	struct dirent *d;
+	struct stat st;
+
+	if (dir == NULL)
+		return KS_IO;
+	*octets = 0;
+	while ((d = readdir(dir)) != NULL) {
+		/* A log file may go while we look. */
+		if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) ==
+			0 &&
+		    S_ISREG(st.st_mode))
+			*octets += (uint64_t)st.st_size;
+	}
+	closedir(dir);
+	return KS_OK;
+}
+
+/* ---- meta ---------------------------------------------------------------- */
+
+#define COUNTERS_LEN 40
+
+static enum ks_status
+counters_write(struct keystore *ks)
+{
+	const struct counters *c = &ks->counters;
+	unsigned char v[COUNTERS_LEN];
+
+	be64_put(v, c->serial);
+	be64_put(v + 8, c->last_change);
+	be64_put(v + 16, c->certificates);
+	be64_put(v + 24, c->outbox);
+	be64_put(v + 32, c->outbox_id);
+	return table_put(ks, T_META, "counters", 8, v, sizeof(v));
+}
+
+static enum ks_status
+counters_read(struct keystore *ks)
+{
+	struct counters *c = &ks->counters;
+	unsigned char v[COUNTERS_LEN];
+	enum ks_status st;
+	size_t len;
+
+	st = table_get(ks, T_META, "counters", 8, v, sizeof(v), &len);
+	if (st != KS_OK)
+		return st;
+	if (len != sizeof(v))
+		return KS_CORRUPT;
+	c->serial = be64_get(v);
+	c->last_change = be64_get(v + 8);
+	c->certificates = be64_get(v + 16);
+	c->outbox = be64_get(v + 24);
+	c->outbox_id = be64_get(v + 32);
+	return KS_OK;
+}
+
+static void
+site_hex(struct keystore *ks, const unsigned char id[16])
+{
+	for (size_t i = 0; i < 16; i++)
+		(void)snprintf(ks->site + 2 * i, 3, "%02x", id[i]);
+}
+
+static enum ks_status
+meta_create(struct keystore *ks)
+{
+	unsigned char schema[4], id[16];
+	enum ks_status st;
+
+	be32_put(schema, KS_SCHEMA);
+	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
+		return KS_IO;
+	site_hex(ks, id);
+	if ((st = table_put(ks, T_META, "schema", 6, schema, 4)) != KS_OK ||
+	    (st = table_put(ks, T_META, "site", 4, id, 16)) != KS_OK)
+		return st;
+	return counters_write(ks);
+}
+
+/* Reads T_META, or writes it for a store that is new. */
+static enum ks_status
+meta_load(struct keystore *ks)
+{
+	unsigned char schema[4], id[16];
+	enum ks_status st;
+	size_t len;
+
+	st = table_get(ks, T_META, "schema", 6, schema, 4, &len);
+	if (st == KS_NOT_FOUND)
+		return meta_create(ks);
+	if (st != KS_OK)
+		return st;
+	if (len != 4 || be32_get(schema) == 0)
+		return KS_CORRUPT;
+	if (be32_get(schema) > KS_SCHEMA)
+		return KS_TOO_NEW;
+	st = table_get(ks, T_META, "site", 4, id, sizeof(id), &len);
+	if (st == KS_OK && len == sizeof(id)) {
+		site_hex(ks, id);
+		st = counters_read(ks);
+	} else if (st == KS_OK) {
+		st = KS_CORRUPT;
+	}
+	return st == KS_NOT_FOUND ? KS_CORRUPT : st;
+}
+
+const char *
+store_site(const struct keystore *ks)
+{
+	return ks->site;
+}
+
+/* ---- checkpoints --------------------------------------------------------- */
+
+/*
+ * Looks every second whether enough was logged or enough time has passed.  A
+ * failure (a full disk) is noted, and tried again: the logs still hold all.
+ */
+static void *
+checkpoint_loop(void *arg)
+{
+	struct keystore *ks = arg;
+	struct timespec t;
+
+	pthread_mutex_lock(&ks->mutex);
+	while (!ks->stop) {
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		t.tv_sec++;
+		if (pthread_cond_timedwait(&ks->wake, &ks->mutex, &t) !=
+		    ETIMEDOUT)
+			continue;
+		pthread_mutex_unlock(&ks->mutex);
+		(void)ks->env->txn_checkpoint(
+		    ks->env, CHECKPOINT_KB, CHECKPOINT_MINUTES, 0);
+		pthread_mutex_lock(&ks->mutex);
+	}
+	pthread_mutex_unlock(&ks->mutex);
+	return NULL;
+}
+
+/* Signals are for the thread that runs the loop. */
+static enum ks_status
+checkpointer_start(struct keystore *ks)
+{
+	sigset_t all, old;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	ks->running =
+	    pthread_create(&ks->checkpointer, NULL, checkpoint_loop, ks) == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return ks->running ? KS_OK : KS_NOMEM;
+}
+
+static void
+checkpointer_stop(struct keystore *ks)
+{
+	if (!ks->running)
+		return;
+	pthread_mutex_lock(&ks->mutex);
+	ks->stop = true;
+	pthread_cond_signal(&ks->wake);
+	pthread_mutex_unlock(&ks->mutex);
+	pthread_join(ks->checkpointer, NULL);
+	ks->running = false;
+}
+
+/* ---- open and close ------------------------------------------------------ */
+
+static struct keystore *
+store_new(const struct ks_options *options)
+{
+	struct keystore *ks = calloc(1, sizeof(*ks));
+	pthread_condattr_t attr;
+
+	if (ks == NULL)
+		return NULL;
+	ks->error = calloc(1, sizeof(*ks->error));
+	if (ks->error == NULL) {
+		free(ks);
+		return NULL;
+	}
+	ks->lock = -1;
+	ks->options = *options;
+	pthread_mutex_init(&ks->error->mutex, NULL);
+	pthread_mutex_init(&ks->mutex, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&ks->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	return ks;
+}
+
+static enum ks_status
+env_open(struct keystore *ks)
+{
+	const uint32_t flags = DB_CREATE | DB_PRIVATE | DB_RECOVER | DB_THREAD |
+			       DB_INIT_TXN | DB_INIT_LOCK | DB_INIT_LOG |
+			       DB_INIT_MPOOL;
+	DB_ENV *env;
+	int ret;
+
+	if (db_env_create(&env, 0) != 0)
+		return KS_NOMEM;
+	ks->env = env;
+	env->app_private = ks;
+	env->set_errcall(env, note_error);
+	if ((ret = env->set_cachesize(env, (uint32_t)(ks->options.cache >> 30),
+		 (uint32_t)(ks->options.cache & ((1U << 30) - 1)), 1)) != 0 ||
+	    (ret = env->set_lg_bsize(env, LOG_BUFFER)) != 0 ||
+	    (ret = env->set_lg_max(env, LOG_FILE)) != 0 ||
+	    (ret = env->log_set_config(env, DB_LOG_AUTO_REMOVE, 1)) != 0 ||
+	    (ret = env->set_lk_detect(env, DB_LOCK_MINWRITE)) != 0)
+		return table_status(ks, ret);
+	ret = env->open(env, ks->dir, flags, 0600);
+	/* Recovery that ran out of disk says so in many ways. */
+	if (ret != 0 && room(ks, RECOVERY_ROOM, KS_ROOM_ADD) == KS_FULL)
+		return KS_FULL;
+	return table_status(ks, ret);
+}
+
+static enum ks_status
+table_open(struct keystore *ks, enum table t)
+{
+	DB *db;
+	int ret;
+
+	if ((ret = db_create(&db, ks->env, 0)) != 0)
+		return table_status(ks, ret);
+	ks->table[t] = db;
+	if ((ret = db->set_pagesize(db, tables[t].page)) == 0)
+		ret = db->set_flags(db, DB_CHKSUM);
+	if (ret == 0 && tables[t].duplicates)
+		ret = db->set_flags(db, DB_DUPSORT);
+	if (ret == 0)
+		ret = db->open(db, ks->txn, tables[t].file, NULL, DB_BTREE,
+		    DB_CREATE | DB_THREAD, 0600);
+	return table_status(ks, ret);
+}
+
+/* All or none: a store that died while it was made is made anew. */
+static enum ks_status
+tables_open(struct keystore *ks)
+{
+	enum ks_status st;
+	int ret;
+
+	if ((ret = ks->env->txn_begin(ks->env, NULL, &ks->txn, 0)) != 0)
+		return table_status(ks, ret);
+	/* What a newer schema means by the other tables is not known. */
+	st = table_open(ks, T_META);
+	if (st == KS_OK)
+		st = meta_load(ks);
+	ks->before = ks->counters;
+	for (int t = T_META + 1; t < T_TABLES && st == KS_OK; t++)
+		st = table_open(ks, (enum table)t);
+	if (st == KS_OK)
+		return ks_commit(ks);
+	ks_abort(ks);
+	return st;
+}
+
+enum ks_status
+ks_open(const char *dir, const struct ks_options *options,
+    struct keystore **out, const char **error)
+{
+	struct keystore *ks = store_new(options);
+	enum ks_status st;
+
+	if (ks == NULL) {
+		*error = advice(NULL, KS_NOMEM);
+		return KS_NOMEM;
+	}
+	if ((st = store_directory(ks, dir)) == KS_OK &&
+	    (st = env_open(ks)) == KS_OK && (st = tables_open(ks)) == KS_OK)
+		st = checkpointer_start(ks);
+	if (st != KS_OK) {
+		*error = advice(ks, st);
+		(void)ks_close(ks);
+		return st;
+	}
+	*out = ks;
+	return KS_OK;
+}
+
+static void
+store_free(struct keystore *ks)
+{
+	if (ks->lock >= 0)
+		close(ks->lock);
+	pthread_cond_destroy(&ks->wake);
+	pthread_mutex_destroy(&ks->mutex);
+	pthread_mutex_destroy(&ks->error->mutex);
+	free(ks->error);
+	free(ks->dir);
+	free(ks);
+}
+
+enum ks_status
+ks_close(struct keystore *ks)
+{
+	enum ks_status st = KS_OK, closed;
+
+	if (ks == NULL)
+		return KS_OK;
+	checkpointer_stop(ks);
+	ks_abort(ks);
+	if (ks->table[T_EXPIRE] != NULL)
+		st =
+		    table_status(ks, ks->env->txn_checkpoint(ks->env, 0, 0, 0));
+	for (int t = 0; t < T_TABLES; t++) {
+		if (ks->table[t] == NULL)
+			continue;
+		closed = table_status(ks, ks->table[t]->close(ks->table[t], 0));
+		st = st == KS_OK ? closed : st;
+	}
+	if (ks->env != NULL) {
+		closed = table_status(ks, ks->env->close(ks->env, 0));
+		st = st == KS_OK ? closed : st;
+	}
+	store_free(ks);
+	return st;
+}
+
+/* ---- transactions -------------------------------------------------------- */
+
+enum ks_status
+ks_begin(struct keystore *ks, enum ks_room purpose)
+{
+	enum ks_status st;
+	int ret;
+
+	assert(ks->txn == NULL);
+	if ((st = room(ks, ks->options.free_space, purpose)) != KS_OK)
+		return st;
+	ret = ks->env->txn_begin(ks->env, NULL, &ks->txn, 0);
+	if (ret != 0) {
+		ks->txn = NULL;
+		return table_status(ks, ret);
+	}
+	ks->failed = KS_OK;
+	ks->before = ks->counters;
+	return KS_OK;
+}
+
+static enum ks_status
+finish(struct keystore *ks, uint32_t flags)
+{
+	DB_TXN *txn = ks->txn;
+	enum ks_status st;
+
+	assert(txn != NULL);
+	if (memcmp(&ks->counters, &ks->before, sizeof(ks->before)) != 0)
+		(void)counters_write(ks);
+	if ((st = ks->failed) != KS_OK) {
+		ks_abort(ks);
+		return st;
+	}
+	/* The handle is gone, whatever commit() returns. */
+	ks->txn = NULL;
+	st = table_status(ks, txn->commit(txn, flags));
+	if (st != KS_OK)
+		ks->counters = ks->before;
+	return st;
+}
+
+enum ks_status
+ks_commit(struct keystore *ks)
+{
+	return finish(ks, ks->options.sync ? DB_TXN_SYNC : DB_TXN_WRITE_NOSYNC);
+}
+
+enum ks_status
+ks_commit_lazy(struct keystore *ks)
+{
+	return finish(ks, DB_TXN_WRITE_NOSYNC);
+}
+
+void
+ks_abort(struct keystore *ks)
+{
+	DB_TXN *txn = ks->txn;
+
+	if (txn == NULL)
+		return;
+	ks->txn = NULL;
+	ks->counters = ks->before;
+	ks->failed = KS_OK;
+	/* Should this fail, Berkeley DB refuses all that follows. */
+	(void)table_status(ks, txn->abort(txn));
+}
+
+enum ks_status
+ks_info(struct keystore *ks, struct ks_info *info)
+{
+	const struct counters *c = &ks->counters;
+
+	info->certificates = c->certificates;
+	info->serial = c->serial;
+	info->last_change = (time_t)c->last_change;
+	info->outbox = c->outbox;
+	return disk_used(ks, &info->disk);
+}

@@ -1,0 +1,231 @@
+/*
+ * What the files of the key store share: the handle, its tables and the few
+ * ways in which a record is read or written.  For db/ and its unit tests.
+ */
+#ifndef DB_INTERNAL_H
+#define DB_INTERNAL_H
+
+#include "db/keystore.h"
+#include "db/outbox.h"
+
+#include <db.h>
+#include <pthread.h>
+
+#define KS_SCHEMA 1
+
+enum table {
+	T_META,	     /* name -> schema, site identity, counters */
+	T_CERTS,     /* fingerprint -> header and canonical octets */
+	T_KEYID,     /* key ID, low 32 bits first -> fingerprints */
+	T_SUBKEY,    /* fingerprint of a subkey -> fingerprints */
+	T_EMAIL,     /* normalised address -> fingerprints */
+	T_WORD,	     /* folded word -> fingerprints */
+	T_CHANGE,    /* serial -> time and fingerprint */
+	T_OUTBOX,    /* due time and id -> envelope and message */
+	T_OUTBOX_ID, /* id -> due time */
+	T_SEEN,	     /* digest of a mail -> time */
+	T_LIMIT,     /* address or domain and hour -> counters */
+	T_POISON,    /* digest -> deaths, time of the last */
+	T_EXPIRE,    /* moment, table and key of what ends then -> nothing */
+	T_TABLES
+};
+
+#define KEY_MAX 288 /* octets of the longest key, that of T_EXPIRE */
+
+/* Kept in one record of T_META, written when a transaction commits. */
+struct counters {
+	uint64_t serial;      /* of the last change */
+	uint64_t last_change; /* its time */
+	uint64_t certificates;
+	uint64_t outbox;    /* answers waiting */
+	uint64_t outbox_id; /* the last one given */
+};
+
+struct last_error;
+
+struct keystore {
+	char *dir;
+	int lock; /* descriptor; opened once, see store_lock() */
+	DB_ENV *env;
+	DB *table[T_TABLES];
+	DB_TXN *txn;
+	enum ks_status failed; /* of a write in this transaction */
+	struct ks_options options;
+	struct counters counters, before; /* now; when the txn began */
+	char site[33];
+	struct last_error *error;
+
+	pthread_t checkpointer;
+	pthread_mutex_t mutex; /* for `stop` */
+	pthread_cond_t wake;
+	bool running, stop;
+};
+
+/* ---- numbers as octets, so that the order of keys is theirs -------------- */
+
+static inline void
+be32_put(unsigned char *p, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		p[i] = (unsigned char)(v >> (24 - 8 * i));
+}
+
+static inline uint32_t
+be32_get(const unsigned char *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
+	       (uint32_t)p[2] << 8 | p[3];
+}
+
+static inline void
+be64_put(unsigned char *p, uint64_t v)
+{
+	be32_put(p, (uint32_t)(v >> 32));
+	be32_put(p + 4, (uint32_t)v);
+}
+
+static inline uint64_t
+be64_get(const unsigned char *p)
+{
+	return (uint64_t)be32_get(p) << 32 | be32_get(p + 4);
+}
+
+/* A time as a key wants it: nothing is older than 1970. */
+static inline uint64_t
+moment(time_t t)
+{
+	return t < 0 ? 0 : (uint64_t)t;
+}
+
+/* ---- room (env.c) -------------------------------------------------------- */
+
+/* Octets that must be free on a file system of `total` octets. */
+uint64_t room_needed(uint64_t free_space, uint64_t total, enum ks_room);
+
+/* ---- records (table.c) --------------------------------------------------- */
+
+/* What a return value of Berkeley DB means; within a transaction, a failure
+ * is remembered and makes ks_commit() fail. */
+enum ks_status table_status(struct keystore *, int ret);
+
+/* Orders fingerprints as the tables do; pgp_fpr_cmp() need not. */
+int fpr_order(const struct pgp_fpr *, const struct pgp_fpr *);
+
+/* Reads a record into buf[size]; *len is its length.  A longer one is
+ * KS_CORRUPT. */
+enum ks_status table_get(struct keystore *, enum table, const void *key,
+    size_t klen, void *buf, size_t size, size_t *len);
+/* The same, but a longer one is cut. */
+enum ks_status table_get_part(struct keystore *, enum table, const void *key,
+    size_t klen, void *buf, size_t size, size_t *len);
+/* A whole record as a blob that the caller frees. */
+enum ks_status table_get_blob(struct keystore *, enum table, const void *key,
+    size_t klen, struct pgp_blob *);
+
+/* Writes; a record of that key is replaced. */
+enum ks_status table_put(struct keystore *, enum table, const void *key,
+    size_t klen, const void *value, size_t vlen);
+enum ks_status table_delete(
+    struct keystore *, enum table, const void *key, size_t klen);
+
+/* The pair (key, fingerprint) of an index: added, removed, asked for. */
+enum ks_status pair_add(struct keystore *, enum table, const void *key,
+    size_t klen, const struct pgp_fpr *);
+enum ks_status pair_remove(struct keystore *, enum table, const void *key,
+    size_t klen, const struct pgp_fpr *);
+enum ks_status pair_find(struct keystore *, enum table, const void *key,
+    size_t klen, const struct pgp_fpr *);
+
+/*
+ * A walk over a table with room for any key and a small value.  While one is
+ * open outside a transaction nothing may be written.  walk_close() may be
+ * called twice; what was read stays.
+ */
+struct walk {
+	struct keystore *ks;
+	DBC *dbc;
+	unsigned char key[KEY_MAX];
+	size_t klen;
+	unsigned char value[64];
+	size_t vlen;
+};
+enum ks_status walk_open(struct keystore *, enum table, struct walk *);
+/* By a flag of DBC->get(); DB_SET... flags take key, klen and value, vlen.
+ * A value is cut to the room there is. */
+enum ks_status walk_get(struct walk *, uint32_t flag);
+enum ks_status walk_delete(struct walk *);
+void walk_close(struct walk *);
+
+/* How many records a table holds, duplicates each for itself. */
+enum ks_status table_count(struct keystore *, enum table, uint64_t *);
+
+/* ---- certificates (keystore.c) ------------------------------------------- */
+
+/*
+ * The value of T_CERTS: schema 1, flags 1 (none yet), zeros 2, changed 8,
+ * serial 8, SHA-256 of the rest, then the canonical octets.
+ */
+#define CERT_DIGEST 20
+#define CERT_HEADER (CERT_DIGEST + PGP_SHA256_LEN)
+
+/* Checks the header and reads the rest; KS_CORRUPT when it is not sound. */
+enum ks_status cert_read(struct keystore *, const struct pgp_blob *value,
+    struct pgp_cert **, struct ks_meta *);
+
+/* ---- what user IDs are found by (keystore_words.c) ----------------------- */
+
+#define WORD_MAX    64	/* octets of a word, cut on a character */
+#define WORDS_MAX   512 /* distinct words of one certificate */
+#define ADDRESS_MAX 254 /* octets, RFC 5321, 4.5.3.1.3 less the brackets */
+
+/*
+ * A user ID or a query as UTF-8, ended by a NUL that *len does not count;
+ * octets that are no UTF-8 are read as ISO 8859-1, and control characters
+ * become blanks.  NULL: no memory.  The caller frees.
+ */
+char *text_utf8(const void *, size_t, size_t *len);
+
+/* Folds case and brings to NFC.  NULL: no memory.  The caller frees. */
+char *text_fold(const char *utf8, size_t, size_t *len);
+
+/* Calls visit() for each word of folded text until it returns false. */
+void words_each(const char *folded, size_t,
+    bool (*visit)(void *ctx, const char *word, size_t len), void *ctx);
+
+/*
+ * One address, blanks around it left off, in the form that is looked up.
+ * KS_NOT_FOUND: this is none.
+ */
+enum ks_status address_normal(
+    const char *utf8, size_t, char out[ADDRESS_MAX + 1]);
+
+/* The same for what stands in the last <...> of a user ID, or for all of it. */
+enum ks_status address_of_userid(
+    const char *utf8, size_t, char out[ADDRESS_MAX + 1]);
+
+/* One key of an index table that leads to a certificate. */
+struct entry {
+	unsigned char table, len;
+	unsigned char key[ADDRESS_MAX];
+};
+struct entries { /* a sorted set */
+	struct entry *entry;
+	size_t n, size;
+	size_t words;
+};
+/* All that a certificate is to be found by; freed with entries_free(). */
+enum ks_status entries_of(const struct pgp_cert *, struct entries *);
+void entries_free(struct entries *);
+int entry_cmp(const struct entry *, const struct entry *);
+
+/* ---- what passes after a time (seen.c) ----------------------------------- */
+
+/* The moment at which a record of T_SEEN, T_LIMIT or T_POISON ends. */
+enum ks_status expires_at(enum table, const unsigned char *key, size_t klen,
+    const unsigned char *value, size_t vlen, uint64_t *when);
+
+/* A key of T_EXPIRE; returns its length. */
+size_t expire_key(unsigned char out[KEY_MAX], uint64_t when, enum table,
+    const unsigned char *key, size_t klen);
+
+#endif

@@ -1,0 +1,343 @@
+/* Certificates by fingerprint: read, merged in, removed, and what changed. */
+#include "db/internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the record ---------------------------------------------------------- */
+
+/*
+ * What is stored was judged when it came: neither a smaller cap nor a clock
+ * that went back may take anything from it.
+ */
+static void
+lift_caps(struct pgp_policy *p)
+{
+	const size_t octets = UINT32_MAX / 2;
+	const unsigned many = 1U << 24;
+
+	p->certificate_size = p->packet_size = p->userid_size = octets;
+	p->attribute_size = p->signature_size = octets;
+	p->userids = p->subkeys = p->claims = many;
+	p->self_signatures = p->revocations = many;
+	p->future = UINT32_MAX;
+}
+
+static enum ks_status
+status_of_pgp(enum pgp_status st)
+{
+	switch (st) {
+	case PGP_OK:
+		return KS_OK;
+	case PGP_NOMEM:
+		return KS_NOMEM;
+	default:
+		return KS_CORRUPT;
+	}
+}
+
+static enum ks_status
+header_read(const struct pgp_blob *value, struct ks_meta *meta)
+{
+	if (value->len < CERT_HEADER || value->data[0] != KS_SCHEMA)
+		return KS_CORRUPT;
+	meta->changed = (time_t)be64_get(value->data + 4);
+	meta->serial = be64_get(value->data + 12);
+	return KS_OK;
+}
+
+enum ks_status
+cert_read(struct keystore *ks, const struct pgp_blob *value,
+    struct pgp_cert **cert, struct ks_meta *meta)
+{
+	struct pgp_policy policy = ks->options.policy;
+	struct pgp_left_out left = {0};
+	enum ks_status st;
+
+	if ((st = header_read(value, meta)) != KS_OK)
+		return st;
+	lift_caps(&policy);
+	return status_of_pgp(pgp_cert_parse(value->data + CERT_HEADER,
+	    value->len - CERT_HEADER, &policy, true, UINT32_MAX, &left, cert));
+}
+
+static enum ks_status
+cert_write(struct keystore *ks, const struct pgp_fpr *fpr,
+    const struct pgp_blob *octets, time_t now)
+{
+	unsigned char *value = malloc(CERT_HEADER + octets->len);
+	enum ks_status st;
+
+	if (value == NULL)
+		return KS_NOMEM;
+	memset(value, 0, CERT_HEADER);
+	value[0] = KS_SCHEMA;
+	be64_put(value + 4, moment(now));
+	be64_put(value + 12, ks->counters.serial);
+	if (pgp_sha256(octets->data, octets->len, value + CERT_DIGEST) != 0) {
+		free(value);
+		return KS_NOMEM;
+	}
+	memcpy(value + CERT_HEADER, octets->data, octets->len);
+	st = table_put(ks, T_CERTS, fpr->octet, fpr->len, value,
+	    CERT_HEADER + octets->len);
+	free(value);
+	return st;
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+enum ks_status
+ks_get(struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_cert **cert,
+    struct ks_meta *meta)
+{
+	struct pgp_blob value = {0};
+	struct ks_meta ignored;
+	enum ks_status st;
+
+	st = table_get_blob(ks, T_CERTS, fpr->octet, fpr->len, &value);
+	if (st != KS_OK)
+		return st;
+	st = cert_read(ks, &value, cert, meta == NULL ? &ignored : meta);
+	pgp_blob_free(&value, false);
+	return st;
+}
+
+enum ks_status
+ks_get_octets(
+    struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_blob *out)
+{
+	struct pgp_blob value = {0};
+	struct ks_meta meta;
+	enum ks_status st;
+
+	st = table_get_blob(ks, T_CERTS, fpr->octet, fpr->len, &value);
+	if (st != KS_OK)
+		return st;
+	if ((st = header_read(&value, &meta)) != KS_OK) {
+		pgp_blob_free(&value, false);
+		return st;
+	}
+	value.len -= CERT_HEADER;
+	memmove(value.data, value.data + CERT_HEADER, value.len);
+	*out = value;
+	return KS_OK;
+}
+
+enum ks_status
+ks_next(struct keystore *ks, const struct pgp_fpr *after, struct pgp_fpr *next)
+{
+	struct walk c;
+	enum ks_status st;
+
+	if ((st = walk_open(ks, T_CERTS, &c)) != KS_OK)
+		return st;
+	memcpy(c.key, after->octet, after->len);
+	c.klen = after->len;
+	st = walk_get(&c, after->len == 0 ? DB_FIRST : DB_SET_RANGE);
+	if (st == KS_OK && after->len != 0 && c.klen == after->len &&
+	    memcmp(c.key, after->octet, c.klen) == 0)
+		st = walk_get(&c, DB_NEXT);
+	if (st == KS_OK && c.klen > PGP_FPR_MAX)
+		st = KS_CORRUPT;
+	if (st == KS_OK) {
+		next->len = (unsigned char)c.klen;
+		memcpy(next->octet, c.key, c.klen);
+	}
+	walk_close(&c);
+	return st;
+}
+
+/* ---- indexes and change log ---------------------------------------------- */
+
+static enum ks_status
+entry_apply(struct keystore *ks, const struct entry *e,
+    const struct pgp_fpr *fpr, bool add)
+{
+	if (add)
+		return pair_add(ks, e->table, e->key, e->len, fpr);
+	return pair_remove(ks, e->table, e->key, e->len, fpr);
+}
+
+/* Touches only what differs: most merges change no entry at all. */
+static enum ks_status
+reindex(struct keystore *ks, const struct pgp_fpr *fpr,
+    const struct entries *old, const struct entries *new)
+{
+	enum ks_status st = KS_OK;
+	size_t o = 0, n = 0;
+
+	while ((o < old->n || n < new->n) && st == KS_OK) {
+		int d = o == old->n ? 1
+			: n == new->n
+			    ? -1
+			    : entry_cmp(&old->entry[o], &new->entry[n]);
+
+		if (d < 0)
+			st = entry_apply(ks, &old->entry[o++], fpr, false);
+		else if (d > 0)
+			st = entry_apply(ks, &new->entry[n++], fpr, true);
+		else
+			o++, n++;
+	}
+	/* An entry that should be there and is not: the indexes are off. */
+	return st == KS_NOT_FOUND ? KS_CORRUPT : st;
+}
+
+static enum ks_status
+change_add(struct keystore *ks, const struct pgp_fpr *fpr, time_t now)
+{
+	unsigned char key[8], value[8 + PGP_FPR_MAX];
+
+	ks->counters.serial++;
+	ks->counters.last_change = moment(now);
+	be64_put(key, ks->counters.serial);
+	be64_put(value, moment(now));
+	memcpy(value + 8, fpr->octet, fpr->len);
+	return table_put(
+	    ks, T_CHANGE, key, sizeof(key), value, (size_t)8 + fpr->len);
+}
+
+/* Writes `cert`, which replaces `old` (NULL: nothing). */
+static enum ks_status
+store(struct keystore *ks, const struct pgp_cert *cert,
+    const struct pgp_blob *octets, const struct pgp_cert *old, time_t now)
+{
+	const struct pgp_fpr *fpr = pgp_cert_fpr(cert);
+	struct entries before = {0}, after = {0};
+	enum ks_status st;
+
+	if (old != NULL && (st = entries_of(old, &before)) != KS_OK)
+		return st;
+	if ((st = entries_of(cert, &after)) == KS_OK &&
+	    (st = change_add(ks, fpr, now)) == KS_OK &&
+	    (st = cert_write(ks, fpr, octets, now)) == KS_OK)
+		st = reindex(ks, fpr, &before, &after);
+	if (st == KS_OK && old == NULL)
+		ks->counters.certificates++;
+	entries_free(&before);
+	entries_free(&after);
+	return st;
+}
+
+/* ---- writing ------------------------------------------------------------- */
+
+/* As pgp_cert_merge() counts: a new component is counted as itself. */
+static void
+count_all(const struct pgp_cert *cert, struct pgp_added *added)
+{
+	memset(added, 0, sizeof(*added));
+	added->key = true;
+	for (size_t i = 0; i < cert->ncomponents; i++) {
+		const struct pgp_component *c = &cert->components[i];
+
+		added->userids += c->kind == PGP_USERID;
+		added->subkeys += c->kind == PGP_SUBKEY;
+		added->attributes += c->kind == PGP_ATTRIBUTE;
+	}
+}
+
+static enum ks_status
+put_new(struct keystore *ks, const struct pgp_cert *cert, time_t now,
+    enum ks_change *change, struct pgp_added *added)
+{
+	struct pgp_blob octets = {0};
+	enum ks_status st;
+
+	st = status_of_pgp(pgp_cert_octets(cert, &octets));
+	if (st != KS_OK)
+		return st;
+	st = store(ks, cert, &octets, NULL, now);
+	pgp_blob_free(&octets, false);
+	if (st == KS_OK) {
+		*change = KS_NEW;
+		count_all(cert, added);
+	}
+	return st;
+}
+
+static bool
+same_octets(const struct pgp_blob *value, const struct pgp_blob *octets)
+{
+	return value->len - CERT_HEADER == octets->len &&
+	       memcmp(value->data + CERT_HEADER, octets->data, octets->len) ==
+		   0;
+}
+
+/* Merges into what `value`, the stored record, holds. */
+static enum ks_status
+put_merged(struct keystore *ks, const struct pgp_blob *value,
+    const struct pgp_cert *cert, time_t now, enum ks_change *change,
+    struct pgp_added *added)
+{
+	struct pgp_cert *old = NULL, *merged = NULL;
+	struct pgp_added news = {0};
+	struct pgp_blob octets = {0};
+	struct ks_meta meta;
+	enum ks_status st;
+
+	if ((st = cert_read(ks, value, &old, &meta)) != KS_OK)
+		return st;
+	st = KS_NOMEM;
+	if ((merged = pgp_cert_dup(old)) == NULL)
+		goto done;
+	if ((st = status_of_pgp(pgp_cert_merge(
+		 merged, cert, &ks->options.policy, &news))) != KS_OK ||
+	    (st = status_of_pgp(pgp_cert_octets(merged, &octets))) != KS_OK)
+		goto done;
+	if (same_octets(value, &octets))
+		*change = KS_UNCHANGED;
+	else if ((st = store(ks, merged, &octets, old, now)) == KS_OK)
+		*change = KS_MERGED;
+	if (st == KS_OK)
+		*added = news;
+done:
+	pgp_blob_free(&octets, false);
+	pgp_cert_free(merged);
+	pgp_cert_free(old);
+	return st;
+}
+
+enum ks_status
+ks_put(struct keystore *ks, const struct pgp_cert *cert, time_t now,
+    enum ks_change *change, struct pgp_added *added)
+{
+	const struct pgp_fpr *fpr = pgp_cert_fpr(cert);
+	struct pgp_blob value = {0};
+	enum ks_status st;
+
+	assert(ks->txn != NULL);
+	st = table_get_blob(ks, T_CERTS, fpr->octet, fpr->len, &value);
+	if (st == KS_NOT_FOUND)
+		st = put_new(ks, cert, now, change, added);
+	else if (st == KS_OK)
+		st = put_merged(ks, &value, cert, now, change, added);
+	pgp_blob_free(&value, false);
+	/* A certificate half written must not be committed. */
+	if (st != KS_OK && ks->failed == KS_OK)
+		ks->failed = st;
+	return st;
+}
+
+enum ks_status
+ks_delete(struct keystore *ks, const struct pgp_fpr *fpr)
+{
+	struct entries before = {0}, none = {0};
+	struct pgp_cert *cert;
+	enum ks_status st;
+
+	assert(ks->txn != NULL);
+	if ((st = ks_get(ks, fpr, &cert, NULL)) != KS_OK)
+		return st;
+	if ((st = entries_of(cert, &before)) == KS_OK &&
+	    (st = reindex(ks, fpr, &before, &none)) == KS_OK)
+		st = table_delete(ks, T_CERTS, fpr->octet, fpr->len);
+	if (st == KS_OK)
+		ks->counters.certificates--;
+	else if (ks->failed == KS_OK)
+		ks->failed = st;
+	entries_free(&before);
+	pgp_cert_free(cert);
+	return st;
+}

@@ -1,0 +1,286 @@
+/* Answers that wait for the sender, in order of the time they are due. */
+#include "db/internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Key: due time and id, 8 octets each.  Value: when queued 8, attempts 4, the
+ * lengths of recipient, log ID, last error and message 4 each, then these.
+ * The strings are short, so that a listing reads no message.
+ */
+#define KEY_LEN	  16
+#define FIXED_LEN 28
+#define TEXT_MAX  512 /* octets of one of the strings */
+#define HEAD_MAX  (FIXED_LEN + 3 * TEXT_MAX)
+
+void
+outbox_item_free(struct outbox_item *item)
+{
+	free(item->recipient);
+	free(item->log_id);
+	free(item->last_error);
+	pgp_blob_free(&item->message, false);
+	memset(item, 0, sizeof(*item));
+}
+
+/* ---- the record ---------------------------------------------------------- */
+
+static void
+key_make(unsigned char key[KEY_LEN], uint64_t due, uint64_t id)
+{
+	be64_put(key, due);
+	be64_put(key + 8, id);
+}
+
+static enum ks_status
+item_write(struct keystore *ks, uint64_t due, const struct outbox_item *item)
+{
+	const char *text[3] = {item->recipient, item->log_id, item->last_error};
+	unsigned char key[KEY_LEN], due_octets[8], *value, *p;
+	size_t len[3], total = FIXED_LEN;
+	enum ks_status st;
+
+	if (item->message.len > UINT32_MAX - HEAD_MAX)
+		return KS_NOMEM;
+	for (int i = 0; i < 3; i++) {
+		len[i] = text[i] == NULL ? 0 : strnlen(text[i], TEXT_MAX);
+		total += len[i];
+	}
+	total += item->message.len;
+	if ((value = malloc(total)) == NULL)
+		return KS_NOMEM;
+	be64_put(value, moment(item->queued));
+	be32_put(value + 8, item->attempts);
+	p = value + FIXED_LEN;
+	for (int i = 0; i < 3; i++) {
+		be32_put(value + 12 + 4 * i, (uint32_t)len[i]);
+		if (len[i] > 0)
+			memcpy(p, text[i], len[i]);
+		p += len[i];
+	}
+	be32_put(value + 24, (uint32_t)item->message.len);
+	if (item->message.len > 0)
+		memcpy(p, item->message.data, item->message.len);
+
+	key_make(key, due, item->id);
+	be64_put(due_octets, due);
+	st = table_put(ks, T_OUTBOX, key, KEY_LEN, value, total);
+	if (st == KS_OK)
+		st = table_put(ks, T_OUTBOX_ID, key + 8, 8, due_octets, 8);
+	free(value);
+	return st;
+}
+
+/* Reads what is before the message; *head is how long that is. */
+static enum ks_status
+item_parse(const unsigned char key[KEY_LEN], const unsigned char *value,
+    size_t len, struct outbox_item *item, size_t *head)
+{
+	char **text[3] = {&item->recipient, &item->log_id, &item->last_error};
+	size_t pos = FIXED_LEN;
+
+	memset(item, 0, sizeof(*item));
+	if (len < FIXED_LEN)
+		return KS_CORRUPT;
+	item->due = (time_t)be64_get(key);
+	item->id = be64_get(key + 8);
+	item->queued = (time_t)be64_get(value);
+	item->attempts = be32_get(value + 8);
+	for (int i = 0; i < 3; i++) {
+		size_t n = be32_get(value + 12 + 4 * i);
+
+		if (n > TEXT_MAX || n > len - pos) {
+			outbox_item_free(item);
+			return KS_CORRUPT;
+		}
+		*text[i] = strndup((const char *)value + pos, n);
+		if (*text[i] == NULL) {
+			outbox_item_free(item);
+			return KS_NOMEM;
+		}
+		pos += n;
+	}
+	item->message.len = be32_get(value + 24);
+	*head = pos;
+	return KS_OK;
+}
+
+static enum ks_status
+item_read(struct keystore *ks, const unsigned char key[KEY_LEN],
+    struct outbox_item *item)
+{
+	struct pgp_blob value = {0};
+	enum ks_status st;
+	size_t head;
+
+	st = table_get_blob(ks, T_OUTBOX, key, KEY_LEN, &value);
+	if (st != KS_OK)
+		return st;
+	st = item_parse(key, value.data, value.len, item, &head);
+	if (st != KS_OK) {
+		pgp_blob_free(&value, false);
+		return st;
+	}
+	if (item->message.len != value.len - head) {
+		pgp_blob_free(&value, false);
+		outbox_item_free(item);
+		return KS_CORRUPT;
+	}
+	memmove(value.data, value.data + head, item->message.len);
+	item->message.data = value.data;
+	return KS_OK;
+}
+
+/* The key of a record by its id. */
+static enum ks_status
+key_find(struct keystore *ks, uint64_t id, unsigned char key[KEY_LEN])
+{
+	enum ks_status st;
+	size_t len;
+
+	be64_put(key + 8, id);
+	st = table_get(ks, T_OUTBOX_ID, key + 8, 8, key, 8, &len);
+	return st == KS_OK && len != 8 ? KS_CORRUPT : st;
+}
+
+/* ---- what the header offers ---------------------------------------------- */
+
+enum ks_status
+outbox_add(struct keystore *ks, const struct outbox_item *item, uint64_t *id)
+{
+	struct outbox_item copy = *item;
+	enum ks_status st;
+
+	assert(ks->txn != NULL);
+	assert(strlen(item->recipient) <= TEXT_MAX);
+	copy.id = ++ks->counters.outbox_id;
+	st = item_write(ks, moment(item->due), &copy);
+	if (st == KS_OK) {
+		ks->counters.outbox++;
+		*id = copy.id;
+	} else if (ks->failed == KS_OK) {
+		ks->failed = st;
+	}
+	return st;
+}
+
+/* Moves to the next record that `skip` does not refuse. */
+static enum ks_status
+next_free(struct walk *w, bool (*skip)(void *ctx, uint64_t id), void *ctx)
+{
+	enum ks_status st;
+
+	while ((st = walk_get(w, DB_NEXT)) == KS_OK) {
+		if (w->klen != KEY_LEN)
+			return KS_CORRUPT;
+		if (skip == NULL || !skip(ctx, be64_get(w->key + 8)))
+			break;
+	}
+	return st;
+}
+
+enum ks_status
+outbox_due(struct keystore *ks, time_t now,
+    bool (*skip)(void *ctx, uint64_t id), void *ctx, struct outbox_item *item,
+    time_t *next)
+{
+	struct walk w;
+	enum ks_status st;
+
+	if ((st = walk_open(ks, T_OUTBOX, &w)) != KS_OK)
+		return st;
+	st = next_free(&w, skip, ctx);
+	walk_close(&w);
+	if (st == KS_NOT_FOUND)
+		*next = 0;
+	if (st != KS_OK)
+		return st;
+	if (be64_get(w.key) <= moment(now))
+		return item_read(ks, w.key, item);
+	*next = (time_t)be64_get(w.key);
+	return KS_NOT_FOUND;
+}
+
+enum ks_status
+outbox_delete(struct keystore *ks, uint64_t id)
+{
+	unsigned char key[KEY_LEN];
+	enum ks_status st;
+
+	assert(ks->txn != NULL);
+	if ((st = key_find(ks, id, key)) != KS_OK)
+		return st;
+	if ((st = table_delete(ks, T_OUTBOX, key, KEY_LEN)) == KS_OK)
+		st = table_delete(ks, T_OUTBOX_ID, key + 8, 8);
+	if (st == KS_OK)
+		ks->counters.outbox--;
+	else if (ks->failed == KS_OK)
+		ks->failed = st;
+	return st == KS_NOT_FOUND ? KS_CORRUPT : st;
+}
+
+enum ks_status
+outbox_defer(struct keystore *ks, uint64_t id, time_t due, const char *error)
+{
+	unsigned char key[KEY_LEN];
+	struct outbox_item item;
+	enum ks_status st;
+
+	assert(ks->txn != NULL);
+	if ((st = key_find(ks, id, key)) != KS_OK ||
+	    (st = item_read(ks, key, &item)) != KS_OK)
+		return st;
+	if (item.attempts < UINT32_MAX)
+		item.attempts++;
+	free(item.last_error);
+	item.last_error = strndup(error, TEXT_MAX);
+	st = item.last_error == NULL ? KS_NOMEM : KS_OK;
+	if (st == KS_OK)
+		st = table_delete(ks, T_OUTBOX, key, KEY_LEN);
+	if (st == KS_OK)
+		st = item_write(ks, moment(due), &item);
+	if (st != KS_OK && ks->failed == KS_OK)
+		ks->failed = st;
+	outbox_item_free(&item);
+	return st;
+}
+
+/* The head of the record that the walk stands on. */
+static enum ks_status
+head_read(struct walk *w, struct outbox_item *item)
+{
+	unsigned char head[HEAD_MAX];
+	enum ks_status st;
+	size_t len, used;
+
+	if (w->klen != KEY_LEN)
+		return KS_CORRUPT;
+	st = table_get_part(
+	    w->ks, T_OUTBOX, w->key, w->klen, head, sizeof(head), &len);
+	if (st != KS_OK)
+		return st;
+	return item_parse(w->key, head, len, item, &used);
+}
+
+enum ks_status
+outbox_each(struct keystore *ks,
+    bool (*visit)(void *ctx, const struct outbox_item *), void *ctx)
+{
+	struct outbox_item item;
+	enum ks_status st;
+	bool go_on = true;
+	struct walk w;
+
+	if ((st = walk_open(ks, T_OUTBOX, &w)) != KS_OK)
+		return st;
+	while (go_on && (st = walk_get(&w, DB_NEXT)) == KS_OK) {
+		if ((st = head_read(&w, &item)) != KS_OK)
+			break;
+		go_on = visit(ctx, &item);
+		outbox_item_free(&item);
+	}
+	walk_close(&w);
+	return st == KS_NOT_FOUND ? KS_OK : st;
+}

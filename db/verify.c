@@ -1,0 +1,219 @@
+/* Whether all that is kept beside the certificates still agrees with them. */
+#include "db/internal.h"
+
+#include <string.h>
+
+/*
+ * Each pair that should be there is looked for; then the pairs are counted.
+ * As a table holds no pair twice, what is over is there without a reason.
+ */
+struct tally {
+	struct keystore *ks;
+	uint64_t wrong;
+	uint64_t certificates;
+	uint64_t expected[T_TABLES]; /* records found where they belong */
+};
+
+/* Counts a failed look-up as wrong; other failures end the whole. */
+static enum ks_status
+tally_found(struct tally *t, enum table table, enum ks_status st)
+{
+	if (st == KS_OK)
+		t->expected[table]++;
+	else if (st == KS_NOT_FOUND)
+		t->wrong++;
+	return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
+/* ---- certificates -------------------------------------------------------- */
+
+static enum ks_status
+verify_change(
+    struct tally *t, const struct pgp_fpr *fpr, const struct ks_meta *meta)
+{
+	unsigned char key[8], value[8 + PGP_FPR_MAX];
+	enum ks_status st;
+	size_t len;
+
+	be64_put(key, meta->serial);
+	st = table_get(t->ks, T_CHANGE, key, 8, value, sizeof(value), &len);
+	if (st == KS_OK && (len != (size_t)8 + fpr->len ||
+			       memcmp(value + 8, fpr->octet, fpr->len) != 0 ||
+			       be64_get(value) != moment(meta->changed)))
+		st = KS_NOT_FOUND;
+	if (meta->serial > t->ks->counters.serial)
+		t->wrong++;
+	return tally_found(t, T_CHANGE, st);
+}
+
+static enum ks_status
+verify_entries(
+    struct tally *t, const struct pgp_fpr *fpr, const struct pgp_cert *cert)
+{
+	struct entries set;
+	enum ks_status st = entries_of(cert, &set);
+
+	for (size_t i = 0; st == KS_OK && i < set.n; i++) {
+		const struct entry *e = &set.entry[i];
+
+		st = tally_found(t, e->table,
+		    pair_find(t->ks, e->table, e->key, e->len, fpr));
+	}
+	entries_free(&set);
+	return st;
+}
+
+/* The octets are what was written, and canonical. */
+static enum ks_status
+verify_octets(
+    struct tally *t, const struct pgp_blob *value, const struct pgp_cert *cert)
+{
+	const unsigned char *octets = value->data + CERT_HEADER;
+	const size_t len = value->len - CERT_HEADER;
+	unsigned char digest[PGP_SHA256_LEN];
+	struct pgp_blob again = {0};
+
+	if (pgp_sha256(octets, len, digest) != 0 ||
+	    pgp_cert_octets(cert, &again) != PGP_OK)
+		return KS_NOMEM;
+	if (memcmp(digest, value->data + CERT_DIGEST, sizeof(digest)) != 0 ||
+	    again.len != len || memcmp(again.data, octets, len) != 0)
+		t->wrong++;
+	pgp_blob_free(&again, false);
+	return KS_OK;
+}
+
+static enum ks_status
+verify_cert(struct tally *t, const struct pgp_fpr *fpr)
+{
+	struct pgp_blob value = {0};
+	struct pgp_cert *cert = NULL;
+	struct ks_meta meta;
+	enum ks_status st;
+
+	t->certificates++;
+	st = table_get_blob(t->ks, T_CERTS, fpr->octet, fpr->len, &value);
+	if (st != KS_OK)
+		return st;
+	st = cert_read(t->ks, &value, &cert, &meta);
+	if (st == KS_CORRUPT) {
+		t->wrong++;
+		st = KS_OK;
+	} else if (st == KS_OK) {
+		if (fpr_order(pgp_cert_fpr(cert), fpr) != 0)
+			t->wrong++;
+		if ((st = verify_octets(t, &value, cert)) == KS_OK &&
+		    (st = verify_change(t, fpr, &meta)) == KS_OK)
+			st = verify_entries(t, fpr, cert);
+	}
+	pgp_cert_free(cert);
+	pgp_blob_free(&value, false);
+	return st;
+}
+
+static enum ks_status
+verify_certs(struct tally *t)
+{
+	struct pgp_fpr fpr = {0};
+	enum ks_status st;
+
+	while ((st = ks_next(t->ks, &fpr, &fpr)) == KS_OK)
+		if ((st = verify_cert(t, &fpr)) != KS_OK)
+			return st;
+	return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
+/* ---- the other tables ---------------------------------------------------- */
+
+/* Each answer has one record by its id. */
+static enum ks_status
+verify_outbox(struct tally *t)
+{
+	unsigned char due[8];
+	enum ks_status st, found;
+	struct walk w;
+	size_t len;
+
+	if ((st = walk_open(t->ks, T_OUTBOX, &w)) != KS_OK)
+		return st;
+	while ((st = walk_get(&w, DB_NEXT)) == KS_OK) {
+		t->expected[T_OUTBOX]++;
+		found = KS_NOT_FOUND;
+		if (w.klen == 16)
+			found = table_get(t->ks, T_OUTBOX_ID, w.key + 8, 8, due,
+			    sizeof(due), &len);
+		if (found == KS_OK && (len != 8 || memcmp(due, w.key, 8) != 0))
+			found = KS_NOT_FOUND;
+		if ((st = tally_found(t, T_OUTBOX_ID, found)) != KS_OK)
+			break;
+	}
+	walk_close(&w);
+	return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
+/* Each record that ends some time has one that says when. */
+static enum ks_status
+verify_ends(struct tally *t, enum table table)
+{
+	unsigned char key[KEY_MAX], none[1];
+	enum ks_status st, found;
+	struct walk w;
+	uint64_t when;
+	size_t len;
+
+	if ((st = walk_open(t->ks, table, &w)) != KS_OK)
+		return st;
+	while ((st = walk_get(&w, DB_NEXT)) == KS_OK) {
+		found = KS_NOT_FOUND;
+		if (w.klen <= KEY_MAX - 9 &&
+		    expires_at(table, w.key, w.klen, w.value, w.vlen, &when) ==
+			KS_OK) {
+			len = expire_key(key, when, table, w.key, w.klen);
+			found =
+			    table_get(t->ks, T_EXPIRE, key, len, none, 1, &len);
+		}
+		if ((st = tally_found(t, T_EXPIRE, found)) != KS_OK)
+			break;
+	}
+	walk_close(&w);
+	return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
+/* ---- counting ------------------------------------------------------------ */
+
+/* More records than were found to belong are wrong, each of them. */
+static enum ks_status
+verify_count(struct tally *t, enum table table)
+{
+	enum ks_status st;
+	uint64_t n;
+
+	if ((st = table_count(t->ks, table, &n)) != KS_OK)
+		return st;
+	if (n > t->expected[table])
+		t->wrong += n - t->expected[table];
+	return KS_OK;
+}
+
+enum ks_status
+ks_verify(struct keystore *ks, uint64_t *wrong)
+{
+	static const enum table counted[] = {
+	    T_KEYID, T_SUBKEY, T_EMAIL, T_WORD, T_OUTBOX_ID, T_EXPIRE};
+	struct tally t = {.ks = ks};
+	enum ks_status st;
+
+	if ((st = verify_certs(&t)) != KS_OK ||
+	    (st = verify_outbox(&t)) != KS_OK ||
+	    (st = verify_ends(&t, T_SEEN)) != KS_OK ||
+	    (st = verify_ends(&t, T_LIMIT)) != KS_OK ||
+	    (st = verify_ends(&t, T_POISON)) != KS_OK)
+		return st;
+	for (size_t i = 0; i < sizeof(counted) / sizeof(counted[0]); i++)
+		if ((st = verify_count(&t, counted[i])) != KS_OK)
+			return st;
+	t.wrong += t.certificates != ks->counters.certificates;
+	t.wrong += t.expected[T_OUTBOX] != ks->counters.outbox;
+	*wrong = t.wrong;
+	return KS_OK;
+}

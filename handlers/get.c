@@ -1,0 +1,120 @@
+/*
+ * GET: the keys that match, in one armored block.
+ */
+#include "handlers/handler.h"
+
+static void
+say_top(struct reply *reply, const struct request *request, size_t n,
+    const char *what)
+{
+	reply_site(reply, request);
+	reply_asked(reply, request);
+	reply_count(reply, n, "key");
+	reply_printf(reply, " found%s\n\n", what);
+}
+
+static void
+say_keys(struct reply *reply, const struct request *request,
+    const struct certs *certs)
+{
+	size_t i;
+
+	for (i = 0; i < certs->n; i++)
+		listing_brief(reply, certs->cert[i], request->now);
+}
+
+static void
+say_too_large(struct reply *reply, const struct request *request,
+    const struct certs *certs)
+{
+	reply->suffix = ", failed";
+	say_top(reply, request, certs->n,
+	    ", but the answer would be too large.  No keys are sent.");
+	say_keys(reply, request, certs);
+	reply_printf(reply, "\n");
+	if (certs->n > 1)
+		reply_wrap(reply, 0,
+		    "Please fetch them one by one: send a mail for each with "
+		    "the Subject GET 0x and the fingerprint.");
+	else
+		reply_wrap(reply, 0,
+		    "This one key is larger than what this server may send "
+		    "in a mail.");
+}
+
+static void
+say_import(struct reply *reply)
+{
+	reply_printf(reply, "\n");
+	reply_wrap(reply, 0,
+	    "To import, save this whole mail to a file and run "
+	    "\"gpg --import FILE\", or pipe it into \"gpg --import\".  Anybody "
+	    "can make a key with any name and address: compare the fingerprint "
+	    "with its owner before you trust it.");
+}
+
+/* Puts the keys into the answer; *fits says whether they may stay. */
+static int
+put_keys(struct reply *reply, const struct request *request,
+    const struct certs *certs, bool *fits)
+{
+	/* Room for the header and the text, where a key takes a fingerprint
+	 * and a user ID in quoted-printable. */
+	const size_t around = 4096 + certs->n * 3072;
+	size_t i;
+
+	*fits = true;
+	for (i = 0; *fits && i < certs->n; i++) {
+		if (reply_cert(reply, certs->cert[i]) != 0)
+			return -1;
+		*fits =
+		    reply_size(reply) + around <= request->limits.reply_size;
+	}
+	return *fits ? 0 : reply_drop_keys(reply);
+}
+
+static enum outcome
+answer(struct keystore *ks, const struct request *request, struct reply *reply,
+    const struct certs *certs)
+{
+	enum ks_status status;
+	bool fits;
+
+	if (put_keys(reply, request, certs, &fits) != 0)
+		return TRY_LATER;
+	if (!fits) {
+		say_too_large(reply, request, certs);
+		return REFUSED;
+	}
+	say_top(reply, request, certs->n, ", attached:");
+	say_keys(reply, request, certs);
+	if ((status = lookup_warn(ks, request, reply)) != KS_OK)
+		return outcome_of(status);
+	say_import(reply);
+	return DONE;
+}
+
+static enum outcome
+run(struct keystore *ks, const struct request *request, struct reply *reply)
+{
+	struct ks_found found;
+	struct certs certs;
+	enum outcome outcome;
+
+	if (lookup(ks, request, reply, &found, &outcome) != KS_OK)
+		return outcome;
+	if (lookup_certs(ks, request, reply, &found, &certs, &outcome) ==
+	    KS_OK) {
+		outcome = answer(ks, request, reply, &certs);
+		certs_free(&certs);
+	}
+	ks_found_free(&found);
+	return outcome;
+}
+
+const struct command command_get = {
+    .name = "GET",
+    .argument = "WHO",
+    .summary = "sends the keys that match WHO",
+    .run = run,
+};

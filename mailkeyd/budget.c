@@ -1,0 +1,96 @@
+/*
+ * How many answers an address or a domain may get.
+ */
+#include "mailkeyd/budget.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define NAME_SIZE 256 /* an address has at most 254 octets (RFC 5321) */
+
+/* Addresses first, the domain last. */
+struct names {
+	char name[3][NAME_SIZE];
+	size_t n;
+};
+
+static const char *
+lower(char out[NAME_SIZE], const char *text)
+{
+	size_t i;
+
+	for (i = 0; text[i] != '\0' && i + 1 < NAME_SIZE; i++)
+		out[i] = (char)tolower((unsigned char)text[i]);
+	out[i] = '\0';
+	return out;
+}
+
+static void
+names_of(const struct budget *b, struct names *names)
+{
+	const char *domain;
+
+	names->n = 0;
+	lower(names->name[names->n++], b->answer_to);
+	if (b->sender != NULL && *b->sender != '\0') {
+		lower(names->name[names->n], b->sender);
+		if (strcmp(names->name[0], names->name[names->n]) != 0)
+			names->n++;
+	}
+	domain = strrchr(names->name[0], '@');
+	lower(names->name[names->n++],
+	    domain == NULL ? names->name[0] : domain + 1);
+}
+
+static bool
+over(uint64_t count, uint64_t limit)
+{
+	return limit != 0 && count >= limit;
+}
+
+static bool
+address_over(const struct config_limits *limits,
+    const struct limit_count *hour, const struct limit_count *day)
+{
+	return over(hour->replies, limits->replies_per_hour) ||
+	    over(day->replies, limits->replies_per_day) ||
+	    over(day->octets, limits->bytes_per_day);
+}
+
+enum ks_status
+budget_get(const struct budget *b, bool *spent, unsigned *helps)
+{
+	struct limit_count hour, day;
+	struct names names;
+	enum ks_status status = KS_OK;
+
+	*spent = false;
+	*helps = 0;
+	names_of(b, &names);
+	for (size_t i = 0; i < names.n && status == KS_OK; i++) {
+		status = limit_get(b->ks, names.name[i], b->now, &hour, &day);
+		if (status != KS_OK)
+			break;
+		if (i == names.n - 1)
+			*spent |= over(
+			    hour.replies, b->limits->domain_per_hour);
+		else {
+			*spent |= address_over(b->limits, &hour, &day);
+			if (day.helps > *helps)
+				*helps = day.helps;
+		}
+	}
+	return status;
+}
+
+enum ks_status
+budget_add(const struct budget *b, const struct limit_count *count)
+{
+	struct names names;
+	enum ks_status status = KS_OK;
+
+	names_of(b, &names);
+	for (size_t i = 0; i < names.n && status == KS_OK; i++)
+		status = limit_add(b->ks, names.name[i], b->now, count);
+	return status;
+}

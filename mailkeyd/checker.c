@@ -1,0 +1,518 @@
+/*
+ * mailkeyd-checker: asks gpg, through GPGME, which signatures verify.
+ *
+ * All claims go through one gpg as a stream of small certificates; gpg works
+ * as a filter that keeps what verifies.  It does that for every type of
+ * self-signature, but passes a binding whatever its back-signature is worth,
+ * so that is judged here.  A stream that gpg gives up before its end (a broken
+ * packet does that) is cut in half until what broke it stands alone.
+ */
+#include "mailkeyd/checker.h"
+#include "mailkeyd/ipc.h"
+#include "mailkeyd/vouch.h"
+#include "pgp/backsig.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gpgme.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SOCKET		 3
+#define DEADLINE_DEFAULT 10000 /* ms */
+#define DEADLINE_MAX	 3600000
+#define FILES_MAX	 64 /* GPGME looks at each that there could be */
+#define GPG_MEMORY	 ((rlim_t)1 << 30)
+#define OUTPUT_MAX	 (2 * (size_t)CHECKER_RECORD_MAX)
+
+struct checker {
+	gpgme_ctx_t ctx; /* made once: a new one starts three programs */
+	char home[IPC_TEXT];
+	char gpg[PATH_MAX];
+	uint64_t deadline;  /* ms for a JUDGE */
+	char why[IPC_TEXT]; /* no gpg can be run; empty: it can */
+};
+
+/* One JUDGE. */
+struct job {
+	const struct checker *checker;
+	struct vouch vouch;
+	uint64_t deadline; /* ms, and when that is: */
+	int64_t end;	   /* ms of the monotonic clock */
+	bool gpg_works;	   /* it has brought a stream to its end */
+	enum checker_status status;
+	char text[IPC_TEXT];
+};
+
+static int64_t
+now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static bool give_up(struct job *j, enum checker_status status,
+    const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Always false, for `return give_up(...)`. */
+static bool
+give_up(struct job *j, enum checker_status status, const char *format, ...)
+{
+	va_list ap;
+
+	j->status = status;
+	va_start(ap, format);
+	vsnprintf(j->text, sizeof(j->text), format, ap);
+	va_end(ap);
+	return false;
+}
+
+/* ---- one run of gpg, in a process of its own ---------------------------- */
+
+/*
+ * The limits are inherited by gpg.  The sanitizers map far more than any
+ * limit on the address space could allow.
+ */
+static int
+limit(uint64_t deadline)
+{
+	struct rlimit cpu, core = {0, 0};
+
+	cpu.rlim_cur = cpu.rlim_max = (rlim_t)(deadline / 1000 + 1);
+	if (setrlimit(RLIMIT_CPU, &cpu) == -1 ||
+	    setrlimit(RLIMIT_CORE, &core) == -1)
+		return -1;
+#ifndef SANITIZED
+	struct rlimit memory = {GPG_MEMORY, GPG_MEMORY};
+
+	if (setrlimit(RLIMIT_AS, &memory) == -1)
+		return -1;
+#endif
+	return 0;
+}
+
+static gpgme_error_t
+spawn_gpg(const struct checker *c, int in, int out)
+{
+	const char *argv[] = {c->gpg, "--homedir", c->home, "--batch",
+	    "--no-options", "--no-autostart", "--no-auto-check-trustdb",
+	    "--no-keyring", "-q", "--ignore-time-conflict",
+	    "--ignore-valid-from", "--import-options",
+	    /* repairing would move a signature to where it verifies, at
+	     * twice the time */
+	    "import-export,self-sigs-only,no-repair-keys", "--import", NULL};
+	gpgme_data_t input = NULL, output = NULL;
+	gpgme_error_t err;
+
+	err = gpgme_data_new_from_fd(&input, in);
+	if (err == 0)
+		err = gpgme_data_new_from_fd(&output, out);
+	if (err == 0)
+		err = gpgme_op_spawn(
+		    c->ctx, c->gpg, argv, input, output, NULL, 0);
+	gpgme_data_release(input);
+	gpgme_data_release(output);
+	return err;
+}
+
+/*
+ * GPGME tells nothing of how gpg ended and cannot end it.  So this process is
+ * made for one run: gpg, which GPGME leaves to whoever adopts orphans, becomes
+ * its child, and both can be killed as one group.
+ */
+static _Noreturn void
+runner(const struct job *j, int in, int out)
+{
+	int status, worst = 0;
+	pid_t pid;
+
+	setpgid(0, 0);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 ||
+	    prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 ||
+	    limit(j->deadline) == -1 || spawn_gpg(j->checker, in, out) != 0)
+		_exit(1);
+	while ((pid = waitpid(-1, &status, 0)) > 0 || errno == EINTR)
+		if (pid > 0 && WIFSIGNALED(status))
+			worst = 1;
+	_exit(worst); /* an exit with 2 is gpg's word about a bad claim */
+}
+
+/* The runner, and then gpg, which is adopted when the runner is gone. */
+static void
+end_runner(pid_t pid)
+{
+	kill(-pid, SIGKILL);
+	kill(pid, SIGKILL);
+	while (waitpid(-pid, NULL, 0) > 0 || errno == EINTR)
+		;
+}
+
+/* `alive` ends with the runner, who has its other end.  False when the time
+ * is up. */
+static bool
+wait_for(struct job *j, pid_t pid, int alive)
+{
+	struct pollfd p[2] = {{.fd = alive}, {.fd = SOCKET}}; /* POLLHUP */
+	int64_t left;
+	int r;
+
+	do {
+		left = j->end - now();
+		r = left <= 0
+			? 0
+			: poll(p, 2, left > INT_MAX ? INT_MAX : (int)left);
+	} while (r == -1 && errno == EINTR);
+	if (r > 0 && p[0].revents != 0)
+		return true;
+	end_runner(pid);
+	if (r > 0)
+		exit(0); /* the core is gone */
+	return false;
+}
+
+/*
+ * Puts `in` through gpg into `out`.  False: the time is up, or no process
+ * could be made; *died: gpg was killed by a signal or could not be started.
+ */
+static bool
+run(struct job *j, int in, int out, bool *died)
+{
+	int status = 0, alive[2];
+	bool done;
+	pid_t pid;
+
+	if (pipe2(alive, O_CLOEXEC) == -1)
+		return give_up(j, CHECKER_FAILED, "pipe: %s", strerror(errno));
+	pid = fork();
+	if (pid == 0)
+		runner(j, in, out);
+	close(alive[1]);
+	if (pid == -1) {
+		close(alive[0]);
+		return give_up(j, CHECKER_FAILED, "fork: %s", strerror(errno));
+	}
+	setpgid(pid, pid); /* whoever comes first */
+	done = wait_for(j, pid, alive[0]);
+	close(alive[0]);
+	if (!done)
+		return give_up(j, CHECKER_FAILED,
+		    "gpg was not done after %llu ms",
+		    (unsigned long long)j->deadline);
+	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
+		;
+	*died = status != 0;
+	return true;
+}
+
+/* ---- claims ------------------------------------------------------------- */
+
+static int
+stream(const struct vouch *v, size_t first, size_t n)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	int fd = -1, r;
+
+	if (f == NULL)
+		return -1;
+	r = vouch_write(f, v, first, n);
+	if (fclose(f) == 0 && r == 0)
+		fd = ipc_memfd("claims", text, len, false);
+	free(text);
+	if (fd != -1 && lseek(fd, 0, SEEK_SET) == -1) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* False when the whole job is given up; *whole: these claims are judged. */
+static bool
+filter(struct job *j, size_t first, size_t n, bool *whole)
+{
+	enum vouch_end end = VOUCH_NOMEM;
+	char *answer = NULL;
+	size_t len;
+	bool died = false, ok = false;
+	int in, out;
+
+	in = stream(&j->vouch, first, n);
+	out = ipc_memfd("vouched", NULL, 0, false);
+	if (in == -1 || out == -1)
+		give_up(j, CHECKER_FAILED, "no memory for the claims");
+	else if (run(j, in, out, &died)) {
+		if (died)
+			end = VOUCH_SHORT;
+		else if (ipc_slurp(out, OUTPUT_MAX, &answer, &len) == 0)
+			end = vouch_match(&j->vouch, first, n,
+			    (const unsigned char *)answer, len);
+		ok = end != VOUCH_NOMEM ||
+		     give_up(j, CHECKER_FAILED, "no memory for the answer");
+		*whole = end == VOUCH_WHOLE;
+		free(answer);
+	}
+	if (in != -1)
+		close(in);
+	if (out != -1)
+		close(out);
+	return ok;
+}
+
+/* Does gpg bring even an empty stream to its end? */
+static bool
+gpg_works(struct job *j)
+{
+	bool whole;
+
+	if (j->gpg_works)
+		return true;
+	if (!filter(j, 0, 0, &whole))
+		return false;
+	if (!whole)
+		return give_up(j, CHECKER_NO_GPG,
+		    "%s does not answer as gpg should", j->checker->gpg);
+	j->gpg_works = true;
+	return true;
+}
+
+static bool
+ask(struct job *j, size_t first, size_t n)
+{
+	bool whole;
+
+	if (n == 0)
+		return true;
+	if (!filter(j, first, n, &whole))
+		return false;
+	if (whole) {
+		j->gpg_works = true;
+		return true;
+	}
+	if (!gpg_works(j))
+		return false;
+	if (n == 1)
+		return true; /* gpg cannot read it: not vouched for */
+	return ask(j, first, n / 2) && ask(j, first + n / 2, n - n / 2);
+}
+
+static bool
+verdicts(struct job *j, unsigned char *out)
+{
+	for (size_t i = 0; i < j->vouch.n; i++) {
+		const struct vouch_claim *c = &j->vouch.claim[i];
+
+		out[i] = c->returned;
+		if (!c->returned || !vouch_is_binding(c))
+			continue;
+		if (now() >= j->end)
+			return give_up(
+			    j, CHECKER_FAILED, "back-signatures took too long");
+		out[i] = pgp_binding_backed(&c->primary, &c->on, &c->packet);
+	}
+	return true;
+}
+
+/* ---- the core's messages ------------------------------------------------ */
+
+/* The answer's descriptor, or -1 with status and text set. */
+static int
+judge(struct job *j, int fd)
+{
+	struct ipc_in in = {.data = NULL};
+	unsigned char *out = NULL;
+	char *data = NULL;
+	int answer = -1;
+
+	if (j->checker->why[0] != '\0') {
+		give_up(j, CHECKER_NO_GPG, "%s", j->checker->why);
+		return -1;
+	}
+	if (ipc_slurp(fd, CHECKER_RECORD_MAX, &data, &in.len) == -1) {
+		give_up(j, CHECKER_FAILED, "record: %s", strerror(errno));
+		return -1;
+	}
+	in.data = (const unsigned char *)data;
+	if (vouch_read(&in, &j->vouch) == -1) {
+		give_up(j, CHECKER_FAILED, "damaged record, or no memory");
+		goto done;
+	}
+	out = calloc(j->vouch.n + 1, 1);
+	if (out == NULL)
+		give_up(j, CHECKER_FAILED, "no memory");
+	else if (ask(j, 0, j->vouch.n) && verdicts(j, out)) {
+		answer = ipc_memfd("verdicts", out, j->vouch.n, true);
+		if (answer == -1)
+			give_up(
+			    j, CHECKER_FAILED, "memfd: %s", strerror(errno));
+	}
+done:
+	vouch_free(&j->vouch);
+	free(out);
+	free(data);
+	return answer;
+}
+
+static int
+answer_judge(const struct checker *c, const struct ipc_msg *m)
+{
+	struct job j = {.checker = c, .status = CHECKER_OK};
+	struct ipc_msg reply;
+	int r;
+
+	j.deadline = m->a == 0 || m->a > DEADLINE_MAX ? c->deadline : m->a;
+	j.end = now() + (int64_t)j.deadline;
+	ipc_msg_init(&reply, CHECKER_JUDGED, m->id);
+	reply.fd[0] = judge(&j, m->fd[0]);
+	reply.status = j.status;
+	memcpy(reply.text, j.text, sizeof(reply.text));
+	r = ipc_send(SOCKET, &reply);
+	ipc_msg_close(&reply);
+	return r;
+}
+
+static void
+no_gpg(struct checker *c, const char *what, const char *why)
+{
+	snprintf(c->why, sizeof(c->why), "%.300s: %s", what, why);
+}
+
+/* Private, or anybody could put a gpg.conf there. */
+static bool
+home_is_sound(struct checker *c)
+{
+	struct stat st;
+
+	if (mkdir(c->home, 0700) == -1 && errno != EEXIST) {
+		no_gpg(c, c->home, strerror(errno));
+		return false;
+	}
+	if (lstat(c->home, &st) == -1) {
+		no_gpg(c, c->home, strerror(errno));
+		return false;
+	}
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+	    (st.st_mode & 077) != 0) {
+		no_gpg(c, c->home, "not a private directory of our own");
+		return false;
+	}
+	return true;
+}
+
+/* The program named in the memfd, or the one that GPGME was built for. */
+static void
+find_gpg(struct checker *c, int fd)
+{
+	char *path = NULL;
+	const char *found;
+	size_t len;
+
+	if (fd != -1 && ipc_slurp(fd, sizeof(c->gpg) - 1, &path, &len) == -1) {
+		no_gpg(c, "path of gpg", strerror(errno));
+		return;
+	}
+	found = path != NULL && path[0] != '\0' ? path
+						: gpgme_get_dirinfo("gpg-name");
+	if (found == NULL)
+		no_gpg(c, "gpg", "GPGME does not find it");
+	else if (found[0] != '/' || strlen(found) >= sizeof(c->gpg))
+		no_gpg(c, found, "not an absolute path");
+	else if (access(found, X_OK) == -1)
+		no_gpg(c, found, strerror(errno));
+	else
+		memcpy(c->gpg, found, strlen(found) + 1);
+	free(path);
+}
+
+static void
+start_gpgme(struct checker *c)
+{
+	gpgme_error_t err = gpgme_new(&c->ctx);
+
+	if (err == 0)
+		err = gpgme_set_protocol(c->ctx, GPGME_PROTOCOL_SPAWN);
+	if (err != 0)
+		no_gpg(c, "GPGME", gpgme_strerror(err));
+}
+
+static void
+configure(struct checker *c, const struct ipc_msg *m)
+{
+	gpgme_release(c->ctx);
+	memset(c, 0, sizeof(*c));
+	memcpy(c->home, m->text, sizeof(c->home));
+	c->deadline = m->a == 0 ? DEADLINE_DEFAULT : m->a;
+	if (c->deadline > DEADLINE_MAX)
+		c->deadline = DEADLINE_MAX;
+	if (c->home[0] != '/') {
+		no_gpg(c, c->home, "not an absolute path");
+		return;
+	}
+	if (!home_is_sound(c))
+		return;
+	if (setenv("HOME", c->home, 1) == -1) {
+		no_gpg(c, "HOME", strerror(errno));
+		return;
+	}
+	find_gpg(c, m->fd[0]);
+	if (c->why[0] == '\0')
+		start_gpgme(c);
+}
+
+/* Nothing of the environment may tell gpg or GPGME what to do. */
+static int
+environment(void)
+{
+	return clearenv() != 0 ||
+		       setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1) ==
+			   -1 ||
+		       setenv("LC_ALL", "C", 1) == -1
+		   ? -1
+		   : 0;
+}
+
+static int
+few_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == -1)
+		return -1;
+	if (files.rlim_cur > FILES_MAX)
+		files.rlim_cur = FILES_MAX;
+	return setrlimit(RLIMIT_NOFILE, &files);
+}
+
+int
+main(void)
+{
+	struct checker c = {.why = "not configured"};
+	struct ipc_msg m;
+	int r;
+
+	if (environment() == -1 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+	    prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 || few_files() == -1 ||
+	    gpgme_check_version(NULL) == NULL)
+		return 1;
+	while ((r = ipc_recv(SOCKET, &m)) == 1) {
+		if (m.type == CHECKER_CONFIG)
+			configure(&c, &m);
+		else if (m.type == CHECKER_JUDGE && answer_judge(&c, &m) == -1)
+			return 1;
+		ipc_msg_close(&m);
+	}
+	gpgme_release(c.ctx);
+	return r == 0 ? 0 : 1;
+}

@@ -1,0 +1,326 @@
+/*
+ * A configuration as a whole: its defaults, and whether its values go
+ * together.
+ */
+#include "mailkeyd/config_reading.h"
+
+#include <netdb.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* ---- defaults ------------------------------------------------------------ */
+
+void
+config_defaults(struct config *c)
+{
+	struct config_limits *l = &c->limits;
+
+	c->cache = 64 * MIB;
+	c->parsers = 2;
+	c->jail_mails = 1;
+	c->send.port = 25;
+	c->send.connections = 2;
+	c->send.retry = 60;
+	c->send.give_up = 7 * DAY;
+	l->mail = mail_limits_default;
+	l->policy = pgp_policy_default;
+	l->reply_size = 2 * MIB;
+	l->keys_per_mail = mail_limits_default.keys;
+	l->max_reply_keys = 10;
+	l->replies_per_hour = 20;
+	l->replies_per_day = 200;
+	l->bytes_per_day = 20 * MIB;
+	l->domain_per_hour = 600;
+	l->free_space = 256 * MIB;
+	l->connections = 100;
+	l->idle_timeout = 300;
+}
+
+/* Sets a text that is still missing. */
+static int __attribute__((format(printf, 3, 4)))
+otherwise(struct reading *r, char **to, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	if (*to != NULL)
+		return 0;
+	va_start(ap, format);
+	n = vasprintf(to, format, ap);
+	va_end(ap);
+	if (n == -1)
+		*to = NULL;
+	return n == -1 ? config_no_memory(r) : 0;
+}
+
+static int
+list_otherwise(struct reading *r, char ***list)
+{
+	if (*list == NULL && (*list = calloc(1, sizeof(**list))) == NULL)
+		return config_no_memory(r);
+	return 0;
+}
+
+static int
+default_receive(struct reading *r)
+{
+	struct config *c = r->config;
+
+	if (c->nreceive > 0)
+		return 0;
+	r->file = c->file;
+	if (config_add_receive(r, "lmtp", 0) == -1)
+		return -1;
+	return otherwise(r, &c->receive[0].path, "/run/mailkeyd/lmtp");
+}
+
+static int
+default_texts(struct reading *r)
+{
+	struct config *c = r->config;
+	struct config_send *s = &c->send;
+	const char *at = strrchr(c->address, '@');
+
+	if (otherwise(r, &c->name, "%s", "") == -1 ||
+	    otherwise(r, &c->state, "/var/lib/mailkeyd") == -1 ||
+	    otherwise(r, &c->control, "%s/control", c->state) == -1 ||
+	    otherwise(r, &c->libexec, "%s", LIBEXECDIR) == -1 ||
+	    list_otherwise(r, &c->aliases) == -1 ||
+	    list_otherwise(r, &c->admins) == -1)
+		return -1;
+	if (s->type == SEND_SMTP &&
+	    (otherwise(r, &s->host, "127.0.0.1") == -1 ||
+		otherwise(r, &s->helo, "%s",
+		    at != NULL ? at + 1 : "localhost") == -1))
+		return -1;
+	if (s->type == SEND_SENDMAIL)
+		return otherwise(r, &s->path, "/usr/sbin/sendmail");
+	return 0;
+}
+
+/* ---- all of it together -------------------------------------------------- */
+
+/* Where an option was set; `set` has the places of this section. */
+static struct place
+place_of(const struct place *set, enum section section, const char *name)
+{
+	const struct option *o = config_sections[section].options;
+	size_t i = 0;
+
+	while (strcmp(o[i].name, name) != 0)
+		i++;
+	return set[i];
+}
+
+static int
+check_host(
+    struct reading *r, const struct config_receive *v, const struct place *set)
+{
+	const struct addrinfo hints = {
+	    .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
+	struct place p = place_of(set, RECEIVE, "host");
+	struct addrinfo *found;
+
+	if (getaddrinfo(v->host, NULL, &hints, &found) != 0)
+		return config_fail(r, p.file, p.line,
+		    "host cannot be \"%s\"; write a numeric address such as "
+		    "127.0.0.1 or ::1",
+		    v->host);
+	freeaddrinfo(found);
+	return 0;
+}
+
+static int
+check_receive(
+    struct reading *r, struct config_receive *v, const struct place *set)
+{
+	struct place mode = place_of(set, RECEIVE, "mode");
+
+	if (place_of(set, RECEIVE, "type").line == 0)
+		return config_fail(r, v->file, v->line,
+		    "receive \"%s\" has no type; write type = lmtp", v->title);
+	if (v->path != NULL && (v->host != NULL || v->port != 0))
+		return config_fail(r, v->file, v->line,
+		    "receive \"%s\" has both a path and a host or port; write "
+		    "two sections",
+		    v->title);
+	if (v->path == NULL && v->port == 0)
+		return config_fail(r, v->file, v->line,
+		    "receive \"%s\" listens nowhere; write path = \"/run/"
+		    "mailkeyd/lmtp\" or port = 2424",
+		    v->title);
+	if (v->path != NULL) {
+		v->type = RECEIVE_LMTP_UNIX;
+		return 0;
+	}
+	if (mode.line != 0)
+		return config_fail(r, mode.file, mode.line,
+		    "mode goes with path; remove it or write a path");
+	v->type = RECEIVE_LMTP_TCP;
+	if (otherwise(r, &v->host, "127.0.0.1") == -1)
+		return -1;
+	return check_host(r, v, set);
+}
+
+static bool
+same_place(const struct config_receive *a, const struct config_receive *b)
+{
+	if (a->path != NULL)
+		return b->path != NULL && strcmp(a->path, b->path) == 0;
+	return b->path == NULL && a->port == b->port &&
+	       strcmp(a->host, b->host) == 0;
+}
+
+static int
+check_receives(struct reading *r)
+{
+	struct config *c = r->config;
+
+	for (size_t i = 0; i < c->nreceive; i++) {
+		struct config_receive *v = &c->receive[i];
+
+		if (v->line != 0 && check_receive(r, v, r->set_receive[i]))
+			return -1;
+		for (size_t k = 0; k < i; k++)
+			if (same_place(v, &c->receive[k]))
+				return config_fail(r, v->file, v->line,
+				    "receive \"%s\" listens where \"%s\" of "
+				    "%s:%u does; change one",
+				    v->title, c->receive[k].title,
+				    c->receive[k].file, c->receive[k].line);
+		if (v->path != NULL && strcmp(v->path, c->control) == 0)
+			return config_fail(r, v->file, v->line,
+			    "receive \"%s\" listens where control does; "
+			    "change one",
+			    v->title);
+	}
+	return 0;
+}
+
+/* Options that say nothing to this way of sending. */
+static int
+check_send(struct reading *r)
+{
+	static const struct {
+		const char *type, *stranger[4];
+	} strangers[] = {[SEND_SMTP] = {"smtp", {"path"}},
+	    [SEND_SENDMAIL] = {"sendmail", {"host", "port", "helo"}},
+	    [SEND_MAILDIR] = {"maildir", {"host", "port", "helo"}}};
+	const struct config_send *s = &r->config->send;
+	const struct place *set = r->set[SEND];
+	const char *const *name = strangers[s->type].stranger;
+	struct place p;
+
+	for (; *name != NULL; name++)
+		if ((p = place_of(set, SEND, *name)).line != 0)
+			return config_fail(r, p.file, p.line,
+			    "%s does not go with type = %s; remove it or "
+			    "change the type",
+			    *name, strangers[s->type].type);
+	if (s->type == SEND_MAILDIR && s->path == NULL) {
+		p = place_of(set, SEND, "type");
+		return config_fail(r, p.file, p.line,
+		    "type = maildir has no path; write path = "
+		    "\"/DIRECTORY\"");
+	}
+	return 0;
+}
+
+/* Points at the first of two options that was set, when they do not go
+ * together: somebody else's default cannot be changed. */
+static struct place
+either(struct reading *r, enum section section, const char *a, const char *b)
+{
+	struct place p = place_of(r->set[section], section, a);
+
+	if (p.line == 0)
+		p = place_of(r->set[section], section, b);
+	if (p.line == 0)
+		p.file = r->config->file;
+	return p;
+}
+
+static int
+check_times(struct reading *r)
+{
+	const struct config_send *s = &r->config->send;
+	struct place p;
+
+	if (s->give_up >= s->retry)
+		return 0;
+	p = either(r, SEND, "give_up", "retry");
+	return config_fail(r, p.file, p.line,
+	    "give_up %us is less than retry %us; raise it or lower retry",
+	    s->give_up, s->retry);
+}
+
+static int
+check_order(struct reading *r, const char *outer, size_t size,
+    const char *inner, size_t part)
+{
+	struct place p;
+
+	if (size >= part)
+		return 0;
+	p = either(r, LIMITS, outer, inner);
+	return config_fail(r, p.file, p.line,
+	    "%s %zu is less than %s %zu; raise it or lower %s", outer, size,
+	    inner, part, inner);
+}
+
+static int
+check_limits(struct reading *r)
+{
+	struct config_limits *l = &r->config->limits;
+	size_t least;
+	struct place p;
+
+	l->mail.keys = l->keys_per_mail;
+	/* Armor adds a third and line ends, the rest is header and text. */
+	least = l->policy.certificate_size / 5 * 7 + 16 * 1024;
+	if (l->reply_size < least) {
+		p = either(r, LIMITS, "reply_size", "certificate_size");
+		return config_fail(r, p.file, p.line,
+		    "reply_size %zu cannot hold one certificate of "
+		    "certificate_size %zu; set it to %zuK at least",
+		    l->reply_size, l->policy.certificate_size,
+		    (least + 1023) / 1024);
+	}
+	if (check_order(r, "message_size", l->mail.message_size, "header_size",
+		l->mail.header_size) == -1)
+		return -1;
+	return check_order(r, "header_size", l->mail.header_size, "field_size",
+	    l->mail.field_size);
+}
+
+int
+config_check(struct reading *r)
+{
+	struct config *c = r->config;
+	struct place state = place_of(r->set[TOP], TOP, "state"),
+		     control = place_of(r->set[TOP], TOP, "control");
+
+	if (c->address == NULL)
+		return config_fail(r, c->file, 0,
+		    "no address; add a line such as address = "
+		    "\"keys@example.org\"");
+	c->state_file = state.file;
+	c->state_line = state.line;
+	if (check_send(r) == -1 || check_times(r) == -1 ||
+	    default_texts(r) == -1)
+		return -1;
+	if (control.line == 0 &&
+	    strlen(c->control) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return config_fail(r, state.file, state.line,
+		    "%s is too long for a socket; set control to a shorter "
+		    "path",
+		    c->control);
+	if (default_receive(r) == -1 || check_receives(r) == -1)
+		return -1;
+	return check_limits(r);
+}

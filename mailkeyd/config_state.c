@@ -1,0 +1,181 @@
+/*
+ * What is done with a configuration once it is read: the state directory,
+ * whose address is whose, and freeing it.
+ */
+#include "mailkeyd/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static void
+free_list(char **list)
+{
+	for (size_t i = 0; list != NULL && list[i] != NULL; i++)
+		free(list[i]);
+	free(list);
+}
+
+void
+config_free(struct config *c)
+{
+	if (c == NULL)
+		return;
+	for (size_t i = 0; i < c->nreceive; i++) {
+		free(c->receive[i].title);
+		free(c->receive[i].path);
+		free(c->receive[i].host);
+	}
+	free(c->receive);
+	free(c->send.host);
+	free(c->send.helo);
+	free(c->send.path);
+	free_list(c->files);
+	free_list(c->aliases);
+	free_list(c->admins);
+	free(c->file);
+	free(c->address);
+	free(c->name);
+	free(c->state);
+	free(c->control);
+	free(c->libexec);
+	free(c->gpg);
+	free(c);
+}
+
+/* ---- the state directory ------------------------------------------------- */
+
+static int __attribute__((format(printf, 3, 4)))
+state_error(const struct config *c, char **error, const char *format, ...)
+{
+	va_list ap;
+	char *text;
+
+	va_start(ap, format);
+	if (vasprintf(&text, format, ap) == -1)
+		text = NULL;
+	va_end(ap);
+	*error = NULL;
+	if (text != NULL && c->state_line != 0) {
+		if (asprintf(error, "%s:%u: %s", c->state_file, c->state_line,
+			text) == -1)
+			*error = NULL;
+	} else if (text != NULL &&
+		   asprintf(error, "%s: %s", c->file, text) == -1)
+		*error = NULL;
+	free(text);
+	return -1;
+}
+
+/* Makes a directory of ours when it is missing; `inner` ones are kept from
+ * everybody else even when they were there before. */
+static int
+prepare(const struct config *c, const char *path, bool inner, char **error)
+{
+	struct stat st;
+
+	if (mkdir(path, 0700) == -1 && errno != EEXIST)
+		return state_error(c, error,
+		    "cannot make %s: %s; make it yourself for the user that "
+		    "runs mailkeyd, or set state",
+		    path, strerror(errno));
+	if (stat(path, &st) == -1)
+		return state_error(c, error,
+		    "cannot look at %s: %s; give it to the user that runs "
+		    "mailkeyd",
+		    path, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return state_error(
+		    c, error, "%s is no directory; move it away", path);
+	if ((st.st_mode & S_IWOTH) != 0 && !inner)
+		return state_error(c, error,
+		    "anybody may write to %s; run chmod 0700 %s", path, path);
+	if (inner && (st.st_mode & 077) != 0 && chmod(path, 0700) == -1)
+		return state_error(c, error,
+		    "others may look into %s: %s; run chmod 0700 %s", path,
+		    strerror(errno), path);
+	return 0;
+}
+
+/* Writing tells more than access(2): read-only mounts, quotas, sandboxes. */
+static int
+try_writing(const struct config *c, const char *path, char **error)
+{
+	int fd = open(path, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	char *name;
+
+	if (fd == -1 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+		if (asprintf(&name, "%s/.try-XXXXXX", path) == -1)
+			return state_error(c, error, "no memory");
+		if ((fd = mkostemp(name, O_CLOEXEC)) != -1)
+			unlink(name);
+		free(name);
+	}
+	if (fd == -1)
+		return state_error(c, error,
+		    "cannot write to %s: %s; give it to the user that runs "
+		    "mailkeyd",
+		    path, strerror(errno));
+	close(fd);
+	return 0;
+}
+
+int
+config_prepare(const struct config *c, char **error)
+{
+	static const char *const folders[] = {"db", "quarantine", "gnupg"};
+	char *path;
+	int ok = prepare(c, c->state, false, error);
+
+	if (ok == 0)
+		ok = try_writing(c, c->state, error);
+	for (size_t i = 0; ok == 0 && i < COUNT(folders); i++) {
+		if (asprintf(&path, "%s/%s", c->state, folders[i]) == -1)
+			return state_error(c, error, "no memory");
+		ok = prepare(c, path, true, error);
+		if (ok == 0)
+			ok = try_writing(c, path, error);
+		free(path);
+	}
+	return ok;
+}
+
+/* ---- whose address ------------------------------------------------------- */
+
+static bool
+is_address(const char *ours, const char *address)
+{
+	const char *at = strrchr(address, '@'), *our_at = strrchr(ours, '@');
+	const char *plus;
+	size_t local, ours_local;
+
+	if (at == NULL || our_at == NULL || strcasecmp(at, our_at) != 0)
+		return false;
+	local = (size_t)(at - address);
+	ours_local = (size_t)(our_at - ours);
+	if (local == ours_local && strncasecmp(address, ours, local) == 0)
+		return true;
+	plus = memchr(address, '+', local);
+	return plus != NULL && (size_t)(plus - address) == ours_local &&
+	       strncasecmp(address, ours, ours_local) == 0;
+}
+
+int
+config_is_ours(const struct config *c, const char *address)
+{
+	if (is_address(c->address, address))
+		return 1;
+	for (size_t i = 0; c->aliases != NULL && c->aliases[i] != NULL; i++)
+		if (is_address(c->aliases[i], address))
+			return 1;
+	return 0;
+}

@@ -1,0 +1,52 @@
+/*
+ * The socket that mailkeyctl talks to: messages of ipc.h on a SOCK_SEQPACKET
+ * Unix socket, one command on one connection.
+ *
+ *   DELIVER  fd[0]: memfd with the mail, fd[1]: memfd, record of str sender,
+ *            str recipient (NULL = not known)
+ *   IMPORT   fd[0]: a file of certificates
+ *   DUMP
+ *   GET      text: as after the command GET of a mail
+ *   INDEX    text: likewise; a: 1 = VERBOSE INDEX
+ *   STATS, QUEUE
+ *
+ * and in answer any number of DATA (fd[0]: memfd, for standard output),
+ * NOTE (text: a line for standard error) and PROGRESS (a: octets of the file,
+ * b: certificates), then one END (status: the exit status, text: a line for
+ * standard error, "" = none).
+ */
+#ifndef CONTROL_H
+#define CONTROL_H
+
+#include "mailkeyd/gateway.h"
+
+enum control_type {
+	CONTROL_DELIVER = 1,
+	CONTROL_IMPORT,
+	CONTROL_DUMP,
+	CONTROL_GET,
+	CONTROL_INDEX,
+	CONTROL_STATS,
+	CONTROL_QUEUE,
+	CONTROL_DATA = 100,
+	CONTROL_NOTE,
+	CONTROL_PROGRESS,
+	CONTROL_END
+};
+
+struct control;
+
+/*
+ * Listens on config->control (mode 0600).  NULL with *error a malloc'ed line.
+ */
+struct control *control_listen(const struct gateway_parts *,
+    struct gateway *, char **error);
+
+/* Serves one connection that is there already, and nothing else: the loop
+ * stops when it closes (mailkeyctl without a daemon).  NULL: no memory. */
+struct control *control_attend(
+    const struct gateway_parts *, struct gateway *, int sock);
+
+void control_free(struct control *);
+
+#endif

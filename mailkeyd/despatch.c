@@ -1,0 +1,375 @@
+/*
+ * Hands due answers to the senders, and writes down what became of them.
+ */
+#include "mailkeyd/despatch.h"
+#include "mailkeyd/helper.h"
+#include "mailkeyd/log.h"
+#include "mailkeyd/send.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RETRY_MAX (4 * 3600) /* seconds */
+#define WATCHDOG  (20 * 60 * 1000L)
+#define POLL_MAX  (3600 * 1000L) /* look again at least so often */
+
+/* One sender and the answer it has in hand. */
+struct slot {
+	struct despatch *despatch;
+	struct helper *helper;
+	struct loop_timer *watchdog;
+	struct outbox_item item; /* id 0: none */
+	bool settled;		 /* there is a result to be written down */
+	enum send_status status;
+	char text[IPC_TEXT];
+};
+
+struct despatch {
+	struct loop *loop;
+	const struct config *config;
+	struct keystore *ks;
+	struct loop_timer *due;
+	struct slot *slots;
+	size_t nslots;
+	bool stopping;
+	struct despatch_counts counts;
+};
+
+static int
+slot_up(void *ctx, struct helper *helper)
+{
+	struct slot *slot = ctx;
+	const struct config_send *send = &slot->despatch->config->send;
+	struct ipc_out out = {0};
+	struct ipc_msg msg;
+	int rv = -1;
+
+	ipc_msg_init(&msg, SEND_CONFIG, 0);
+	ipc_put_u32(&out, send->type);
+	ipc_put_str(&out, send->host);
+	ipc_put_u32(&out, send->port);
+	ipc_put_str(&out, send->helo);
+	ipc_put_str(&out, send->path);
+	if (!out.failed)
+		msg.fd[0] = ipc_memfd("send-config", out.data, out.len, true);
+	ipc_out_free(&out);
+	if (msg.fd[0] != -1)
+		rv = helper_send(helper, &msg);
+	ipc_msg_close(&msg);
+	if (rv == 0 && slot->helper != NULL)
+		despatch_kick(slot->despatch);
+	return rv;
+}
+
+static void
+slot_result(struct slot *slot, enum send_status status, const char *text)
+{
+	slot->settled = true;
+	slot->status = status;
+	snprintf(slot->text, sizeof(slot->text), "%s", text);
+	loop_timer_set(slot->watchdog, -1);
+}
+
+static void
+slot_message(void *ctx, struct helper *helper, struct ipc_msg *msg)
+{
+	struct slot *slot = ctx;
+
+	if (msg->type != SEND_RESULT || slot->item.id == 0 || slot->settled ||
+	    msg->id != slot->item.id) {
+		helper_kill(helper);
+		return;
+	}
+	slot_result(slot,
+	    msg->status == SEND_OK	  ? SEND_OK
+		: msg->status == SEND_REFUSED ? SEND_REFUSED
+					      : SEND_LATER,
+	    msg->text);
+}
+
+/* Whether the far side has taken the message, nobody knows: it goes again,
+ * with the same Message-ID. */
+static void
+slot_down(void *ctx, struct helper *helper)
+{
+	struct slot *slot = ctx;
+
+	(void)helper;
+	if (slot->item.id != 0 && !slot->settled)
+		slot_result(slot, SEND_LATER, "the sender ended");
+}
+
+static void
+slot_late(void *ctx)
+{
+	struct slot *slot = ctx;
+
+	helper_kill(slot->helper);
+}
+
+static const struct helper_calls slot_calls = {
+    slot_up, slot_message, slot_down};
+
+static bool
+in_hand(void *ctx, uint64_t id)
+{
+	struct despatch *d = ctx;
+
+	for (size_t i = 0; i < d->nslots; i++)
+		if (d->slots[i].item.id == id)
+			return true;
+	return false;
+}
+
+static int
+slot_send(struct slot *slot)
+{
+	struct ipc_msg msg;
+	int rv = -1;
+
+	ipc_msg_init(&msg, SEND_MESSAGE, slot->item.id);
+	snprintf(msg.text, sizeof(msg.text), "%s", slot->item.recipient);
+	msg.fd[0] = ipc_memfd("answer", slot->item.message.data,
+	    slot->item.message.len, true);
+	if (msg.fd[0] != -1)
+		rv = helper_send(slot->helper, &msg);
+	ipc_msg_close(&msg);
+	if (rv == 0)
+		loop_timer_set(slot->watchdog, WATCHDOG);
+	return rv;
+}
+
+static void
+slot_clear(struct slot *slot)
+{
+	outbox_item_free(&slot->item);
+	memset(&slot->item, 0, sizeof(slot->item));
+	slot->settled = false;
+}
+
+/* Looks again when the earliest of the others is due. */
+static void
+despatch_sleep(struct despatch *d, time_t now, time_t next)
+{
+	long ms = POLL_MAX;
+
+	if (next == 0) {
+		loop_timer_set(d->due, -1);
+		return;
+	}
+	if (next - now < POLL_MAX / 1000)
+		ms = next <= now ? 1000 : (long)(next - now) * 1000;
+	loop_timer_set(d->due, ms);
+}
+
+void
+despatch_kick(struct despatch *d)
+{
+	time_t now = time(NULL), next = 0;
+
+	for (size_t i = 0; i < d->nslots && !d->stopping; i++) {
+		struct slot *slot = &d->slots[i];
+		struct outbox_item item = {0};
+		enum ks_status status;
+
+		if (slot->item.id != 0 || slot->helper == NULL ||
+		    !helper_is_up(slot->helper))
+			continue;
+		status = outbox_due(d->ks, now, in_hand, d, &item, &next);
+		if (status != KS_OK) {
+			if (status != KS_NOT_FOUND) {
+				log_line(LOG_ERR, "event=outbox error=\"%s\"",
+				    ks_strerror(status));
+				next = now + 10;
+			}
+			despatch_sleep(d, now, next);
+			return;
+		}
+		slot->item = item;
+		if (slot_send(slot) == -1) {
+			slot_clear(slot);
+			despatch_sleep(d, now, now + 1);
+			return;
+		}
+		free(slot->item.message.data);
+		slot->item.message.data = NULL;
+	}
+}
+
+/* 60 s, 2 min, 4 min ... 4 hours. */
+static time_t
+retry_after(const struct config_send *send, uint32_t attempts)
+{
+	time_t wait = send->retry;
+
+	while (attempts-- > 0 && wait < RETRY_MAX)
+		wait *= 2;
+	return wait > RETRY_MAX && send->retry < RETRY_MAX ? RETRY_MAX : wait;
+}
+
+/* `what` became of an answer, as one line of the log. */
+static void
+slot_log(const struct slot *slot, int level, const char *what, time_t now)
+{
+	const struct outbox_item *item = &slot->item;
+	char *line = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&line, &len);
+
+	if (f == NULL)
+		return;
+	fprintf(f, "%s: answer=%s to=", item->log_id, what);
+	log_value(f, item->recipient);
+	fprintf(f, " attempt=%u age=%lld reply=", item->attempts + 1,
+	    (long long)(now - item->queued));
+	log_value(f, slot->text);
+	if (fclose(f) == 0)
+		log_line(level, "%s", line);
+	free(line);
+}
+
+static enum ks_status
+slot_settle(struct despatch *d, struct slot *slot, time_t now)
+{
+	const struct config_send *send = &d->config->send;
+	struct outbox_item *item = &slot->item;
+
+	if (slot->status == SEND_OK || slot->status == SEND_REFUSED ||
+	    now - item->queued > (time_t)send->give_up)
+		return outbox_delete(d->ks, item->id);
+	return outbox_defer(d->ks, item->id,
+	    now + retry_after(send, item->attempts), slot->text);
+}
+
+/* After the commit: the log, the counters, the slot is free. */
+static void
+slot_done(struct despatch *d, struct slot *slot, time_t now)
+{
+	if (slot->status == SEND_OK) {
+		d->counts.sent++;
+		slot_log(slot, LOG_INFO, "sent", now);
+	} else if (slot->status == SEND_REFUSED) {
+		d->counts.refused++;
+		slot_log(slot, LOG_WARNING, "refused", now);
+	} else if (now - slot->item.queued > (time_t)d->config->send.give_up) {
+		d->counts.refused++;
+		slot_log(slot, LOG_WARNING, "given_up", now);
+	} else {
+		d->counts.deferred++;
+		slot_log(slot, LOG_NOTICE, "deferred", now);
+	}
+	slot_clear(slot);
+}
+
+void
+despatch_settle(struct despatch *d)
+{
+	enum ks_status status = KS_NOT_FOUND;
+	time_t now = time(NULL);
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->nslots; i++)
+		n += d->slots[i].settled;
+	if (n == 0)
+		return;
+	status = ks_begin(d->ks, KS_ROOM_NONE);
+	for (size_t i = 0; i < d->nslots && status == KS_OK; i++)
+		if (d->slots[i].settled)
+			status = slot_settle(d, &d->slots[i], now);
+	if (status == KS_OK)
+		status = ks_commit_lazy(d->ks);
+	else
+		ks_abort(d->ks);
+	if (status != KS_OK) {
+		/* The slots stay as they are, and it is tried again. */
+		log_line(LOG_ERR, "event=outbox error=\"%s\"",
+		    ks_strerror(status));
+		loop_timer_set(d->due, 1000);
+		return;
+	}
+	for (size_t i = 0; i < d->nslots; i++)
+		if (d->slots[i].settled)
+			slot_done(d, &d->slots[i], now);
+	despatch_kick(d);
+}
+
+static void
+despatch_due(void *ctx)
+{
+	despatch_kick(ctx);
+}
+
+static int
+slot_new(struct despatch *d, struct slot *slot)
+{
+	slot->despatch = d;
+	slot->watchdog = loop_timer_new(d->loop, slot_late, slot);
+	if (slot->watchdog == NULL)
+		return -1;
+	slot->helper = helper_new(d->loop, d->config->libexec,
+	    "mailkeyd-sender", &slot_calls, slot);
+	return slot->helper == NULL ? -1 : 0;
+}
+
+struct despatch *
+despatch_new(
+    struct loop *loop, const struct config *config, struct keystore *ks)
+{
+	struct despatch *d = calloc(1, sizeof(*d));
+
+	if (d == NULL)
+		return NULL;
+	d->loop = loop;
+	d->config = config;
+	d->ks = ks;
+	d->due = loop_timer_new(loop, despatch_due, d);
+	d->slots = calloc(config->send.connections, sizeof(*d->slots));
+	if (d->due == NULL || d->slots == NULL) {
+		despatch_free(d);
+		return NULL;
+	}
+	for (size_t i = 0; i < config->send.connections; i++) {
+		d->nslots++;
+		if (slot_new(d, &d->slots[i]) == -1) {
+			despatch_free(d);
+			return NULL;
+		}
+	}
+	loop_timer_set(d->due, 0);
+	return d;
+}
+
+void
+despatch_free(struct despatch *d)
+{
+	if (d == NULL)
+		return;
+	for (size_t i = 0; i < d->nslots; i++) {
+		helper_free(d->slots[i].helper);
+		loop_timer_free(d->slots[i].watchdog);
+		outbox_item_free(&d->slots[i].item);
+	}
+	loop_timer_free(d->due);
+	free(d->slots);
+	free(d);
+}
+
+bool
+despatch_stop(struct despatch *d)
+{
+	d->stopping = true;
+	for (size_t i = 0; i < d->nslots; i++)
+		if (d->slots[i].item.id != 0)
+			return false;
+	return true;
+}
+
+void
+despatch_count(const struct despatch *d, struct despatch_counts *counts)
+{
+	*counts = d->counts;
+	counts->deaths = 0;
+	for (size_t i = 0; i < d->nslots; i++)
+		counts->deaths += helper_deaths(d->slots[i].helper);
+}

@@ -1,0 +1,36 @@
+/*
+ * The core's side of the senders: due answers go out, one at a time to each
+ * sender, and what became of them is written down.
+ */
+#ifndef DESPATCH_H
+#define DESPATCH_H
+
+#include "db/outbox.h"
+#include "mailkeyd/config.h"
+#include "mailkeyd/loop.h"
+
+struct despatch;
+
+struct despatch *despatch_new(
+    struct loop *, const struct config *, struct keystore *);
+void despatch_free(struct despatch *);
+
+/* The outbox has something new: hand it to a sender that is free. */
+void despatch_kick(struct despatch *);
+
+/* Writes down what became of answers, in a transaction of its own that the
+ * next sync makes durable: an answer whose yes is lost in a power cut goes
+ * twice, with the same Message-ID.  Call it after each round of the loop,
+ * outside any transaction. */
+void despatch_settle(struct despatch *);
+
+/* No more messages are handed out; true when none is under way any more. */
+bool despatch_stop(struct despatch *);
+
+struct despatch_counts {
+	uint64_t sent, deferred, refused;
+	unsigned deaths;
+};
+void despatch_count(const struct despatch *, struct despatch_counts *);
+
+#endif

@@ -1,0 +1,837 @@
+/*
+ * One mail from arrival to committed answer.
+ *
+ *	gateway_submit()   a source hands over the raw octets
+ *	job_read()         the jailed reader has made a struct mail of them
+ *	job_decide()       is it worth an answer, and which command is it?
+ *	job_judged()       gpg has said which signatures verify
+ *	group_commit()     the handlers run; certificates, answer, digest and
+ *	                   counters of all mails that wait: one transaction
+ *	job_finish()       the source is told, the log gets its line
+ */
+#include "mailkeyd/gateway.h"
+#include "mailkeyd/budget.h"
+#include "mailkeyd/etiquette.h"
+#include "mailkeyd/intake.h"
+#include "mailkeyd/ipc.h"
+#include "mailkeyd/log.h"
+#include "mailkeyd/quarantine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GROUP_MAILS   100	 /* in one transaction */
+#define GROUP_MS      10	 /* of work in one transaction */
+#define IN_HAND_BYTES (64u << 20) /* of mails that are not done */
+#define POISON_DEATHS 2
+#define HELP_POINTERS 3 /* two-line answers a day after the help text */
+
+TAILQ_HEAD(job_list, job);
+
+struct job {
+	struct gateway *gateway;
+	TAILQ_ENTRY(job) next; /* in `ready`, or in the group at work */
+	struct reading reading;
+	char log_id[9];
+	char *sender, *recipient; /* as struct envelope has them */
+	const char *source;
+	bool trust_from;
+	int memfd;
+	size_t size;
+	gateway_done *done;
+	void *ctx;
+	int64_t began; /* ms */
+	/* what the reader found */
+	struct mail *mail;
+	unsigned char body[DIGEST_LEN]; /* SHA-256 of what follows the header */
+	/* what it is */
+	const struct command *command; /* NULL: over a limit */
+	struct request request;
+	const char *answer_to; /* NULL: nobody */
+	bool has_digest;
+	unsigned char digest[DIGEST_LEN];
+	struct intake *intake;
+	/* what became of it; made anew when a transaction is tried again */
+	enum outcome outcome;
+	const char *note; /* for the log, "" = none */
+	struct pgp_blob answer;
+	unsigned nkeys;
+};
+
+struct gateway {
+	struct gateway_parts parts;
+	struct job_list ready;
+	size_t njobs, octets;
+	struct loop_timer *again;
+	struct gateway_counts counts;
+};
+
+/* ---- the end of a mail --------------------------------------------------- */
+
+static void
+job_free(struct job *job)
+{
+	job->gateway->njobs--;
+	job->gateway->octets -= job->size;
+	intake_free(job->intake);
+	request_free(&job->request);
+	if (job->mail != NULL)
+		mail_free(job->mail);
+	free(job->mail);
+	pgp_blob_free(&job->answer, false);
+	if (job->memfd != -1)
+		close(job->memfd);
+	free(job->sender);
+	free(job->recipient);
+	free(job);
+}
+
+static void
+job_log(const struct job *job, const char *outcome)
+{
+	int64_t ms = loop_now_ms() - job->began;
+	char *line = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&line, &len);
+
+	if (f == NULL)
+		return;
+	fprintf(f, "%s: from=", job->log_id);
+	log_value(f, job->sender == NULL ? "unknown" : job->sender);
+	if (job->answer_to != NULL && job->sender != NULL &&
+	    strcmp(job->answer_to, job->sender) != 0) {
+		fprintf(f, " to=");
+		log_value(f, job->answer_to);
+	}
+	fprintf(f, " source=%s", job->source);
+	if (job->command != NULL)
+		fprintf(f, " command=\"%s\"", job->command->name);
+	if (job->request.argument != NULL && *job->request.argument != '\0') {
+		fprintf(f, " arg=");
+		log_value(f, job->request.argument);
+	}
+	fprintf(f, " outcome=%s", outcome);
+	if (*job->note != '\0') {
+		fprintf(f, " note=");
+		log_value(f, job->note);
+	}
+	fprintf(f, " keys=%u size=%zu bytes=%zu delay=%lld.%03d", job->nkeys,
+	    job->size, job->answer.len, (long long)(ms / 1000),
+	    (int)(ms % 1000));
+	if (fclose(f) == 0)
+		log_line(LOG_INFO, "%s", line);
+	free(line);
+}
+
+/* The source is told: only now is the mail forgotten. */
+static void
+job_finish(struct job *job, enum fate fate, const char *outcome,
+    const char *why)
+{
+	if (fate == FATE_LATER)
+		job->gateway->counts.later++;
+	job_log(job, outcome);
+	if (job->done != NULL)
+		job->done(job->ctx, fate, why);
+	job_free(job);
+}
+
+static void
+job_later(struct job *job, const char *why)
+{
+	job->note = why;
+	job_finish(job, FATE_LATER, "later", why);
+}
+
+/* Not worth an answer, or not to be answered: done without a trace in the
+ * store. */
+static void
+job_silent(struct job *job, const char *why)
+{
+	job->gateway->counts.silent++;
+	job->note = why;
+	job_finish(job, FATE_DONE, "silent", "taken, not answered");
+}
+
+/* ---- digests -------------------------------------------------------------- */
+
+/* Where the body begins: behind the first empty line. */
+static size_t
+body_offset(const char *raw, size_t len)
+{
+	for (size_t i = 0; i + 1 < len; i++) {
+		if (raw[i] != '\n')
+			continue;
+		if (raw[i + 1] == '\n')
+			return i + 2;
+		if (raw[i + 1] == '\r' && i + 2 < len && raw[i + 2] == '\n')
+			return i + 3;
+	}
+	return len;
+}
+
+static int
+body_digest(int fd, size_t len, unsigned char out[DIGEST_LEN])
+{
+	size_t at;
+	char *raw;
+	int rv;
+
+	if (len == 0)
+		return pgp_sha256("", 0, out);
+	raw = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+	if (raw == MAP_FAILED)
+		return -1;
+	at = body_offset(raw, len);
+	rv = pgp_sha256(raw + at, len - at, out);
+	munmap(raw, len);
+	return rv;
+}
+
+/* A digest over strings (NULL and "" differ) and the body's digest. */
+static int
+digest_of(const char *const *strings, size_t n,
+    const unsigned char body[DIGEST_LEN], unsigned char out[DIGEST_LEN])
+{
+	struct ipc_out flat = {0};
+	int rv = -1;
+
+	for (size_t i = 0; i < n; i++)
+		ipc_put_str(&flat, strings[i]);
+	ipc_put_blob(&flat, body, DIGEST_LEN);
+	if (!flat.failed)
+		rv = pgp_sha256(flat.data, flat.len, out);
+	ipc_out_free(&flat);
+	return rv;
+}
+
+/*
+ * What tells a repeat: a mail without Message-ID goes by its topmost Received
+ * field instead, the same on a retry, another when the user asks again; with
+ * neither a mail is never taken for a repeat.
+ */
+static void
+job_digest(struct job *job)
+{
+	const struct mail *mail = job->mail;
+	const char *id = mail->raw_message_id;
+	const char *strings[5] = {job->sender, id, NULL, mail->raw_subject,
+	    mail->raw_resent_id};
+
+	if (id == NULL || *id == '\0')
+		strings[2] = mail->raw_received;
+	if (strings[2] == NULL && (id == NULL || *id == '\0'))
+		return;
+	job->has_digest =
+	    digest_of(strings, 5, job->body, job->digest) == 0;
+}
+
+static void
+hex_of(const unsigned char *octets, size_t n, char *out)
+{
+	for (size_t i = 0; i < n; i++)
+		snprintf(out + 2 * i, 3, "%02x", octets[i]);
+}
+
+/* ---- a mail that killed its reader --------------------------------------- */
+
+/* Counts the death; the second time the mail goes into the quarantine. */
+static void
+job_poison(struct job *job, const char *why)
+{
+	struct gateway *gw = job->gateway;
+	const char *sender = job->sender;
+	unsigned char digest[DIGEST_LEN];
+	char hex[2 * DIGEST_LEN + 1];
+	enum ks_status status;
+	unsigned count = 0;
+
+	if (digest_of(&sender, 1, job->body, digest) == -1) {
+		job_later(job, "no memory");
+		return;
+	}
+	status = ks_begin(gw->parts.ks, KS_ROOM_QUERY);
+	if (status == KS_OK) {
+		status = poison_add(gw->parts.ks, digest, time(NULL), &count);
+		if (status == KS_OK)
+			status = ks_commit(gw->parts.ks);
+		else
+			ks_abort(gw->parts.ks);
+	}
+	if (status != KS_OK || count < POISON_DEATHS) {
+		log_line(LOG_WARNING, "%s: event=reader_died count=%u reason=\"%s\"",
+		    job->log_id, count, why);
+		job_later(job, "the mail could not be read, try again");
+		return;
+	}
+	hex_of(digest, sizeof(digest), hex);
+	if (quarantine_add(gw->parts.config, hex, job->memfd, why) == -1) {
+		log_line(LOG_ERR, "%s: event=quarantine error=\"%s\"",
+		    job->log_id, strerror(errno));
+		job_later(job, "the quarantine cannot be written");
+		return;
+	}
+	log_line(LOG_WARNING, "%s: event=quarantine file=%s.eml reason=\"%s\"",
+	    job->log_id, hex, why);
+	gw->counts.quarantined++;
+	job->note = "quarantined";
+	job_finish(job, FATE_DONE, "quarantined", "taken, set aside");
+}
+
+/* ---- inside the transaction ---------------------------------------------- */
+
+static struct budget
+job_budget(const struct job *job, time_t now)
+{
+	const struct gateway_parts *parts = &job->gateway->parts;
+
+	return (struct budget){.ks = parts->ks,
+	    .limits = &parts->config->limits,
+	    .answer_to = job->answer_to,
+	    .sender = job->sender,
+	    .now = now};
+}
+
+static int
+answer_compose(struct job *job, const struct reply *reply, time_t now)
+{
+	const struct config *config = job->gateway->parts.config;
+	struct mail_answer answer = {.from = config->address,
+	    .from_name = config->name == NULL ? "" : config->name,
+	    .to = job->answer_to,
+	    .in_reply_to = job->mail->message_id,
+	    .references = job->mail->references,
+	    .text = reply->text_data,
+	    .text_len = reply->text_len,
+	    .keys = reply->keys_data,
+	    .keys_len = reply->keys_len,
+	    .date = now};
+	char message_id[256];
+	char *subject = mail_answer_subject(job->mail->subject, reply->suffix);
+	int rv = -1;
+
+	if (subject != NULL) {
+		answer.subject = subject;
+		rv = mail_compose(
+		    &answer, &job->answer, message_id, sizeof(message_id));
+	}
+	free(subject);
+	return rv;
+}
+
+/* The answer goes where it is to wait: with the certificates, into the one
+ * transaction. */
+static enum ks_status
+answer_queue(struct job *job, const struct reply *reply, time_t now)
+{
+	struct gateway *gw = job->gateway;
+	struct outbox_item item = {.due = now, .queued = now};
+	struct limit_count count = {.replies = 1, .helps = reply->help};
+	struct budget budget = job_budget(job, now);
+	enum ks_status status;
+	char nothing[] = "";
+	uint64_t id;
+
+	if (answer_compose(job, reply, now) == -1)
+		return KS_NOMEM;
+	job->nkeys = reply->nkeys;
+	if (gw->parts.despatch == NULL)
+		return KS_OK;
+	item.recipient = (char *)(uintptr_t)job->answer_to;
+	item.log_id = job->log_id;
+	item.last_error = nothing;
+	item.message = job->answer;
+	count.octets = job->answer.len;
+	status = outbox_add(gw->parts.ks, &item, &id);
+	if (status == KS_OK)
+		status = budget_add(&budget, &count);
+	return status;
+}
+
+/* A mail over a limit gets one answer that names it. */
+static enum outcome
+over_limit(const struct job *job, struct reply *reply)
+{
+	reply->suffix = ", failed";
+	reply_wrap(reply, 0,
+	    "Your mail was not worked on: it is over a limit of this server.");
+	reply_printf(reply, "\n");
+	reply_wrap(reply, 2, job->mail->why);
+	reply_printf(reply, "\n");
+	reply_wrap(reply, 0,
+	    "Send less in one mail, or split it into several. The subject HELP "
+	    "brings the list of commands.");
+	return REFUSED;
+}
+
+static enum ks_status
+job_run(struct job *job, time_t now)
+{
+	struct gateway *gw = job->gateway;
+	struct reply reply;
+	enum ks_status status = KS_OK;
+
+	if (reply_new(&reply) == -1)
+		return KS_NOMEM;
+	job->request.now = now;
+	job->outcome = job->command == NULL
+	    ? over_limit(job, &reply)
+	    : job->command->run(gw->parts.ks, &job->request, &reply);
+	if (job->outcome == TRY_LATER)
+		status = KS_IO;
+	else if (reply_finish(&reply) == -1)
+		status = KS_NOMEM;
+	else if (job->answer_to != NULL)
+		status = answer_queue(job, &reply, now);
+	reply_free(&reply);
+	return status;
+}
+
+/*
+ * Everything that a mail does to the store.  A repeat is only acknowledged;
+ * over budget there is no answer, but a certificate is still stored.
+ */
+static enum ks_status
+job_work(struct job *job, time_t now)
+{
+	struct gateway *gw = job->gateway;
+	bool lasting = gw->parts.despatch != NULL;
+	bool seen = false, spent = false;
+	struct budget budget = job_budget(job, now);
+	const char *answer_to = job->answer_to;
+	enum ks_status status = KS_OK;
+	unsigned helps = 0;
+
+	pgp_blob_free(&job->answer, false);
+	job->note = "";
+	job->outcome = DONE;
+	if (lasting && job->has_digest)
+		status = seen_find(gw->parts.ks, job->digest, &seen);
+	if (status != KS_OK || seen) {
+		job->note = "repeat";
+		return status;
+	}
+	if (lasting && answer_to != NULL)
+		status = budget_get(&budget, &spent, &helps);
+	if (status != KS_OK)
+		return status;
+	job->request.helps_today = helps;
+	if (job->command == &command_invalid && helps > HELP_POINTERS)
+		spent = true;
+	if (spent) {
+		job->note = "over budget, not answered";
+		job->answer_to = NULL;
+	}
+	if (job->answer_to != NULL ||
+	    (job->command != NULL && job->command->flags & COMMAND_KEYS))
+		status = job_run(job, now);
+	job->answer_to = answer_to;
+	if (status == KS_OK && lasting && job->has_digest)
+		status = seen_add(gw->parts.ks, job->digest, now);
+	return status;
+}
+
+/* ---- one transaction for all that waits ---------------------------------- */
+
+static bool
+job_adds(const struct job *job)
+{
+	size_t n = 0;
+
+	if (job->intake == NULL)
+		return false;
+	intake_submissions(job->intake, &n);
+	return n > 0;
+}
+
+static void
+job_committed(struct job *job)
+{
+	struct gateway *gw = job->gateway;
+
+	if (gw->parts.answer != NULL && job->answer.len > 0)
+		gw->parts.answer(gw->parts.ctx, &job->answer);
+	if (strcmp(job->note, "repeat") == 0)
+		gw->counts.repeats++;
+	if (job->outcome == REFUSED) {
+		gw->counts.refused++;
+		job_finish(job, FATE_DONE, "refused", "taken, see the answer");
+	} else {
+		gw->counts.done++;
+		job_finish(job, FATE_DONE, "done", "taken");
+	}
+}
+
+/* One mail in a transaction of its own. */
+static void
+job_commit_alone(struct job *job)
+{
+	struct gateway *gw = job->gateway;
+	enum ks_status status = ks_begin(
+	    gw->parts.ks, job_adds(job) ? KS_ROOM_ADD : KS_ROOM_QUERY);
+
+	if (status == KS_OK) {
+		status = job_work(job, time(NULL));
+		if (status == KS_OK)
+			status = ks_commit(gw->parts.ks);
+		else
+			ks_abort(gw->parts.ks);
+	}
+	if (status == KS_OK) {
+		gw->counts.commits++;
+		job_committed(job);
+		return;
+	}
+	if (status == KS_CORRUPT || status == KS_IO)
+		log_line(LOG_ERR, "%s: event=store error=\"%s\" detail=\"%s\"",
+		    job->log_id, ks_strerror(status),
+		    ks_last_error(gw->parts.ks));
+	job_later(job, ks_strerror(status));
+}
+
+/* Moves what goes together to `group` and works on it.  KS_OK: all of it is
+ * ready to be committed. */
+static enum ks_status
+group_work(struct gateway *gw, struct job_list *group)
+{
+	int64_t began = loop_now_ms();
+	enum ks_status status = KS_OK;
+	time_t now = time(NULL);
+	struct job *job;
+	unsigned n = 0;
+
+	while ((job = TAILQ_FIRST(&gw->ready)) != NULL && status == KS_OK &&
+	    n++ < GROUP_MAILS && loop_now_ms() - began < GROUP_MS) {
+		TAILQ_REMOVE(&gw->ready, job, next);
+		TAILQ_INSERT_TAIL(group, job, next);
+		status = job_work(job, now);
+	}
+	return status;
+}
+
+/* Where there is no room for certificates, their mails stay with their
+ * sources, and queries still get their turn. */
+static enum ks_status
+group_begin(struct gateway *gw)
+{
+	enum ks_status status = ks_begin(gw->parts.ks, KS_ROOM_ADD);
+	struct job *job, *next;
+
+	if (status != KS_FULL)
+		return status;
+	for (job = TAILQ_FIRST(&gw->ready); job != NULL; job = next) {
+		next = TAILQ_NEXT(job, next);
+		if (job_adds(job)) {
+			TAILQ_REMOVE(&gw->ready, job, next);
+			job_later(job, ks_strerror(KS_FULL));
+		}
+	}
+	return ks_begin(gw->parts.ks, KS_ROOM_QUERY);
+}
+
+static enum ks_status
+group_transaction(struct gateway *gw, struct job_list *group)
+{
+	enum ks_status status = group_begin(gw);
+
+	if (status != KS_OK) {
+		TAILQ_CONCAT(group, &gw->ready, next);
+		return status;
+	}
+	status = group_work(gw, group);
+	if (status != KS_OK || TAILQ_EMPTY(group)) {
+		ks_abort(gw->parts.ks);
+		return status;
+	}
+	status = ks_commit(gw->parts.ks);
+	if (status == KS_OK)
+		gw->counts.commits++;
+	return status;
+}
+
+/*
+ * What has arrived while the last sync ran is committed together; a lone mail
+ * waits for nobody.  When the group's transaction fails, its mails are tried
+ * one by one, so that a bad one fails alone.
+ */
+static void
+group_commit(void *ctx)
+{
+	struct gateway *gw = ctx;
+	struct job_list group = TAILQ_HEAD_INITIALIZER(group);
+	enum ks_status status;
+	struct job *job;
+
+	if (gw->parts.despatch != NULL)
+		despatch_settle(gw->parts.despatch);
+	if (TAILQ_EMPTY(&gw->ready))
+		return;
+	status = group_transaction(gw, &group);
+	while ((job = TAILQ_FIRST(&group)) != NULL) {
+		TAILQ_REMOVE(&group, job, next);
+		if (status == KS_OK)
+			job_committed(job);
+		else
+			job_commit_alone(job);
+	}
+	if (!TAILQ_EMPTY(&gw->ready))
+		loop_timer_set(gw->again, 0);
+	if (gw->parts.despatch != NULL)
+		despatch_kick(gw->parts.despatch);
+}
+
+/* ---- what a mail is ------------------------------------------------------ */
+
+static void
+job_ready(struct job *job)
+{
+	TAILQ_INSERT_TAIL(&job->gateway->ready, job, next);
+	loop_timer_set(job->gateway->again, 0);
+}
+
+/* gpg has said which signatures verify. */
+static void
+job_judged(void *ctx, bool later, const char *why)
+{
+	struct job *job = ctx;
+
+	if (later) {
+		job_later(job, why);
+		return;
+	}
+	job->request.submissions =
+	    intake_submissions(job->intake, &job->request.nsubmissions);
+	job_ready(job);
+}
+
+static void
+request_fill(struct job *job)
+{
+	const struct config *config = job->gateway->parts.config;
+	struct request *request = &job->request;
+
+	request->sender = job->answer_to == NULL ? "" : job->answer_to;
+	request->address = config->address;
+	request->site = config->name == NULL ? "" : config->name;
+	request->admin = config->admins == NULL || config->admins[0] == NULL
+	    ? ""
+	    : config->admins[0];
+	request->limits.max_reply_keys = config->limits.max_reply_keys;
+	request->limits.keys_per_mail = config->limits.keys_per_mail;
+	request->limits.reply_size = config->limits.reply_size;
+	request->problems = (const char *const *)job->mail->problems;
+	request->nproblems = job->mail->nproblems;
+	request->nsecret = job->mail->nsecret;
+	request->nover = job->mail->nover;
+}
+
+static void
+job_command(struct job *job)
+{
+	struct gateway *gw = job->gateway;
+
+	job->command = request_parse(job->mail->subject, &job->request);
+	if (job->request.word == NULL) {
+		job_later(job, "no memory");
+		return;
+	}
+	if (job->command == NULL)
+		job->command = &command_invalid;
+	request_fill(job);
+	if (!(job->command->flags & COMMAND_KEYS)) {
+		job_ready(job);
+		return;
+	}
+	job->intake = intake_new(gw->parts.judge, gw->parts.ks,
+	    gw->parts.config, job->mail, time(NULL), job_judged, job);
+	if (job->intake == NULL)
+		job_later(job, "no memory");
+	else
+		intake_start(job->intake);
+}
+
+/* Is it worth an answer, and which command is it? */
+static void
+job_decide(struct job *job)
+{
+	const struct mail *mail = job->mail;
+	const char *sender = job->sender;
+	const char *why;
+
+	if (sender == NULL && mail->return_path != NULL) {
+		job->sender = strdup(mail->return_path);
+		if (job->sender == NULL) {
+			job_later(job, "no memory");
+			return;
+		}
+		sender = job->sender;
+	}
+	if (mail->verdict == MAIL_BENT) {
+		job_silent(job, mail->why);
+		return;
+	}
+	if (sender == NULL && !job->trust_from)
+		sender = "";
+	why = etiquette_silent(mail, sender, job->gateway->parts.config);
+	if (why != NULL) {
+		job_silent(job, why);
+		return;
+	}
+	job->answer_to = etiquette_answer_to(mail, sender);
+	job_digest(job);
+	if (mail->verdict == MAIL_SOUND)
+		job_command(job);
+	else if (job->answer_to != NULL)
+		job_ready(job);
+	else
+		job_silent(job, mail->why);
+}
+
+/* The jailed reader has made a struct mail of the octets, or died of them. */
+static void
+job_read(struct reading *reading, enum parser_status status,
+    struct mail *mail, const char *why)
+{
+	struct job *job =
+	    (struct job *)((char *)reading - offsetof(struct job, reading));
+
+	if (status == PARSER_DIED) {
+		job_poison(job, why);
+		return;
+	}
+	if (status != PARSER_OK) {
+		job_later(job, "no reader for the mail at the moment");
+		return;
+	}
+	job->mail = mail;
+	job_decide(job);
+}
+
+/* ---- the way in ----------------------------------------------------------- */
+
+void
+gateway_log_id(char id[9])
+{
+	unsigned char octets[4];
+
+	if (getrandom(octets, sizeof(octets), 0) != sizeof(octets))
+		memset(octets, 0, sizeof(octets));
+	hex_of(octets, sizeof(octets), id);
+}
+
+static struct job *
+job_new(struct gateway *gw, const struct envelope *envelope)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (job == NULL)
+		return NULL;
+	job->gateway = gw;
+	job->source = envelope->source;
+	job->trust_from = envelope->trust_from;
+	job->memfd = -1;
+	job->note = "";
+	job->began = loop_now_ms();
+	gateway_log_id(job->log_id);
+	gw->njobs++;
+	if (envelope->sender != NULL)
+		job->sender = strdup(envelope->sender);
+	if (envelope->recipient != NULL)
+		job->recipient = strdup(envelope->recipient);
+	if ((envelope->sender != NULL && job->sender == NULL) ||
+	    (envelope->recipient != NULL && job->recipient == NULL)) {
+		job_free(job);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return job;
+}
+
+struct job *
+gateway_submit(struct gateway *gw, int memfd, const struct envelope *envelope,
+    gateway_done *done, void *ctx)
+{
+	struct stat st;
+	struct job *job;
+
+	if (ipc_seal(memfd) == -1 || fstat(memfd, &st) == -1)
+		return NULL;
+	if (gw->njobs > 0 && gw->octets + (size_t)st.st_size > IN_HAND_BYTES) {
+		errno = EAGAIN;
+		return NULL;
+	}
+	job = job_new(gw, envelope);
+	if (job == NULL)
+		return NULL;
+	if (body_digest(memfd, (size_t)st.st_size, job->body) == -1) {
+		job_free(job);
+		return NULL;
+	}
+	job->memfd = memfd;
+	job->size = (size_t)st.st_size;
+	job->done = done;
+	job->ctx = ctx;
+	gw->octets += job->size;
+	gw->counts.mails++;
+	job->reading.fd = memfd;
+	job->reading.done = job_read;
+	reading_start(gw->parts.reader, &job->reading);
+	return job;
+}
+
+void
+gateway_forget(struct job *job)
+{
+	job->done = NULL;
+}
+
+size_t
+gateway_busy(const struct gateway *gw)
+{
+	return gw->njobs;
+}
+
+void
+gateway_count(const struct gateway *gw, struct gateway_counts *counts)
+{
+	*counts = gw->counts;
+}
+
+/* Something is ready: the round that this timer ends commits it. */
+static void
+gateway_again(void *ctx)
+{
+	(void)ctx;
+}
+
+struct gateway *
+gateway_new(const struct gateway_parts *parts)
+{
+	struct gateway *gw = calloc(1, sizeof(*gw));
+
+	if (gw == NULL)
+		return NULL;
+	gw->parts = *parts;
+	TAILQ_INIT(&gw->ready);
+	gw->again = loop_timer_new(parts->loop, gateway_again, gw);
+	if (gw->again == NULL) {
+		free(gw);
+		return NULL;
+	}
+	loop_after(parts->loop, group_commit, gw);
+	return gw;
+}
+
+void
+gateway_free(struct gateway *gw)
+{
+	if (gw == NULL)
+		return;
+	loop_timer_free(gw->again);
+	free(gw);
+}

@@ -1,0 +1,35 @@
+/*
+ * From the certificates that a reader found to what may be stored: parsed
+ * again by the core, what is stored already struck out, the rest judged by
+ * gpg, cleaned.
+ */
+#ifndef INTAKE_H
+#define INTAKE_H
+
+#include "handlers/handler.h"
+#include "mailkeyd/judge.h"
+
+struct intake;
+
+/* `later`: nothing could be judged, the fault is ours; come again. */
+typedef void intake_done(void *ctx, bool later, const char *why);
+
+/*
+ * For all certificates of a mail (lent until `done`).  `done` is
+ * called once, from the loop or, when there is nothing to ask, from within
+ * intake_start().  NULL: no memory.
+ */
+struct intake *intake_new(struct judge *, struct keystore *,
+    const struct config *, const struct mail *, time_t now, intake_done *,
+    void *ctx);
+
+/* Begins the work. */
+void intake_start(struct intake *);
+
+/* What came of it, one for each certificate of the mail; lent. */
+const struct submission *intake_submissions(const struct intake *, size_t *n);
+
+/* After `done`, or before intake_start(). */
+void intake_free(struct intake *);
+
+#endif

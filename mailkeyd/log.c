@@ -1,0 +1,144 @@
+/*
+ * The log: one finished line at a time, to standard error or syslog.
+ */
+#include "mailkeyd/log.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define VALUE_MAX 200
+
+static struct {
+	const char *program;
+	bool syslog, verbose, journal;
+} to = {.program = "mailkeyd"};
+
+/* Whether standard error is the stream that JOURNAL_STREAM names as
+ * "device:inode", systemd.exec(5): only the journal reads <N>. */
+static bool
+is_journal(void)
+{
+	const char *s = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+	char *end;
+
+	if (s == NULL || fstat(STDERR_FILENO, &st) == -1)
+		return false;
+	device = strtoull(s, &end, 10);
+	if (end == s || *end != ':')
+		return false;
+	s = end + 1;
+	inode = strtoull(s, &end, 10);
+	return end != s && *end == '\0' && device == st.st_dev &&
+	       inode == st.st_ino;
+}
+
+void
+log_open(const char *program, int to_syslog, int verbose)
+{
+	to.program = program;
+	to.verbose = verbose != 0;
+	to.syslog = to_syslog != 0;
+	to.journal = !to.syslog && is_journal();
+	if (to.syslog)
+		openlog(program, LOG_PID | LOG_NDELAY, LOG_MAIL);
+	else
+		closelog();
+}
+
+/* In one write(2), so that lines of several processes do not mix. */
+static void
+write_stderr(int level, const char *text)
+{
+	char *line;
+	int n;
+
+	if (to.journal)
+		n = asprintf(&line, "<%d>%s\n", level, text);
+	else
+		n = asprintf(&line, "%s: %s\n", to.program, text);
+	if (n == -1)
+		return;
+	if (write(STDERR_FILENO, line, (size_t)n) == -1) {
+		/* Nobody reads the log: there is nowhere to say so. */
+	}
+	free(line);
+}
+
+static void __attribute__((format(printf, 2, 0)))
+log_args(int level, const char *format, va_list ap)
+{
+	char *text;
+
+	if (level == LOG_DEBUG && !to.verbose)
+		return;
+	if (vasprintf(&text, format, ap) == -1) {
+		write_stderr(LOG_ERR, "no memory for a line of the log");
+		return;
+	}
+	/* One line, whatever an argument held. */
+	for (char *p = text; *p != '\0'; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = ' ';
+	if (to.syslog)
+		syslog(level, "%s", text);
+	else
+		write_stderr(level, text);
+	free(text);
+}
+
+void
+log_line(int level, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	log_args(level, format, ap);
+	va_end(ap);
+}
+
+void
+fatal(int status, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	log_args(LOG_ERR, format, ap);
+	va_end(ap);
+	exit(status);
+}
+
+void
+log_value(FILE *f, const char *s)
+{
+	size_t len = s != NULL ? strlen(s) : 0;
+	size_t shown = len > VALUE_MAX ? VALUE_MAX : len;
+	bool quote;
+
+	if (len == 0) {
+		fputs("\"\"", f);
+		return;
+	}
+	quote = strcspn(s, " \t\"=") < shown;
+	if (quote)
+		putc('"', f);
+	for (size_t i = 0; i < shown; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c == '\\' || c == '"')
+			fprintf(f, "\\%c", c);
+		else if (c < ' ' || c > '~')
+			fprintf(f, "\\x%02X", c);
+		else
+			putc(c, f);
+	}
+	if (shown < len)
+		fputs("...", f);
+	if (quote)
+		putc('"', f);
+}

@@ -1,0 +1,314 @@
+/*
+ * The certificates of a mail's part or of a file, and what is wrong with them,
+ * in sentences for whoever sent them.
+ */
+#include "mailkeyd/mail_read.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int
+mail_problem(struct mail *m, const char *format, ...)
+{
+	char *text, *clean, **more;
+	va_list ap;
+	int n;
+
+	if (m->nproblems >= MAIL_PROBLEMS)
+		return 0;
+	va_start(ap, format);
+	n = vasprintf(&text, format, ap);
+	va_end(ap);
+	if (n == -1)
+		return -1;
+	clean = mail_text_clean(text, (size_t)n, MAIL_PROBLEM_MAX);
+	free(text);
+	more = realloc(m->problems, (m->nproblems + 1) * sizeof(*more));
+	if (more != NULL)
+		m->problems = more;
+	if (more == NULL || clean == NULL) {
+		free(clean);
+		return -1;
+	}
+	more[m->nproblems++] = clean;
+	return 0;
+}
+
+/* ---- one certificate ----------------------------------------------------- */
+
+/* Room for one more, made ahead in powers of two; NULL: no memory. */
+static void *
+room(void *array, size_t n, size_t each)
+{
+	if ((n & (n - 1)) != 0)
+		return array;
+	return realloc(array, (n == 0 ? 1 : 2 * n) * each);
+}
+
+static int
+refuse(struct mail *m, enum pgp_status status, const char *where)
+{
+	switch (status) {
+	case PGP_NOMEM:
+		return -1;
+	case PGP_UNSUPPORTED:
+		return mail_problem(m,
+		    "A key in %s is of a version that this server does not "
+		    "know; it was left out.",
+		    where);
+	case PGP_TOO_LARGE:
+		return mail_problem(m,
+		    "A certificate in %s is larger than this server takes; "
+		    "please send a smaller export (gpg --export-options "
+		    "export-minimal).",
+		    where);
+	case PGP_TRUNCATED:
+		return mail_problem(m,
+		    "The key material in %s is cut off; please export it "
+		    "again and send all of it.",
+		    where);
+	case PGP_BAD_ARMOR:
+		return mail_problem(m,
+		    "The armored block in %s is damaged; please export it "
+		    "again and send all of it.",
+		    where);
+	default:
+		return mail_problem(m,
+		    "There is something in %s that is no certificate (%s); "
+		    "please send what gpg --armor --export writes.",
+		    where, pgp_strerror(status));
+	}
+}
+
+static int
+take_cert(struct mail_reading *r, const unsigned char *packets, size_t len,
+    const struct pgp_left_out *left, const char *where)
+{
+	struct mail *m = r->mail;
+	struct mail_cert one = {.left = *left}, *more;
+	struct pgp_cert *cert;
+	enum pgp_status status;
+
+	status = pgp_cert_parse(
+	    packets, len, r->policy, false, r->now, &one.left, &cert);
+	if (status == PGP_SECRET) {
+		m->nsecret++;
+		return 0;
+	}
+	if (status != PGP_OK)
+		return refuse(m, status, where);
+	one.fpr = *pgp_cert_fpr(cert);
+	status = pgp_cert_octets(cert, &one.packets);
+	pgp_cert_free(cert);
+	more = room(m->certs, m->ncerts, sizeof(*more));
+	if (more != NULL)
+		m->certs = more;
+	if (more == NULL || status != PGP_OK) {
+		pgp_blob_free(&one.packets, false);
+		return -1;
+	}
+	more[m->ncerts++] = one;
+	r->keys++;
+	return 0;
+}
+
+static int
+take_revocation(
+    struct mail_reading *r, const unsigned char *packets, size_t len)
+{
+	struct mail *m = r->mail;
+	struct pgp_blob one = {malloc(len), len}, *more;
+
+	more = room(m->revocations, m->nrevocations, sizeof(*more));
+	if (more != NULL)
+		m->revocations = more;
+	if (more == NULL || one.data == NULL) {
+		free(one.data);
+		return -1;
+	}
+	memcpy(one.data, packets, len);
+	more[m->nrevocations++] = one;
+	r->keys++;
+	return 0;
+}
+
+int
+mail_certs_next(
+    struct mail_reading *r, struct pgp_reader *reader, const char *where)
+{
+	struct pgp_left_out left = {{0}};
+	const unsigned char *packets;
+	enum pgp_status status;
+	size_t len;
+	bool bare = false;
+	int rc;
+
+	status = pgp_reader_next(reader, &left, &packets, &len, &bare);
+	if (status == PGP_END)
+		return 0;
+	if (status == PGP_SECRET) {
+		r->mail->nsecret++;
+		return 1;
+	}
+	if (status != PGP_OK) {
+		rc = refuse(r->mail, status, where);
+	} else if (r->keys >= r->limit) {
+		r->mail->nover++;
+		rc = 0;
+	} else if (bare) {
+		rc = take_revocation(r, packets, len);
+	} else {
+		rc = take_cert(r, packets, len, &left, where);
+	}
+	return rc == 0 ? 1 : -1;
+}
+
+/* ---- octets in memory ---------------------------------------------------- */
+
+struct octets {
+	const unsigned char *p;
+	size_t len;
+};
+
+static long
+read_octets(void *ctx, unsigned char *buf, size_t size)
+{
+	struct octets *o = ctx;
+	size_t n = size < o->len ? size : o->len;
+
+	if (n > LONG_MAX)
+		n = LONG_MAX;
+	if (n > 0)
+		memcpy(buf, o->p, n);
+	o->p += n;
+	o->len -= n;
+	return (long)n;
+}
+
+static size_t
+found(const struct mail *m)
+{
+	return m->ncerts + m->nrevocations + m->nsecret + m->nover +
+	       m->nproblems;
+}
+
+int
+mail_certs_packets(struct mail_reading *r, const unsigned char *packets,
+    size_t len, const char *where)
+{
+	struct octets o = {packets, len};
+	size_t before = found(r->mail);
+	struct pgp_reader *reader;
+	int rc;
+
+	reader = pgp_reader_new(read_octets, &o, r->policy);
+	if (reader == NULL)
+		return -1;
+	do
+		rc = mail_certs_next(r, reader, where);
+	while (rc == 1);
+	pgp_reader_free(reader);
+	if (rc == 0 && found(r->mail) == before)
+		rc = mail_problem(r->mail,
+		    "There is no certificate in %s; please send what gpg "
+		    "--armor --export writes.",
+		    where);
+	return rc;
+}
+
+/* ---- armored blocks ------------------------------------------------------ */
+
+enum content { CERTIFICATES, SIGNATURE, MESSAGE };
+
+/* What a block is about, by its first packet. */
+static int
+classify(const struct pgp_blob *b, enum content *content)
+{
+	struct pgp_blob joined = {NULL, 0};
+	struct pgp_packet p;
+	size_t pos = 0;
+	enum pgp_status status;
+	unsigned type;
+
+	*content = CERTIFICATES;
+	status = pgp_packet_read(b->data, b->len, &pos, &joined, &p);
+	if (status == PGP_OK && p.tag == PGP_TAG_SIGNATURE && p.len > 2) {
+		/* RFC 9580, 5.2.2 and 5.2.3: the type's place */
+		type = p.body[0] < 4 ? p.body[2] : p.body[1];
+		*content = type == 0x20 ? CERTIFICATES : SIGNATURE;
+	} else if (status == PGP_OK) {
+		/* session keys, one-pass, compressed, encrypted, literal */
+		static const unsigned char tags[] = {1, 3, 4, 8, 9, 11, 18, 20};
+
+		if (memchr(tags, (int)p.tag, sizeof(tags)) != NULL)
+			*content = MESSAGE;
+	}
+	pgp_blob_free(&joined, true);
+	return status == PGP_NOMEM ? -1 : 0;
+}
+
+static int
+take_block(
+    struct mail_reading *r, const struct pgp_armored *a, const char *part)
+{
+	enum content content;
+	char *where;
+	int rc;
+
+	if (classify(&a->blob, &content) == -1)
+		return -1;
+	if (content == SIGNATURE) /* of the mail: none of our business */
+		return 0;
+	if (content == MESSAGE)
+		return mail_problem(r->mail,
+		    "The armored block in line %zu%s is a message, not a "
+		    "certificate; this server reads no encrypted mail.",
+		    a->line, part);
+	if (asprintf(
+		&where, "the armored block in line %zu%s", a->line, part) == -1)
+		return -1;
+	rc = mail_certs_packets(r, a->blob.data, a->blob.len, where);
+	free(where);
+	if (rc == 0 && a->crc == PGP_CRC_WRONG)
+		rc = mail_problem(r->mail,
+		    "The armored block in line %zu%s has a wrong checksum; "
+		    "it was read all the same.",
+		    a->line, part);
+	return rc;
+}
+
+int
+mail_certs_text(struct mail_reading *r, const char *text, size_t len,
+    const char *part, unsigned *blocks)
+{
+	size_t pos = 0;
+	int rc = 0;
+
+	while (rc == 0) {
+		struct pgp_armored a = {.blob = {NULL, 0}};
+		enum pgp_status status = pgp_dearmor(text, len, &pos, &a);
+
+		if (status == PGP_END)
+			return 0;
+		if (status == PGP_NOMEM)
+			return -1;
+		++*blocks;
+		if (status == PGP_OK)
+			rc = take_block(r, &a, part);
+		else if (status == PGP_TRUNCATED)
+			rc = mail_problem(r->mail,
+			    "The armored block in line %zu%s has no END line; "
+			    "please send the whole block again.",
+			    a.line, part);
+		else
+			rc = mail_problem(r->mail,
+			    "The armored block in line %zu%s has a line that "
+			    "is no base64; please send the whole block again.",
+			    a.line, part);
+		pgp_blob_free(&a.blob, true);
+	}
+	return rc;
+}

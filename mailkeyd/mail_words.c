@@ -1,0 +1,425 @@
+/*
+ * Text of strangers: encoded words undone (RFC 2047), and made fit to be shown.
+ *
+ * The decoder is not libetpan's, whose iconv_open(3) loads a module from a file
+ * for each new character set: in the jail that is death.
+ */
+#include "mailkeyd/mail_read.h"
+
+#include <iconv.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
+static struct {
+	const char *name;
+	iconv_t cd; /* NULL: not opened */
+} charsets[] = {
+    {"ISO-8859-1", NULL},
+    {"ISO-8859-2", NULL},
+    {"ISO-8859-3", NULL},
+    {"ISO-8859-4", NULL},
+    {"ISO-8859-5", NULL},
+    {"ISO-8859-6", NULL},
+    {"ISO-8859-7", NULL},
+    {"ISO-8859-8", NULL},
+    {"ISO-8859-9", NULL},
+    {"ISO-8859-10", NULL},
+    {"ISO-8859-13", NULL},
+    {"ISO-8859-14", NULL},
+    {"ISO-8859-15", NULL},
+    {"ISO-8859-16", NULL},
+    {"WINDOWS-1250", NULL},
+    {"WINDOWS-1251", NULL},
+    {"WINDOWS-1252", NULL},
+    {"WINDOWS-1253", NULL},
+    {"WINDOWS-1254", NULL},
+    {"WINDOWS-1255", NULL},
+    {"WINDOWS-1256", NULL},
+    {"WINDOWS-1257", NULL},
+    {"WINDOWS-1258", NULL},
+    {"KOI8-R", NULL},
+    {"KOI8-U", NULL},
+    {"IBM850", NULL},
+    {"MACINTOSH", NULL},
+    {"TIS-620", NULL},
+    {"UTF-7", NULL},
+    {"UTF-16", NULL},
+    {"ISO-2022-JP", NULL},
+    {"SHIFT_JIS", NULL},
+    {"EUC-JP", NULL},
+    {"EUC-KR", NULL},
+    {"GB2312", NULL},
+    {"GBK", NULL},
+    {"GB18030", NULL},
+    {"BIG5", NULL},
+};
+#define NCHARSETS (sizeof(charsets) / sizeof(charsets[0]))
+
+void
+mail_words_prepare(void)
+{
+	for (size_t i = 0; i < NCHARSETS; i++) {
+		iconv_t cd;
+
+		if (charsets[i].cd != NULL)
+			continue;
+		/* one that this system lacks is read as Latin-1 */
+		cd = iconv_open("UTF-8", charsets[i].name);
+		if (cd != (iconv_t)-1)
+			charsets[i].cd = cd;
+	}
+}
+
+/* ---- cleaning ------------------------------------------------------------ */
+
+/* The character at p (RFC 3629); returns its octets, 0 for an invalid one. */
+static size_t
+utf8_next(const unsigned char *p, size_t len, uint32_t *c)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	size_t n;
+
+	if (p[0] < 0x80) {
+		*c = p[0];
+		return 1;
+	}
+	n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	if (p[0] < 0xc2 || p[0] > 0xf4 || n > len)
+		return 0;
+	*c = p[0] & (0xffu >> (n + 1));
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		*c = *c << 6 | (p[i] & 0x3fu);
+	}
+	if (*c < least[n] || *c > 0x10ffff || (*c >= 0xd800 && *c <= 0xdfff))
+		return 0;
+	return n;
+}
+
+/* Controls, line ends, and what turns the direction of text around. */
+static bool
+is_unfit(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x61c ||
+	       c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+	       (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+}
+
+bool
+mail_text_sound(const char *s)
+{
+	size_t len = strlen(s), n;
+	uint32_t c;
+
+	for (size_t i = 0; i < len; i += n) {
+		n = utf8_next((const unsigned char *)s + i, len - i, &c);
+		if (n == 0 || is_unfit(c))
+			return false;
+	}
+	return true;
+}
+
+char *
+mail_text_clean(const char *s, size_t len, size_t max)
+{
+	/* an invalid octet becomes three */
+	size_t room = len < max / 3 ? len * 3 : max, n, out = 0;
+	char *copy = malloc(room + 1);
+
+	if (copy == NULL)
+		return NULL;
+	for (size_t i = 0; i < len; i += n) {
+		const char *from = s + i;
+		size_t take;
+		uint32_t c;
+
+		n = utf8_next((const unsigned char *)from, len - i, &c);
+		take = n;
+		if (n == 0) {
+			n = 1;
+			from = REPLACEMENT;
+			take = sizeof(REPLACEMENT) - 1;
+		} else if (c == ' ' || is_unfit(c)) {
+			if (out == 0 || copy[out - 1] == ' ')
+				continue;
+			from = " ";
+			take = 1;
+		}
+		if (take > room - out)
+			break;
+		memcpy(copy + out, from, take);
+		out += take;
+	}
+	while (out > 0 && copy[out - 1] == ' ')
+		out--;
+	copy[out] = '\0';
+	return copy;
+}
+
+/* ---- encoded words ------------------------------------------------------- */
+
+struct word {
+	const char *charset, *text, *end; /* end: behind the "?=" */
+	size_t charset_len, text_len;
+	char encoding; /* 'B' or 'Q' */
+};
+
+/* Octets of one character set that wait to be converted together: a character
+ * may begin in one word and end in the next. */
+struct pending {
+	FILE *out;
+	unsigned char *octets;
+	size_t len;
+	const char *charset;
+	size_t charset_len;
+};
+
+static void
+put_latin1(FILE *out, unsigned char c)
+{
+	if (c < 0x80)
+		putc(c, out);
+	else
+		fprintf(out, "%c%c", 0xc0 | c >> 6, 0x80 | (c & 0x3f));
+}
+
+static void
+put_converted(FILE *out, iconv_t cd, char *in, size_t left)
+{
+	char room[512], *to = room;
+	size_t space = sizeof(room);
+
+	iconv(cd, NULL, NULL, NULL, NULL);
+	while (left > 0) {
+		size_t before = left;
+		size_t r = iconv(cd, &in, &left, &to, &space);
+
+		fwrite(room, 1, sizeof(room) - space, out);
+		if (r == (size_t)-1 && left == before && left > 0 &&
+		    space == sizeof(room)) {
+			/* no progress: pass over the octet in the way */
+			fputs(REPLACEMENT, out);
+			in++;
+			left--;
+		}
+		to = room;
+		space = sizeof(room);
+	}
+	iconv(cd, NULL, NULL, &to, &space); /* what waits for an accent */
+	fwrite(room, 1, sizeof(room) - space, out);
+}
+
+static bool
+same(const char *a, size_t len, const char *b)
+{
+	return strlen(b) == len && strncasecmp(a, b, len) == 0;
+}
+
+static iconv_t
+find_charset(const char *name, size_t len)
+{
+	static const char *const aliases[][2] = {
+	    {"latin1", "ISO-8859-1"},
+	    {"cp1250", "WINDOWS-1250"},
+	    {"cp1251", "WINDOWS-1251"},
+	    {"cp1252", "WINDOWS-1252"},
+	    {"cp850", "IBM850"},
+	    {"ks_c_5601-1987", "EUC-KR"},
+	    {"sjis", "SHIFT_JIS"},
+	    {"x-sjis", "SHIFT_JIS"},
+	    {"iso-8859-8-i", "ISO-8859-8"},
+	};
+
+	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
+		if (same(name, len, aliases[i][0])) {
+			name = aliases[i][1];
+			len = strlen(name);
+		}
+	for (size_t i = 0; i < NCHARSETS; i++)
+		if (same(name, len, charsets[i].name))
+			return charsets[i].cd;
+	return NULL;
+}
+
+static void
+flush(struct pending *p)
+{
+	iconv_t cd;
+
+	if (p->len > 0 && (same(p->charset, p->charset_len, "UTF-8") ||
+			      same(p->charset, p->charset_len, "US-ASCII"))) {
+		fwrite(p->octets, 1, p->len, p->out);
+	} else if (p->len > 0) {
+		cd = find_charset(p->charset, p->charset_len);
+		if (cd != NULL)
+			put_converted(p->out, cd, (char *)p->octets, p->len);
+		else /* most are ASCII where the commands are */
+			for (size_t i = 0; i < p->len; i++)
+				put_latin1(p->out, p->octets[i]);
+	}
+	p->len = 0;
+}
+
+static const char *
+find(const char *p, const char *end, const char *what)
+{
+	return memmem(p, (size_t)(end - p), what, strlen(what));
+}
+
+/* Reads the word that begins with "=?" at p. */
+static bool
+word_read(const char *p, const char *end, struct word *w)
+{
+	const char *q, *star;
+
+	p += 2;
+	q = memchr(p, '?', (size_t)(end - p));
+	if (q == NULL || q == p || end - q < 5 || q[2] != '?')
+		return false;
+	w->charset = p;
+	w->charset_len = (size_t)(q - p);
+	if (w->charset_len > 40 || memchr(p, ' ', w->charset_len) != NULL)
+		return false;
+	star = memchr(p, '*', w->charset_len); /* a language: RFC 2231, 5 */
+	if (star != NULL)
+		w->charset_len = (size_t)(star - p);
+	w->encoding = q[1] & ~0x20; /* either case */
+	if (w->encoding != 'B' && w->encoding != 'Q')
+		return false;
+	w->text = q + 3;
+	q = find(w->text, end, "?=");
+	if (q == NULL)
+		return false;
+	w->text_len = (size_t)(q - w->text);
+	w->end = q + 2;
+	return true;
+}
+
+static int
+hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static size_t
+undo_q(const char *s, size_t len, unsigned char *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] == '=' && len - i > 2 && hex(s[i + 1]) >= 0 &&
+		    hex(s[i + 2]) >= 0) {
+			out[n++] =
+			    (unsigned char)(hex(s[i + 1]) << 4 | hex(s[i + 2]));
+			i += 2;
+		} else {
+			out[n++] = s[i] == '_' ? ' ' : (unsigned char)s[i];
+		}
+	}
+	return n;
+}
+
+static size_t
+undo_b(const char *s, size_t len, unsigned char *out)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint32_t bits = 0;
+	unsigned have = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		const char *d = s[i] == '\0' ? NULL : strchr(digits, s[i]);
+
+		if (d == NULL)
+			continue;
+		bits = (bits << 6 | (uint32_t)(d - digits)) & 0xffffff;
+		have += 6;
+		if (have >= 8) {
+			have -= 8;
+			out[n++] = (unsigned char)(bits >> have);
+		}
+	}
+	return n;
+}
+
+static void
+put_word(struct pending *p, const struct word *w)
+{
+	if (p->len > 0 &&
+	    (p->charset_len != w->charset_len ||
+		strncasecmp(p->charset, w->charset, w->charset_len) != 0))
+		flush(p);
+	p->charset = w->charset;
+	p->charset_len = w->charset_len;
+	p->len += (w->encoding == 'Q' ? undo_q : undo_b)(
+	    w->text, w->text_len, p->octets + p->len);
+}
+
+static void
+undo_words(const char *s, size_t len, struct pending *p)
+{
+	const char *end = s + len;
+	bool after_word = false;
+
+	while (s < end) {
+		const char *next = find(s, end, "=?");
+		struct word w;
+
+		if (next == NULL) {
+			flush(p);
+			fwrite(s, 1, (size_t)(end - s), p->out);
+			return;
+		}
+		/* blanks between two words are no text (RFC 2047, 6.2) */
+		if (!after_word || strspn(s, " \t\r\n") < (size_t)(next - s)) {
+			if (next > s)
+				flush(p);
+			fwrite(s, 1, (size_t)(next - s), p->out);
+		}
+		if (word_read(next, end, &w)) {
+			put_word(p, &w);
+			s = w.end;
+			after_word = true;
+		} else {
+			flush(p);
+			fwrite(next, 1, 2, p->out);
+			s = next + 2;
+			after_word = false;
+		}
+	}
+	flush(p);
+}
+
+char *
+mail_words_decode(const char *s, size_t len, size_t max)
+{
+	struct pending p = {0};
+	char *text = NULL, *clean = NULL;
+	size_t n = 0;
+
+	if (len < 2 || find(s, s + len, "=?") == NULL)
+		return mail_text_clean(s, len, max);
+	p.octets = malloc(len);
+	p.out = open_memstream(&text, &n);
+	if (p.octets == NULL || p.out == NULL)
+		goto done;
+	undo_words(s, len, &p);
+	if (fclose(p.out) == 0)
+		clean = mail_text_clean(text, n, max);
+	p.out = NULL;
+done:
+	if (p.out != NULL)
+		fclose(p.out);
+	free(text);
+	free(p.octets);
+	return clean;
+}

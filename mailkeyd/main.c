@@ -1,0 +1,472 @@
+/*
+ * mailkeyd: options, start-up, the end.
+ */
+#include "mailkeyd/control.h"
+#include "mailkeyd/gateway.h"
+#include "mailkeyd/ipc.h"
+#include "mailkeyd/log.h"
+#include "mailkeyd/quarantine.h"
+#include "mailkeyd/receive.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define ATTEND_FD    3
+#define EXPIRE_MS    (600 * 1000L)
+#define EXPIRE_SLICE 500   /* entries in one transaction */
+#define DRAIN_MS     20000 /* for what is in hand when told to end */
+
+enum mode { MODE_DAEMON, MODE_TEST, MODE_ONE, MODE_ATTEND };
+
+struct options {
+	const char *file;
+	enum mode mode;
+	const char *sender, *recipient;
+	bool verbose;
+};
+
+/* The running server: what main() holds together. */
+struct server {
+	struct options options;
+	struct config *config;
+	struct loop *loop;
+	struct keystore *ks;
+	struct reader *reader;
+	struct judge *judge;
+	struct despatch *despatch;
+	struct gateway *gateway;
+	struct control *control;
+	struct lmtp **lmtp;
+	struct loop_io *signals;
+	struct loop_timer *expire, *drain;
+	int sigfd;
+	bool ending;
+	int exit_status;
+};
+
+static const char usage_text[] =
+    "usage: mailkeyd [-tv1] [-c FILE] [--sender=ADDRESS] "
+    "[--recipient=ADDRESS]\n"
+    "\n"
+    "  -c, --config=FILE     configuration, " CONFIG_DEFAULT "\n"
+    "  -t, --test            check the configuration and end\n"
+    "  -1, --one             answer one mail from standard input on standard "
+    "output\n"
+    "      --sender=ADDRESS  with -1: the envelope sender, empty for <>\n"
+    "      --recipient=ADDRESS\n"
+    "  -v, --verbose         log more\n"
+    "      --version\n"
+    "  -h, --help\n"
+    "\n"
+    "mailkeyd stays in the foreground; SIGTERM ends it after what is in hand\n"
+    "is committed.  mailkeyd(8) and mailkeyd.conf(5) say more.\n";
+
+static void
+usage(void)
+{
+	fputs(usage_text, stderr);
+	exit(EX_USAGE);
+}
+
+static void
+options_read(int argc, char **argv, struct options *o)
+{
+	enum { OPT_SENDER = 256, OPT_RECIPIENT, OPT_VERSION, OPT_ATTEND };
+	static const struct option longs[] = {
+	    {"config", required_argument, NULL, 'c'},
+	    {"test", no_argument, NULL, 't'}, {"one", no_argument, NULL, '1'},
+	    {"sender", required_argument, NULL, OPT_SENDER},
+	    {"recipient", required_argument, NULL, OPT_RECIPIENT},
+	    {"verbose", no_argument, NULL, 'v'},
+	    {"version", no_argument, NULL, OPT_VERSION},
+	    {"attend", no_argument, NULL, OPT_ATTEND},
+	    {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	int c;
+
+	*o = (struct options){.file = CONFIG_DEFAULT};
+	while ((c = getopt_long(argc, argv, "c:t1vh", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->file = optarg;
+			break;
+		case 't':
+			o->mode = MODE_TEST;
+			break;
+		case '1':
+			o->mode = MODE_ONE;
+			break;
+		case 'v':
+			o->verbose = true;
+			break;
+		case OPT_SENDER:
+			o->sender = optarg;
+			break;
+		case OPT_RECIPIENT:
+			o->recipient = optarg;
+			break;
+		case OPT_ATTEND: /* started by mailkeyctl(8) */
+			o->mode = MODE_ATTEND;
+			break;
+		case OPT_VERSION:
+			puts("mailkeyd " VERSION);
+			exit(EX_OK);
+		case 'h':
+			fputs(usage_text, stdout);
+			exit(EX_OK);
+		default:
+			usage();
+		}
+	}
+	if (optind != argc)
+		usage();
+}
+
+/* ---- the end ---------------------------------------------------------------- */
+
+static bool
+server_is_idle(const struct server *s)
+{
+	return gateway_busy(s->gateway) == 0 && judge_is_idle(s->judge) &&
+	    (s->despatch == NULL || despatch_stop(s->despatch));
+}
+
+/* Told to end: no new mails; what is in hand is committed, what is being sent
+ * is sent, for as long as that takes a reasonable time. */
+static void
+server_end(struct server *s)
+{
+	if (s->ending) {
+		loop_stop(s->loop);
+		return;
+	}
+	s->ending = true;
+	for (size_t i = 0; s->lmtp != NULL && i < s->config->nreceive; i++)
+		lmtp_stop(s->lmtp[i]);
+	loop_timer_set(s->drain, 0);
+}
+
+static void
+server_drain(void *ctx)
+{
+	struct server *s = ctx;
+	static int64_t since;
+
+	if (since == 0)
+		since = loop_now_ms();
+	if (server_is_idle(s) || loop_now_ms() - since > DRAIN_MS)
+		loop_stop(s->loop);
+	else
+		loop_timer_set(s->drain, 20);
+}
+
+static void
+server_signal(void *ctx, uint32_t events)
+{
+	struct server *s = ctx;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(s->sigfd, &info, sizeof(info)) != sizeof(info))
+		return;
+	log_line(LOG_NOTICE, "event=signal signal=%u what=ending",
+	    info.ssi_signo);
+	server_end(s);
+}
+
+/* ---- the start --------------------------------------------------------------- */
+
+static void
+server_signals(struct server *s)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) == -1 ||
+	    (s->sigfd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)) == -1 ||
+	    (s->signals = loop_io_new(
+		 s->loop, s->sigfd, EPOLLIN, server_signal, s)) == NULL)
+		fatal(EX_OSERR, "signalfd: %s", strerror(errno));
+}
+
+static int
+exit_of(enum ks_status status)
+{
+	switch (status) {
+	case KS_BUSY:
+	case KS_FULL:
+	case KS_NOMEM:
+		return EX_TEMPFAIL;
+	case KS_TOO_NEW:
+		return EX_CONFIG;
+	default:
+		return EX_IOERR;
+	}
+}
+
+static void
+server_store(struct server *s)
+{
+	const struct config *config = s->config;
+	struct ks_options options = {.cache = config->cache,
+	    .free_space = config->limits.free_space,
+	    .sync = true,
+	    .policy = config->limits.policy};
+	const char *error = "";
+	char dir[PATH_MAX];
+	enum ks_status status;
+
+	if (snprintf(dir, sizeof(dir), "%s/db", config->state) >=
+	    (int)sizeof(dir))
+		fatal(EX_CONFIG, "%s: the path is too long", config->state);
+	status = ks_open(dir, &options, &s->ks, &error);
+	if (status != KS_OK)
+		fatal(exit_of(status), "%s: %s%s%s", dir, ks_strerror(status),
+		    *error == '\0' ? "" : "; ", error);
+}
+
+/* Cleans the store a slice at a time, the quarantine once in a while. */
+static void
+server_expire(void *ctx)
+{
+	struct server *s = ctx;
+	enum ks_status status;
+	unsigned removed = 0;
+
+	status = ks_begin(s->ks, KS_ROOM_NONE);
+	if (status == KS_OK) {
+		status = store_expire(
+		    s->ks, time(NULL), EXPIRE_SLICE, &removed);
+		if (status == KS_OK)
+			status = ks_commit_lazy(s->ks);
+		else
+			ks_abort(s->ks);
+	}
+	if (status != KS_OK)
+		log_line(LOG_WARNING, "event=expire error=\"%s\"",
+		    ks_strerror(status));
+	if (status == KS_OK && removed == EXPIRE_SLICE) {
+		loop_timer_set(s->expire, 10);
+		return;
+	}
+	quarantine_expire(s->config, time(NULL));
+	loop_timer_set(s->expire, EXPIRE_MS);
+}
+
+static void
+one_answer(void *ctx, const struct pgp_blob *message)
+{
+	struct server *s = ctx;
+
+	if (fwrite(message->data, 1, message->len, stdout) != message->len ||
+	    fflush(stdout) != 0)
+		s->exit_status = EX_IOERR;
+}
+
+static void
+helper_missing(const struct server *s, const char *what)
+{
+	fatal(EX_CONFIG,
+	    "%s: %s: cannot be started (%s); set `libexec` in %s to where "
+	    "mailkeyd's helpers are installed",
+	    s->config->libexec, what, strerror(errno), s->config->file);
+}
+
+static void
+server_parts(struct server *s)
+{
+	struct gateway_parts parts = {.loop = s->loop, .config = s->config,
+	    .ks = s->ks, .ctx = s};
+
+	s->reader = reader_new(s->loop, s->config);
+	if (s->reader == NULL)
+		helper_missing(s, "mailkeyd-parser");
+	s->judge = judge_new(s->loop, s->config);
+	if (s->judge == NULL)
+		helper_missing(s, "mailkeyd-checker");
+	if (s->options.mode == MODE_DAEMON) {
+		s->despatch = despatch_new(s->loop, s->config, s->ks);
+		if (s->despatch == NULL)
+			helper_missing(s, "mailkeyd-sender");
+	}
+	parts.reader = s->reader;
+	parts.judge = s->judge;
+	parts.despatch = s->despatch;
+	parts.answer = s->options.mode == MODE_ONE ? one_answer : NULL;
+	s->gateway = gateway_new(&parts);
+	s->expire = loop_timer_new(s->loop, server_expire, s);
+	s->drain = loop_timer_new(s->loop, server_drain, s);
+	if (s->gateway == NULL || s->expire == NULL || s->drain == NULL)
+		fatal(EX_OSERR, "no memory");
+	if (s->options.mode == MODE_ATTEND)
+		s->control = control_attend(&parts, s->gateway, ATTEND_FD);
+}
+
+static void
+server_listen(struct server *s)
+{
+	struct gateway_parts parts = {.loop = s->loop, .config = s->config,
+	    .ks = s->ks, .reader = s->reader, .judge = s->judge,
+	    .despatch = s->despatch};
+	char *error = NULL;
+
+	s->control = control_listen(&parts, s->gateway, &error);
+	if (s->control == NULL)
+		fatal(EX_CONFIG, "%s: %s", s->config->file, error);
+	s->lmtp = calloc(s->config->nreceive + 1, sizeof(struct lmtp *));
+	if (s->lmtp == NULL)
+		fatal(EX_OSERR, "no memory");
+	for (size_t i = 0; i < s->config->nreceive; i++) {
+		const struct config_receive *r = &s->config->receive[i];
+
+		s->lmtp[i] = lmtp_listen(
+		    s->loop, s->gateway, s->config, r, -1, &error);
+		if (s->lmtp[i] == NULL)
+			fatal(EX_CONFIG, "%s:%u: %s", s->config->file, r->line,
+			    error);
+	}
+	loop_timer_set(s->expire, 1000);
+}
+
+static void
+server_free(struct server *s)
+{
+	enum ks_status status;
+
+	control_free(s->control);
+	for (size_t i = 0; s->lmtp != NULL && i < s->config->nreceive; i++)
+		lmtp_free(s->lmtp[i]);
+	free(s->lmtp);
+	loop_io_free(s->signals);
+	loop_timer_free(s->expire);
+	loop_timer_free(s->drain);
+	gateway_free(s->gateway);
+	despatch_free(s->despatch);
+	judge_free(s->judge);
+	reader_free(s->reader);
+	loop_free(s->loop);
+	status = ks_close(s->ks);
+	if (status != KS_OK) {
+		log_line(LOG_ERR, "event=close error=\"%s\"",
+		    ks_strerror(status));
+		s->exit_status = EX_IOERR;
+	}
+	if (s->sigfd != -1)
+		close(s->sigfd);
+	config_free(s->config);
+}
+
+/* ---- mailkeyd -1 -------------------------------------------------------------- */
+
+/* Standard input as a memfd; what is far over the limit is cut, so that the
+ * mail gets the answer that names the limit. */
+static int
+read_stdin(const struct config *config)
+{
+	size_t room = config->limits.mail.message_size + 1;
+	int fd = ipc_memfd("mail", NULL, 0, false);
+	char buf[65536];
+	ssize_t n;
+
+	if (fd == -1)
+		fatal(EX_OSERR, "memfd: %s", strerror(errno));
+	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) > 0) {
+		size_t take = (size_t)n < room ? (size_t)n : room;
+
+		if (take > 0 && write(fd, buf, take) != (ssize_t)take)
+			fatal(EX_TEMPFAIL, "memfd: %s", strerror(errno));
+		room -= take;
+	}
+	if (n == -1)
+		fatal(EX_IOERR, "standard input: %s", strerror(errno));
+	return fd;
+}
+
+static void
+one_done(void *ctx, enum fate fate, const char *why)
+{
+	struct server *s = ctx;
+
+	if (fate == FATE_LATER) {
+		log_line(LOG_ERR, "try again later: %s", why);
+		s->exit_status = EX_TEMPFAIL;
+	}
+	loop_stop(s->loop);
+}
+
+static void
+one_submit(struct server *s)
+{
+	struct envelope envelope = {.sender = s->options.sender,
+	    .recipient = s->options.recipient,
+	    .source = "stdin",
+	    .trust_from = true};
+
+	if (envelope.sender == NULL)
+		envelope.sender = getenv("SENDER");
+	if (envelope.recipient == NULL)
+		envelope.recipient = getenv("RECIPIENT");
+	if (gateway_submit(s->gateway, read_stdin(s->config), &envelope,
+		one_done, s) == NULL)
+		fatal(EX_TEMPFAIL, "try again later: %s", strerror(errno));
+}
+
+static void
+server_run(struct server *s)
+{
+	if (s->options.mode == MODE_DAEMON) {
+		server_listen(s);
+		log_line(LOG_NOTICE,
+		    "event=ready version=" VERSION " address=%s state=%s",
+		    s->config->address, s->config->state);
+	} else if (s->options.mode == MODE_ONE)
+		one_submit(s);
+	if (loop_run(s->loop) == -1) {
+		log_line(LOG_ERR, "event=loop error=\"%s\"", strerror(errno));
+		s->exit_status = EX_OSERR;
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	struct server server = {.sigfd = -1};
+	char *error = NULL;
+
+	options_read(argc, argv, &server.options);
+	log_open("mailkeyd", 0, server.options.verbose);
+	umask(077);
+	server.config = config_read(server.options.file, &error);
+	if (server.config == NULL)
+		fatal(EX_CONFIG, "%s", error);
+	if (config_prepare(server.config, &error) == -1)
+		fatal(EX_CONFIG, "%s", error);
+	if (server.options.mode == MODE_TEST) {
+		printf("%s: good\n", server.options.file);
+		config_free(server.config);
+		return EX_OK;
+	}
+	if (server.config->syslog && server.options.mode == MODE_DAEMON)
+		log_open("mailkeyd", 1, server.options.verbose);
+	server_store(&server);
+	server.loop = loop_new();
+	if (server.loop == NULL)
+		fatal(EX_OSERR, "epoll: %s", strerror(errno));
+	server_signals(&server);
+	server_parts(&server);
+	server_run(&server);
+	server_free(&server);
+	return server.exit_status;
+}

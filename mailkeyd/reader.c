@@ -1,0 +1,308 @@
+/*
+ * Hands mails to mailkeyd-parser and brings back what it read.
+ */
+#include "mailkeyd/reader.h"
+#include "mailkeyd/helper.h"
+#include "mailkeyd/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TRIES 2 /* with a parser that dies under a mail; then: try later */
+
+TAILQ_HEAD(reading_list, reading);
+
+struct reader {
+	struct loop *loop;
+	const struct config *config;
+	struct helper *helper;
+	struct reading_list waiting, away;
+	unsigned naway;	  /* mails with a child */
+	bool importing;	  /* the one slot that imports have to themselves */
+	uint64_t last_id;
+};
+
+/* One slot more than mails may use, so that an import never stops them. */
+static void
+parser_config_fill(struct parser_config *pc, const struct config *config)
+{
+	memset(pc, 0, sizeof(*pc));
+	pc->size = sizeof(*pc);
+	pc->children = config->parsers + 1;
+	pc->jail_mails = config->jail_mails;
+	pc->deadline = 30;
+	pc->cpu = 10;
+	pc->memory = (uint64_t)256 << 20;
+	pc->import_batch = 100;
+	pc->limits = config->limits.mail;
+	pc->limits.keys = config->limits.keys_per_mail;
+	pc->policy = config->limits.policy;
+}
+
+static void reader_pump(struct reader *);
+
+static int
+reader_up(void *ctx, struct helper *helper)
+{
+	struct reader *r = ctx;
+	struct parser_config pc;
+	struct ipc_msg msg;
+	int rv;
+
+	parser_config_fill(&pc, r->config);
+	ipc_msg_init(&msg, PARSER_CONFIG, 0);
+	msg.fd[0] = ipc_memfd("parser-config", &pc, sizeof(pc), true);
+	if (msg.fd[0] == -1)
+		return -1;
+	rv = helper_send(helper, &msg);
+	close(msg.fd[0]);
+	if (rv == 0)
+		reader_pump(r);
+	return rv;
+}
+
+/* Takes a reading off the parser's hands. */
+static void
+reading_back(struct reader *r, struct reading *reading)
+{
+	TAILQ_REMOVE(&r->away, reading, next);
+	reading->state = READING_IDLE;
+	if (reading->record != -1)
+		close(reading->record);
+	reading->record = -1;
+	if (reading->import)
+		r->importing = reading->more;
+	else
+		r->naway--;
+}
+
+static void
+reading_fail(struct reading *reading, const char *why)
+{
+	reading->more = false;
+	reading->done(reading, PARSER_NO_CHILD, NULL, why);
+}
+
+static int
+reading_send(struct reader *r, struct reading *reading, enum parser_type type)
+{
+	struct ipc_msg msg;
+
+	reading->record = ipc_memfd("record", NULL, 0, false);
+	if (reading->record == -1)
+		return -1;
+	ipc_msg_init(&msg, type, reading->id);
+	msg.fd[0] = type == PARSER_MORE ? -1 : reading->fd;
+	msg.fd[1] = reading->record;
+	if (helper_send(r->helper, &msg) == -1) {
+		close(reading->record);
+		reading->record = -1;
+		return -1;
+	}
+	reading->state = READING_AWAY;
+	TAILQ_INSERT_TAIL(&r->away, reading, next);
+	if (reading->import)
+		r->importing = true;
+	else
+		r->naway++;
+	return 0;
+}
+
+/* The first that waits and may go: a mail while mails have a slot, an import
+ * while none is under way. */
+static struct reading *
+reader_next(struct reader *r)
+{
+	struct reading *reading;
+
+	TAILQ_FOREACH(reading, &r->waiting, next)
+	if (reading->import ? !r->importing : r->naway < r->config->parsers)
+		return reading;
+	return NULL;
+}
+
+static void
+reader_pump(struct reader *r)
+{
+	struct reading *reading;
+
+	if (r->helper == NULL || !helper_is_up(r->helper))
+		return;
+	while ((reading = reader_next(r)) != NULL) {
+		TAILQ_REMOVE(&r->waiting, reading, next);
+		reading->id = ++r->last_id;
+		if (reading_send(r, reading,
+			reading->import ? PARSER_IMPORT : PARSER_MAIL) == 0)
+			continue;
+		reading->state = READING_IDLE;
+		reading_fail(reading, strerror(errno));
+	}
+}
+
+/* A record that cannot be is the work of a child that was taken over. */
+static void
+reading_record(struct reading *reading, int record)
+{
+	struct mail *mail = calloc(1, sizeof(*mail));
+	struct ipc_in in = {0};
+	char *data = NULL;
+	const char *bad = NULL;
+
+	if (mail == NULL ||
+	    ipc_slurp(record, PARSER_RECORD_MAX, &data, &in.len) == -1)
+		bad = "no memory for the record";
+	else {
+		in.data = (const unsigned char *)data;
+		if (mail_get(&in, mail) == -1)
+			bad = "the child wrote a record that cannot be";
+	}
+	free(data);
+	if (bad != NULL) {
+		if (mail != NULL)
+			mail_free(mail);
+		free(mail);
+		reading->done(reading,
+		    mail == NULL ? PARSER_NO_CHILD : PARSER_DIED, NULL, bad);
+		return;
+	}
+	reading->done(reading, PARSER_OK, mail, "");
+}
+
+static void
+reader_message(void *ctx, struct helper *helper, struct ipc_msg *msg)
+{
+	struct reader *r = ctx;
+	struct reading *reading;
+	int record;
+
+	TAILQ_FOREACH(reading, &r->away, next)
+	if (reading->id == msg->id)
+		break;
+	if (reading == NULL || msg->type != PARSER_DONE) {
+		/* An import that was dropped answers once more. */
+		if (msg->type != PARSER_DONE)
+			helper_kill(helper);
+		return;
+	}
+	reading->more = reading->import && msg->status == PARSER_OK && msg->a;
+	reading->offset = msg->b;
+	record = reading->record;
+	reading->record = -1;
+	reading_back(r, reading);
+	if (msg->status == PARSER_OK)
+		reading_record(reading, record);
+	else
+		reading->done(reading,
+		    msg->status == PARSER_DIED ? PARSER_DIED : PARSER_NO_CHILD,
+		    NULL, msg->text);
+	close(record);
+	reader_pump(r);
+}
+
+/* The parser itself is gone: mails go to the next one, imports end. */
+static void
+reader_down(void *ctx, struct helper *helper)
+{
+	struct reader *r = ctx;
+	struct reading_list lost = TAILQ_HEAD_INITIALIZER(lost);
+	struct reading *reading;
+
+	(void)helper;
+	TAILQ_CONCAT(&lost, &r->away, next);
+	while ((reading = TAILQ_FIRST(&lost)) != NULL) {
+		TAILQ_REMOVE(&lost, reading, next);
+		TAILQ_INSERT_TAIL(&r->away, reading, next);
+		reading->more = false;
+		reading_back(r, reading);
+		if (!reading->import && ++reading->tries < TRIES)
+			reading_start(r, reading);
+		else
+			reading_fail(reading, "the parser ended");
+	}
+	r->importing = false;
+}
+
+static const struct helper_calls reader_calls = {
+    reader_up, reader_message, reader_down};
+
+struct reader *
+reader_new(struct loop *loop, const struct config *config)
+{
+	struct reader *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->loop = loop;
+	r->config = config;
+	TAILQ_INIT(&r->waiting);
+	TAILQ_INIT(&r->away);
+	r->helper = helper_new(
+	    loop, config->libexec, "mailkeyd-parser", &reader_calls, r);
+	if (r->helper == NULL) {
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
+void
+reader_free(struct reader *r)
+{
+	if (r == NULL)
+		return;
+	helper_free(r->helper);
+	free(r);
+}
+
+void
+reading_start(struct reader *r, struct reading *reading)
+{
+	reading->state = READING_WAITS;
+	reading->record = -1;
+	reading->more = false;
+	TAILQ_INSERT_TAIL(&r->waiting, reading, next);
+	reader_pump(r);
+}
+
+void
+reading_more(struct reader *r, struct reading *reading)
+{
+	if (reading_send(r, reading, PARSER_MORE) == -1)
+		reading_fail(reading, "the parser ended");
+}
+
+void
+reading_drop(struct reader *r, struct reading *reading)
+{
+	bool slot = reading->import &&
+	    (reading->state == READING_AWAY || reading->more);
+	struct ipc_msg msg;
+
+	if (slot) {
+		ipc_msg_init(&msg, PARSER_DROP, reading->id);
+		helper_send(r->helper, &msg);
+	}
+	reading->more = false;
+	if (reading->state == READING_WAITS)
+		TAILQ_REMOVE(&r->waiting, reading, next);
+	else if (reading->state == READING_AWAY)
+		reading_back(r, reading);
+	else if (slot)
+		r->importing = false;
+	reading->state = READING_IDLE;
+	reader_pump(r);
+}
+
+bool
+reader_is_up(const struct reader *r)
+{
+	return helper_is_up(r->helper);
+}
+
+unsigned
+reader_deaths(const struct reader *r)
+{
+	return helper_deaths(r->helper);
+}

@@ -1,0 +1,692 @@
+/*
+ * Mails over LMTP: the sockets, the memfd that a mail grows in, and the status
+ * that its source hears after the commit.  What is said stands in
+ * lmtp_session.c.
+ */
+#include "mailkeyd/ipc.h"
+#include "mailkeyd/lmtp_session.h"
+#include "mailkeyd/log.h"
+#include "mailkeyd/receive.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define INPUT_SIZE	 65536 /* read at most in one round of the loop */
+#define OUTPUT_MAX	 16384 /* not sent yet: take no more commands */
+#define ACCEPT_PER_ROUND 16
+#define ACCEPT_PAUSE	 1000 /* ms, when descriptors have run out */
+#define BACKLOG		 128
+
+struct lmtp {
+	struct loop *loop;
+	struct gateway *gateway;
+	const struct config *config;
+	const char *host; /* in the greeting */
+	int fd;
+	char *path; /* of a socket that we made, else NULL */
+	struct stat made;
+	struct loop_io *io;
+	struct loop_timer *pause;
+	struct connection *connections;
+	bool stopping;
+};
+
+struct connection {
+	struct lmtp *lmtp;
+	struct connection *prev, *next;
+	int fd;
+	struct loop_io *io;
+	struct loop_timer *idle;
+	struct lmtp_session *session;
+	bool eof, dead;
+	int mail;	   /* memfd, or -1 */
+	bool mail_failed;  /* it could not be written */
+	struct job *job;   /* in the gateway */
+	size_t begin, end; /* of what waits in input */
+	size_t hold, held; /* where octets of the mail lie in it, and how many:
+			      they go into the memfd together */
+	char input[INPUT_SIZE];
+};
+
+/* Of all sockets together: limits.connections. */
+static unsigned nconnections;
+
+/* ---- one mail ------------------------------------------------------------ */
+
+static void
+begin_mail(struct connection *c)
+{
+	assert(c->mail == -1);
+	c->mail_failed = false;
+	if ((c->mail = ipc_memfd("mail", NULL, 0, false)) == -1)
+		c->mail_failed = true;
+}
+
+static void
+drop_mail(struct connection *c)
+{
+	if (c->mail != -1)
+		close(c->mail);
+	c->mail = -1;
+}
+
+static void
+write_mail(struct connection *c, const char *data, size_t len)
+{
+	ssize_t n;
+
+	while (len > 0 && !c->mail_failed) {
+		n = write(c->mail, data, len);
+		if (n > 0) {
+			data += n;
+			len -= (size_t)n;
+		} else if (n == 0 || errno != EINTR)
+			c->mail_failed = true;
+	}
+}
+
+static void
+flush_mail(struct connection *c)
+{
+	if (c->mail != -1)
+		write_mail(c, c->input + c->hold, c->held);
+	c->hold = c->begin;
+	c->held = 0;
+}
+
+/* Moves octets of the mail to the others, where the dots between them were: a
+ * mail of many short lines would make as many calls of write(2). */
+static void
+add_mail(struct connection *c, const char *data, size_t len)
+{
+	if (c->hold + c->held + len > c->begin) {
+		/* A CR that came with the input before this one. */
+		flush_mail(c);
+		write_mail(c, data, len);
+		return;
+	}
+	memmove(c->input + c->hold + c->held, data, len);
+	c->held += len;
+}
+
+static void connection_turn(struct connection *, bool readable);
+
+/* It has the whole of idle_timeout again. */
+static void
+rest(struct connection *c)
+{
+	loop_timer_set(
+	    c->idle, (long)c->lmtp->config->limits.idle_timeout * 1000);
+}
+
+static void
+on_done(void *ctx, enum fate fate, const char *why)
+{
+	struct connection *c = ctx;
+
+	c->job = NULL;
+	rest(c);
+	lmtp_session_answer(
+	    c->session, fate == FATE_DONE ? "250 2.0.0" : "451 4.3.0", why);
+	if (c->lmtp->stopping)
+		lmtp_session_end(c->session, "4.3.2 Shutting down");
+	connection_turn(c, false);
+}
+
+static void
+submit_mail(struct connection *c)
+{
+	const struct envelope envelope = {
+	    .sender = lmtp_session_sender(c->session),
+	    .recipient = lmtp_session_recipient(c->session),
+	    .source = "lmtp"};
+
+	if (c->mail_failed) {
+		drop_mail(c);
+		lmtp_session_answer(
+		    c->session, "452 4.3.1", "no memory for this mail");
+		return;
+	}
+	c->job =
+	    gateway_submit(c->lmtp->gateway, c->mail, &envelope, on_done, c);
+	if (c->job != NULL) {
+		c->mail = -1; /* the gateway's now */
+		return;
+	}
+	drop_mail(c);
+	lmtp_session_answer(c->session, "452 4.3.1",
+	    errno == EAGAIN ? "too much is under way" : "no memory");
+}
+
+/* ---- one connection ------------------------------------------------------ */
+
+static void
+connection_free(struct connection *c)
+{
+	if (c->job != NULL)
+		gateway_forget(c->job);
+	drop_mail(c);
+	loop_io_free(c->io);
+	loop_timer_free(c->idle);
+	lmtp_session_free(c->session);
+	close(c->fd);
+	if (c->prev != NULL)
+		c->prev->next = c->next;
+	else
+		c->lmtp->connections = c->next;
+	if (c->next != NULL)
+		c->next->prev = c->prev;
+	nconnections--;
+	free(c);
+}
+
+static void
+read_input(struct connection *c)
+{
+	ssize_t n;
+
+	memmove(c->input, c->input + c->begin, c->end - c->begin);
+	c->end -= c->begin;
+	c->begin = 0;
+	if (c->end == INPUT_SIZE)
+		return;
+	n = recv(c->fd, c->input + c->end, INPUT_SIZE - c->end, MSG_DONTWAIT);
+	if (n > 0) {
+		c->end += (size_t)n;
+		rest(c);
+	} else if (n == 0)
+		c->eof = true;
+	else if (errno != EAGAIN && errno != EINTR)
+		c->dead = true;
+}
+
+static void
+write_output(struct connection *c)
+{
+	const char *text;
+	size_t len;
+	ssize_t n;
+
+	for (;;) {
+		text = lmtp_session_output(c->session, &len);
+		if (len == 0)
+			return;
+		n = send(c->fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1) {
+			c->dead = errno != EAGAIN;
+			return;
+		}
+		lmtp_session_sent(c->session, (size_t)n);
+		rest(c);
+	}
+}
+
+static void
+on_event(
+    struct connection *c, enum lmtp_event event, const char *data, size_t size)
+{
+	switch (event) {
+	case LMTP_BEGIN:
+		begin_mail(c);
+		c->hold = c->begin;
+		break;
+	case LMTP_DATA:
+		add_mail(c, data, size);
+		break;
+	case LMTP_MAIL:
+		flush_mail(c);
+		submit_mail(c);
+		break;
+	case LMTP_DROP:
+		c->held = 0;
+		drop_mail(c);
+		break;
+	case LMTP_NOTHING:
+	case LMTP_CLOSE:
+		break;
+	}
+}
+
+/* Feeds what was read; stops for the fate of a mail, and for a client that
+ * does not read what we say. */
+static void
+feed_input(struct connection *c)
+{
+	enum lmtp_event event = LMTP_NOTHING;
+	const char *data = NULL;
+	size_t size = 0, pending;
+
+	c->hold = c->begin;
+	while (!lmtp_session_waiting(c->session) && event != LMTP_CLOSE) {
+		lmtp_session_output(c->session, &pending);
+		if (pending > OUTPUT_MAX || c->begin == c->end)
+			break;
+		c->begin += lmtp_session_feed(c->session, c->input + c->begin,
+		    c->end - c->begin, &event, &data, &size);
+		on_event(c, event, data, size);
+	}
+	flush_mail(c);
+}
+
+/* What to wait for next: the peer's octets when there is room for them and
+ * nothing stands before them; its reading when there is something to say. */
+static void
+connection_wait(struct connection *c)
+{
+	uint32_t events = 0;
+	size_t pending;
+
+	lmtp_session_output(c->session, &pending);
+	if (pending > 0)
+		events |= EPOLLOUT;
+	if (!c->eof && c->job == NULL && pending <= OUTPUT_MAX &&
+	    c->end - c->begin < INPUT_SIZE && !lmtp_session_closed(c->session))
+		events |= EPOLLIN;
+	if (loop_io_events(c->io, events) == -1)
+		c->dead = true;
+	if (c->job != NULL && pending == 0)
+		loop_timer_set(c->idle, -1); /* it waits for us */
+}
+
+/* One turn in a round of the loop; may free the connection. */
+static void
+connection_turn(struct connection *c, bool readable)
+{
+	size_t pending;
+
+	if (readable && c->job == NULL && !lmtp_session_closed(c->session))
+		read_input(c);
+	do {
+		feed_input(c);
+		write_output(c);
+		lmtp_session_output(c->session, &pending);
+		/* Go on with what stood behind a full output. */
+	} while (pending == 0 && c->job == NULL && c->begin < c->end &&
+		 !c->dead && !lmtp_session_closed(c->session));
+	if (pending == 0 &&
+	    (lmtp_session_closed(c->session) || (c->eof && c->job == NULL)))
+		c->dead = true;
+	if (lmtp_session_broken(c->session))
+		c->dead = true;
+	if (!c->dead)
+		connection_wait(c);
+	if (c->dead)
+		connection_free(c);
+}
+
+static void
+on_connection(void *ctx, uint32_t events)
+{
+	struct connection *c = ctx;
+
+	/* A half-closed peer may still listen; one that is gone does not. */
+	if ((events & (EPOLLERR | EPOLLHUP)) != 0 && (events & EPOLLIN) == 0)
+		connection_free(c);
+	else
+		connection_turn(c, (events & EPOLLIN) != 0);
+}
+
+static void
+on_idle(void *ctx)
+{
+	struct connection *c = ctx;
+
+	lmtp_session_end(c->session, "4.4.2 Nothing heard for too long");
+	write_output(c);
+	connection_free(c);
+}
+
+static struct connection *
+connection_new(struct lmtp *l, int fd)
+{
+	struct connection *c;
+	const size_t head = offsetof(struct connection, input);
+
+	if ((c = malloc(sizeof(*c))) == NULL)
+		return NULL;
+	memset(c, 0, head); /* the input is not touched before it is needed */
+	c->lmtp = l;
+	c->fd = fd;
+	c->mail = -1;
+	c->session =
+	    lmtp_session_new(l->host, l->config->limits.mail.message_size);
+	c->idle = loop_timer_new(l->loop, on_idle, c);
+	c->io = loop_io_new(l->loop, fd, EPOLLIN, on_connection, c);
+	if (c->session == NULL || c->idle == NULL || c->io == NULL) {
+		loop_io_free(c->io);
+		loop_timer_free(c->idle);
+		lmtp_session_free(c->session);
+		free(c);
+		return NULL;
+	}
+	c->next = l->connections;
+	if (c->next != NULL)
+		c->next->prev = c;
+	l->connections = c;
+	nconnections++;
+	return c;
+}
+
+/* ---- listening ----------------------------------------------------------- */
+
+static void
+turn_away(int fd, const char *text)
+{
+	if (send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) == -1) {
+		/* It has gone by itself. */
+	}
+	close(fd);
+}
+
+static void
+on_pause_over(void *ctx)
+{
+	struct lmtp *l = ctx;
+
+	if (l->io != NULL)
+		loop_io_events(l->io, EPOLLIN);
+}
+
+static void
+welcome(struct lmtp *l, int fd)
+{
+	const int on = 1;
+	struct connection *c;
+
+	if (nconnections >= l->config->limits.connections) {
+		turn_away(fd, "421 4.3.2 Too many connections, try later\r\n");
+		return;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if ((c = connection_new(l, fd)) == NULL)
+		turn_away(fd, "421 4.3.0 No memory, try later\r\n");
+	else {
+		rest(c);
+		connection_turn(c, false);
+	}
+}
+
+static void
+on_listen(void *ctx, uint32_t events)
+{
+	struct lmtp *l = ctx;
+	int fd;
+
+	(void)events;
+	for (int i = 0; i < ACCEPT_PER_ROUND; i++) {
+		fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd != -1) {
+			welcome(l, fd);
+			continue;
+		}
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		if (errno != EAGAIN) {
+			log_line(LOG_WARNING,
+			    "lmtp: no connection taken: %s; trying again in a "
+			    "second",
+			    strerror(errno));
+			loop_io_events(l->io, 0);
+			loop_timer_set(l->pause, ACCEPT_PAUSE);
+		}
+		return;
+	}
+}
+
+static int __attribute__((format(printf, 4, 5)))
+listen_error(const struct config *c, const struct config_receive *r,
+    char **error, const char *format, ...)
+{
+	const char *file = r->file != NULL ? r->file : c->file;
+	va_list ap;
+	char *text;
+	int n;
+
+	va_start(ap, format);
+	n = vasprintf(&text, format, ap);
+	va_end(ap);
+	*error = NULL;
+	if (n == -1)
+		return -1;
+	if (r->line != 0)
+		n = asprintf(error, "%s:%u: %s", file, r->line, text);
+	else
+		n = asprintf(error, "%s: %s", file, text);
+	if (n == -1)
+		*error = NULL;
+	free(text);
+	return -1;
+}
+
+/* Whether somebody listens at a Unix socket. */
+static bool
+is_alive(const struct sockaddr_un *sun)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool alive;
+
+	if (fd == -1)
+		return true; /* not known: leave it alone */
+	alive = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 ||
+		errno != ECONNREFUSED;
+	close(fd);
+	return alive;
+}
+
+static int
+bind_unix(int fd, const struct sockaddr_un *sun)
+{
+	const struct sockaddr *sa = (const struct sockaddr *)sun;
+	struct stat st;
+
+	if (bind(fd, sa, sizeof(*sun)) == 0)
+		return 0;
+	if (errno != EADDRINUSE)
+		return -1;
+	/* Left by one that was killed: a socket, and nobody answers. */
+	if (lstat(sun->sun_path, &st) == -1 || !S_ISSOCK(st.st_mode) ||
+	    is_alive(sun)) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	if (unlink(sun->sun_path) == -1)
+		return -1;
+	return bind(fd, sa, sizeof(*sun));
+}
+
+static int
+listen_unix(struct lmtp *l, const struct config_receive *r, char **error)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	size_t len = strlen(r->path);
+	char *path;
+
+	if (len >= sizeof(sun.sun_path))
+		return listen_error(l->config, r, error,
+		    "%s is too long for a socket; choose a shorter path",
+		    r->path);
+	memcpy(sun.sun_path, r->path, len + 1);
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	/* The file is made with the mode of the socket less the umask: never
+	 * more than wanted, not even for a moment. */
+	if (l->fd == -1 || fchmod(l->fd, r->mode) == -1 ||
+	    (path = strdup(r->path)) == NULL)
+		return listen_error(l->config, r, error,
+		    "no socket: %s; free memory or descriptors",
+		    strerror(errno));
+	if (bind_unix(l->fd, &sun) == -1) {
+		listen_error(l->config, r, error, "cannot listen at %s: %s; %s",
+		    r->path, strerror(errno),
+		    errno == EADDRINUSE
+			? "end what listens there, or choose another path"
+			: "make its directory for the user that runs mailkeyd");
+		free(path);
+		return -1;
+	}
+	l->path = path; /* ours to remove, from now on */
+	if (lstat(r->path, &l->made) == -1 || chmod(r->path, r->mode) == -1)
+		return listen_error(l->config, r, error,
+		    "cannot set the mode of %s: %s; look at its directory",
+		    r->path, strerror(errno));
+	return 0;
+}
+
+static int
+listen_tcp(struct lmtp *l, const struct config_receive *r, char **error)
+{
+	const struct addrinfo hints = {
+	    .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+	    .ai_socktype = SOCK_STREAM};
+	const int on = 1;
+	struct addrinfo *ai;
+	char port[8];
+	int why;
+
+	snprintf(port, sizeof(port), "%u", r->port);
+	if ((why = getaddrinfo(r->host, port, &hints, &ai)) != 0)
+		return listen_error(l->config, r, error,
+		    "host %s: %s; write a numeric address", r->host,
+		    gai_strerror(why));
+	l->fd = socket(
+	    ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (l->fd != -1 && ai->ai_family == AF_INET6)
+		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (l->fd == -1 ||
+	    setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ==
+		-1 ||
+	    bind(l->fd, ai->ai_addr, ai->ai_addrlen) == -1) {
+		listen_error(l->config, r, error,
+		    "cannot listen at %s port %s: %s; end what listens there, "
+		    "or choose another port",
+		    r->host, port, strerror(errno));
+		freeaddrinfo(ai);
+		return -1;
+	}
+	freeaddrinfo(ai);
+	return 0;
+}
+
+/* A socket of systemd may block: accept4(2) must not. */
+static int
+set_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags == -1 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+struct lmtp *
+lmtp_listen(struct loop *loop, struct gateway *gateway,
+    const struct config *config, const struct config_receive *r, int fd,
+    char **error)
+{
+	const char *at = strrchr(config->address, '@');
+	struct lmtp *l = calloc(1, sizeof(*l));
+	int ok;
+
+	if (l == NULL) {
+		listen_error(config, r, error, "no memory; free some");
+		return NULL;
+	}
+	l->loop = loop;
+	l->gateway = gateway;
+	l->config = config;
+	l->host = at != NULL ? at + 1 : config->address;
+	l->fd = fd;
+	if (fd != -1)
+		ok =
+		    set_nonblocking(fd) == 0
+			? 0
+			: listen_error(config, r, error,
+			      "the socket handed over is none: %s; look at the "
+			      "socket unit",
+			      strerror(errno));
+	else if (r->type == RECEIVE_LMTP_UNIX)
+		ok = listen_unix(l, r, error);
+	else
+		ok = listen_tcp(l, r, error);
+	if (ok == 0 && fd == -1 && listen(l->fd, BACKLOG) == -1)
+		ok = listen_error(config, r, error,
+		    "cannot listen: %s; choose another place", strerror(errno));
+	if (ok == 0) {
+		l->pause = loop_timer_new(loop, on_pause_over, l);
+		l->io = loop_io_new(loop, l->fd, EPOLLIN, on_listen, l);
+		if (l->pause == NULL || l->io == NULL)
+			ok = listen_error(config, r, error,
+			    "cannot watch the socket: %s", strerror(errno));
+	}
+	if (ok == 0)
+		return l;
+	lmtp_free(l);
+	return NULL;
+}
+
+/* Closes the socket and removes its file, unless another has taken its
+ * place. */
+static void
+close_listener(struct lmtp *l)
+{
+	struct stat st;
+
+	loop_io_free(l->io);
+	l->io = NULL;
+	if (l->path != NULL && lstat(l->path, &st) == 0 &&
+	    st.st_dev == l->made.st_dev && st.st_ino == l->made.st_ino)
+		unlink(l->path);
+	free(l->path);
+	l->path = NULL;
+	if (l->fd != -1)
+		close(l->fd);
+	l->fd = -1;
+}
+
+void
+lmtp_stop(struct lmtp *l)
+{
+	struct connection *c, *next;
+
+	if (l->stopping)
+		return;
+	l->stopping = true;
+	close_listener(l);
+	for (c = l->connections; c != NULL; c = next) {
+		next = c->next;
+		if (c->job != NULL)
+			continue; /* hears its status first */
+		lmtp_session_end(c->session, "4.3.2 Shutting down");
+		connection_turn(c, false);
+	}
+}
+
+void
+lmtp_free(struct lmtp *l)
+{
+	struct connection *c, *next;
+
+	if (l == NULL)
+		return;
+	close_listener(l);
+	for (c = l->connections; c != NULL; c = next) {
+		next = c->next;
+		connection_free(c);
+	}
+	loop_timer_free(l->pause);
+	free(l);
+}

@@ -1,0 +1,644 @@
+/*
+ * mailkeyd-sender: hands answers on, one at a time, over SMTP on a connection
+ * that it keeps, to the sendmail command or into a Maildir.  What it says to
+ * the core stands in send.h; descriptor 3 is its socket, and when that is
+ * closed it ends.
+ */
+#include "mailkeyd/send.h"
+#include "mailkeyd/config.h"
+#include "mailkeyd/ipc.h"
+#include "mailkeyd/loop.h"
+#include "mailkeyd/mail.h"
+#include "mailkeyd/send_local.h"
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libetpan/libetpan.h>
+#include <limits.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define CORE	    3
+#define MESSAGE_MAX ((size_t)128 << 20)
+#define MEMORY_MAX  ((rlim_t)512 << 20)
+#define REPLY_MAX   ((size_t)64 << 10) /* octets of the answer to a command */
+#define QUIT_MS	    2000
+
+struct way {
+	enum send_type type;
+	char *host, *helo, *path;
+	char port[6];
+	unsigned connect_ms, command_ms, final_ms, whole_ms, idle_ms;
+};
+
+/* ---- the wire -------------------------------------------------------------
+ *
+ * libetpan's own sockets have a time-out for each read, so that an octet now
+ * and then keeps them for ever, and take replies of any length.  This one has
+ * a deadline and a budget for each step, and ends when the core does.
+ */
+
+struct wire {
+	int fd;
+	int64_t deadline, whole; /* of this step, of this message */
+	size_t budget;
+	int error; /* why it broke; 0: the far side closed it */
+};
+
+static int
+wire_wait(struct wire *w, short events)
+{
+	for (;;) {
+		struct pollfd p[] = {{w->fd, events, 0}, {CORE, 0, 0}};
+		int64_t left = w->deadline - loop_now_ms();
+		int n = 0;
+
+		if (left > 0)
+			n = poll(p, 2, left > INT_MAX ? INT_MAX : (int)left);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n > 0 && p[1].revents == 0)
+			return 0;
+		w->error = n == -1 ? errno : n == 0 ? ETIMEDOUT : ECANCELED;
+		return -1;
+	}
+}
+
+static ssize_t
+wire_read(mailstream_low *low, void *buf, size_t count)
+{
+	struct wire *w = low->data;
+	ssize_t n;
+
+	if (w->budget == 0) {
+		w->error = EMSGSIZE;
+		return -1;
+	}
+	if (count > w->budget)
+		count = w->budget;
+	do {
+		if (wire_wait(w, POLLIN) != 0)
+			return -1;
+		n = recv(w->fd, buf, count, MSG_DONTWAIT);
+	} while (n == -1 && (errno == EAGAIN || errno == EINTR));
+	if (n <= 0) { /* half a line is no answer: never 0 */
+		w->error = n == 0 ? 0 : errno;
+		return -1;
+	}
+	w->budget -= (size_t)n;
+	return n;
+}
+
+static ssize_t
+wire_write(mailstream_low *low, const void *buf, size_t count)
+{
+	struct wire *w = low->data;
+	ssize_t n;
+
+	for (;;) {
+		n = send(w->fd, buf, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n != -1)
+			return n;
+		if (errno != EAGAIN && errno != EINTR) {
+			w->error = errno;
+			return -1;
+		}
+		if (wire_wait(w, POLLOUT) != 0)
+			return -1;
+	}
+}
+
+static int
+wire_close(mailstream_low *low)
+{
+	struct wire *w = low->data;
+
+	close(w->fd);
+	w->fd = -1;
+	return 0;
+}
+
+static int
+wire_fd(mailstream_low *low)
+{
+	return ((struct wire *)low->data)->fd;
+}
+
+static void
+wire_free(mailstream_low *low)
+{
+	free(low);
+}
+
+static struct mailstream_cancel *
+wire_cancel(mailstream_low *low)
+{
+	(void)low;
+	return NULL;
+}
+
+static mailstream_low_driver wire_driver = {
+    .mailstream_read = wire_read,
+    .mailstream_write = wire_write,
+    .mailstream_close = wire_close,
+    .mailstream_get_fd = wire_fd,
+    .mailstream_free = wire_free,
+    .mailstream_get_cancel = wire_cancel,
+};
+
+static int
+connect_one(struct wire *w, const struct addrinfo *ai)
+{
+	socklen_t len = sizeof(w->error);
+	int on = 1;
+
+	w->fd = socket(ai->ai_family,
+	    ai->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, ai->ai_protocol);
+	if (w->fd == -1) {
+		w->error = errno;
+		return -1;
+	}
+	/* the last piece of a message must not wait for an ACK */
+	setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (connect(w->fd, ai->ai_addr, ai->ai_addrlen) == 0)
+		return 0;
+	w->error = errno;
+	if (w->error == EINPROGRESS && wire_wait(w, POLLOUT) == 0) {
+		if (getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &w->error, &len) ==
+			0 &&
+		    w->error == 0)
+			return 0;
+	}
+	close(w->fd);
+	w->fd = -1;
+	return -1;
+}
+
+/* ---- SMTP (RFC 5321) ------------------------------------------------------
+ */
+
+struct smtp {
+	const struct way *way;
+	mailsmtp *session; /* NULL: not connected */
+	struct wire wire;
+	bool lost; /* the connection is of no more use */
+};
+
+static void
+step(struct smtp *s, unsigned ms)
+{
+	struct wire *w = &s->wire;
+
+	w->deadline = loop_now_ms() + ms;
+	if (w->deadline > w->whole)
+		w->deadline = w->whole;
+	w->budget = REPLY_MAX;
+	w->error = 0;
+	if (s->session != NULL)
+		s->session->response_code = 0;
+}
+
+static void
+smtp_close(struct smtp *s)
+{
+	if (s->session == NULL)
+		return;
+	if (s->session->stream != NULL)
+		mailstream_close(s->session->stream);
+	s->session->stream = NULL; /* else mailsmtp_free() would say QUIT */
+	mailsmtp_free(s->session);
+	s->session = NULL;
+}
+
+static void
+smtp_quit(struct smtp *s)
+{
+	if (s->session == NULL)
+		return;
+	s->wire.whole = loop_now_ms() + QUIT_MS;
+	step(s, QUIT_MS);
+	mailsmtp_quit(s->session);
+	smtp_close(s);
+}
+
+static const char *
+wire_trouble(const struct wire *w)
+{
+	switch (w->error) {
+	case 0:
+		return "the connection was closed";
+	case EMSGSIZE:
+		return "the reply is far too long";
+	case ETIMEDOUT:
+		return "timed out";
+	default:
+		return strerror(w->error);
+	}
+}
+
+/*
+ * What the reply means to the message: the class that lets us go on (RFC 5321,
+ * 4.2.1) is SEND_OK, 5yz SEND_REFUSED, all else SEND_LATER.
+ */
+static enum send_status
+heard(struct smtp *s, const char *what, int class, struct send_result *r)
+{
+	int code = s->session->response_code;
+	enum send_status status = SEND_LATER;
+
+	if (code == 0) {
+		s->lost = true;
+		send_result(
+		    r, SEND_LATER, "%s: %s", what, wire_trouble(&s->wire));
+		return SEND_LATER;
+	}
+	/* More than one answer to one question, if only begun: we should take
+	 * the rest for the answer to the next. */
+	if (s->session->stream != NULL &&
+	    s->session->stream->read_buffer_len > 0)
+		s->lost = true;
+	if (code / 100 == class)
+		status = SEND_OK;
+	else if (code / 100 == 5)
+		status = SEND_REFUSED;
+	else if (code == 421 || code / 100 != 4)
+		s->lost = true;
+	send_result(r, status, "%s: %d %s", what, code, s->session->response);
+	return status;
+}
+
+/* Sends a line and reads the reply as libetpan does, which can itself say EHLO
+ * only with the name of this machine and hangs on a tab in an AUTH line. */
+static void
+ask(struct smtp *s, const char *verb, const char *argument)
+{
+	mailsmtp *m = s->session;
+	char *end, *line = NULL;
+	long code = 0;
+	int len = asprintf(&line, "%s %s\r\n", verb, argument);
+
+	step(s, s->way->command_ms);
+	if (len < 0)
+		return;
+	if (mailstream_write(m->stream, line, (size_t)len) == -1 ||
+	    mailstream_flush(m->stream) == -1)
+		goto done;
+	mmap_string_assign(m->response_buffer, "");
+	do {
+		const char *got =
+		    mailstream_read_line_remove_eol(m->stream, m->line_buffer);
+
+		if (got == NULL)
+			goto done;
+		code = strtol(got, &end, 10);
+		if (end != got + 3 || code < 100)
+			code = 0;
+		else if (*end == ' ' && mmap_string_append(m->response_buffer,
+					    end + 1) == NULL)
+			code = 0;
+	} while (code != 0 && *end == '-');
+	m->response = m->response_buffer->str;
+	m->response_code = (int)code;
+done:
+	free(line);
+}
+
+/* Whether the next command may follow. */
+static bool
+passed(struct smtp *s, const char *what, int class, struct send_result *r)
+{
+	if (heard(s, what, class, r) == SEND_OK && s->lost)
+		send_result(r, SEND_LATER, "%s: more than one reply", what);
+	return r->status == SEND_OK;
+}
+
+/* A server that refuses us as such does not refuse this message. */
+static bool
+welcome(struct smtp *s, const char *what, struct send_result *r)
+{
+	bool ok = passed(s, what, 2, r);
+
+	if (!ok)
+		r->status = SEND_LATER;
+	return ok;
+}
+
+static bool
+greet(struct smtp *s, struct send_result *r)
+{
+	mailstream_low *low = mailstream_low_new(&s->wire, &wire_driver);
+	mailstream *stream = low != NULL ? mailstream_new(low, 8192) : NULL;
+
+	if (stream != NULL)
+		s->session = mailsmtp_new(0, NULL);
+	if (s->session == NULL) {
+		if (stream != NULL)
+			mailstream_close(stream);
+		else {
+			free(low);
+			close(s->wire.fd);
+		}
+		send_result(r, SEND_LATER, "out of memory");
+		return false;
+	}
+	step(s, s->way->command_ms);
+	mailsmtp_connect(s->session, stream); /* takes the stream over */
+	if (!welcome(s, "greeting", r))
+		return false;
+	if (s->session->stream == NULL) { /* 2yz, but not 220 */
+		r->status = SEND_LATER;
+		return false;
+	}
+	ask(s, "EHLO", s->way->helo);
+	if (passed(s, "EHLO", 2, r))
+		return true;
+	if (s->lost || r->status == SEND_LATER)
+		return false;
+	ask(s, "HELO", s->way->helo); /* 4.1.1.1 */
+	return welcome(s, "HELO", r);
+}
+
+static bool
+smtp_open(struct smtp *s, struct send_result *r)
+{
+	struct addrinfo hints = {.ai_family = AF_UNSPEC,
+			    .ai_socktype = SOCK_STREAM,
+			    .ai_flags = AI_NUMERICSERV},
+			*list, *ai;
+	int e;
+
+	s->lost = false;
+	e = getaddrinfo(s->way->host, s->way->port, &hints, &list);
+	if (e != 0) {
+		send_result(
+		    r, SEND_LATER, "%s: %s", s->way->host, gai_strerror(e));
+		return false;
+	}
+	step(s, s->way->connect_ms);
+	for (ai = list; ai != NULL; ai = ai->ai_next)
+		if (connect_one(&s->wire, ai) == 0)
+			break;
+	freeaddrinfo(list);
+	if (ai == NULL) {
+		send_result(r, SEND_LATER, "connect to %s port %s: %s",
+		    s->way->host, s->way->port, wire_trouble(&s->wire));
+		return false;
+	}
+	if (greet(s, r))
+		return true;
+	smtp_close(s);
+	return false;
+}
+
+/* Whether the connection of the last message still serves: a server that has
+ * something to say unasked is about to close it. */
+static bool
+smtp_kept(struct smtp *s)
+{
+	struct pollfd p = {s->wire.fd, POLLIN, 0};
+
+	if (s->session != NULL &&
+	    (poll(&p, 1, 0) != 0 || s->session->stream->read_buffer_len > 0))
+		smtp_close(s);
+	return s->session != NULL;
+}
+
+static bool
+say_mail(struct smtp *s, struct send_result *r)
+{
+	step(s, s->way->command_ms);
+	mailsmtp_mail(s->session, ""); /* RFC 3834, 3.3: the null sender */
+	return passed(s, "MAIL", 2, r);
+}
+
+static void
+say_rest(struct smtp *s, const char *to, const char *message, size_t len,
+    struct send_result *r)
+{
+	step(s, s->way->command_ms);
+	mailsmtp_rcpt(s->session, to);
+	if (!passed(s, "RCPT", 2, r))
+		return;
+	step(s, s->way->command_ms);
+	mailsmtp_data(s->session);
+	if (!passed(s, "DATA", 3, r))
+		return;
+	/* libetpan puts CR LF before the final dot, whatever stands there */
+	if (len >= 2 && memcmp(message + len - 2, "\r\n", 2) == 0)
+		len -= 2;
+	step(s, s->way->final_ms);
+	mailsmtp_data_message(s->session, message, len);
+	heard(s, "message", 2, r);
+}
+
+static void
+smtp_send(struct smtp *s, const char *to, const char *message, size_t len,
+    struct send_result *r)
+{
+	bool kept, ok;
+
+	s->wire.whole = loop_now_ms() + s->way->whole_ms;
+	kept = smtp_kept(s);
+	s->lost = false;
+	if (!kept && !smtp_open(s, r))
+		return;
+	ok = say_mail(s, r);
+	if (kept && s->lost) { /* it had grown tired of us: once more */
+		smtp_close(s);
+		if (!smtp_open(s, r))
+			return;
+		ok = say_mail(s, r);
+	}
+	if (ok)
+		say_rest(s, to, message, len, r);
+	if (!s->lost && r->status != SEND_OK) {
+		step(s, s->way->command_ms);
+		mailsmtp_reset(s->session); /* calls each reply good */
+		if (s->session->response_code / 100 != 2)
+			s->lost = true;
+	}
+	if (s->lost)
+		smtp_close(s);
+}
+
+/* ---- what the core asks ---------------------------------------------------
+ */
+
+static unsigned
+time_or(struct ipc_in *in, unsigned otherwise)
+{
+	uint32_t ms = in->pos < in->len ? ipc_get_u32(in) : 0;
+
+	return ms > 0 ? ms : otherwise;
+}
+
+static void
+way_read(struct way *way, const char *record, size_t len)
+{
+	struct ipc_in in = {.data = (const unsigned char *)record, .len = len};
+	uint32_t type = ipc_get_u32(&in), port;
+
+	way->host = ipc_get_str(&in, 255);
+	port = ipc_get_u32(&in);
+	way->helo = ipc_get_str(&in, 255);
+	way->path = ipc_get_str(&in, PATH_MAX);
+	way->connect_ms = time_or(&in, 30 * 1000);
+	way->command_ms = time_or(&in, 30 * 1000);
+	way->final_ms = time_or(&in, 10 * 60 * 1000);
+	way->whole_ms = time_or(&in, 15 * 60 * 1000);
+	way->idle_ms = time_or(&in, 20 * 1000);
+	if (in.failed || type > SEND_MAILDIR || port > UINT16_MAX)
+		errx(EX_CONFIG, "a configuration that cannot be");
+	way->type = (enum send_type)type;
+	snprintf(way->port, sizeof(way->port), "%u", (unsigned)port);
+	if (way->type != SEND_SMTP && way->path == NULL)
+		errx(EX_CONFIG, "no path is configured");
+	if (way->type == SEND_SMTP &&
+	    (way->host == NULL || way->helo == NULL || *way->helo == '\0' ||
+		way->helo[strcspn(way->helo, " \t\r\n")] != '\0'))
+		errx(EX_CONFIG, "no host, or no name to greet with");
+}
+
+static void
+configure(struct way *way)
+{
+	struct ipc_msg m;
+	char *record;
+	size_t len;
+	int got = ipc_recv(CORE, &m);
+
+	if (got == 0)
+		exit(EX_OK);
+	if (got == -1)
+		err(EX_USAGE, "descriptor 3 is no socket of mailkeyd");
+	if (m.type != SEND_CONFIG || ipc_slurp(m.fd[0], 65536, &record, &len))
+		errx(EX_PROTOCOL, "the first message is no configuration");
+	way_read(way, record, len);
+	free(record);
+	ipc_msg_close(&m);
+}
+
+static void
+hand_on(const struct way *way, struct smtp *s, const char *to, int fd,
+    struct send_result *r)
+{
+	char *message;
+	size_t len;
+
+	if (ipc_slurp(fd, MESSAGE_MAX, &message, &len) != 0) {
+		send_result(r, SEND_LATER, "message: %s", strerror(errno));
+		return;
+	}
+	if (!mail_address_strict(to) && !mail_address_envelope(to))
+		send_result(r, SEND_REFUSED, "no address to write to: %s", to);
+	else if (way->type == SEND_SMTP)
+		smtp_send(s, to, message, len, r);
+	else if (way->type == SEND_SENDMAIL)
+		send_sendmail(
+		    way->path, to, message, len, way->final_ms, CORE, r);
+	else
+		send_maildir(way->path, message, len, r);
+	free(message);
+}
+
+static void
+serve(const struct way *way, struct smtp *s, struct ipc_msg *m)
+{
+	struct send_result r = {.status = SEND_LATER};
+	struct ipc_msg answer;
+
+	if (m->type != SEND_MESSAGE)
+		errx(EX_PROTOCOL, "message of type %u", (unsigned)m->type);
+	hand_on(way, s, m->text, m->fd[0], &r);
+	ipc_msg_init(&answer, SEND_RESULT, m->id);
+	answer.status = r.status;
+	snprintf(answer.text, sizeof(answer.text), "%s", r.text);
+	ipc_msg_close(m);
+	if (ipc_send(CORE, &answer) != 0)
+		exit(EX_OK); /* the core has gone */
+}
+
+/* Waits for the core; meanwhile a connection that is not used any more, or
+ * closed from the far side, is given up. */
+static void
+wait_for_work(const struct way *way, struct smtp *s)
+{
+	for (;;) {
+		struct pollfd p[] = {{CORE, POLLIN, 0}, {-1, POLLIN, 0}};
+		int n;
+
+		if (s->session != NULL)
+			p[1].fd = s->wire.fd;
+		n = poll(p, 2, s->session != NULL ? (int)way->idle_ms : -1);
+		if (n == -1 && errno != EINTR)
+			err(EX_OSERR, "poll");
+		if (n == 0)
+			smtp_quit(s);
+		if (n > 0 && p[1].revents != 0)
+			smtp_close(s);
+		if (n > 0 && p[0].revents != 0)
+			return;
+	}
+}
+
+/* Sets limits and signals; sees that 0, 1 and 2 are open, so that nothing else
+ * gets these numbers. */
+static void
+prepare(void)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+#ifndef SANITIZED
+	struct rlimit memory = {MEMORY_MAX, MEMORY_MAX};
+
+	if (setrlimit(RLIMIT_AS, &memory) == -1)
+		warn("RLIMIT_AS");
+#endif
+	/* A stop is told to every process of the unit: we end when the core
+	 * closes its socket, so that a message under way may come to its end.
+	 */
+	sigaction(SIGTERM, &ignore, NULL);
+	sigaction(SIGINT, &ignore, NULL);
+	sigaction(SIGHUP, &ignore, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+	for (int fd = 0; fd < CORE; fd++)
+		if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd)
+			exit(EX_OSERR);
+	fcntl(CORE, F_SETFD, FD_CLOEXEC);
+}
+
+int
+main(void)
+{
+	struct way way = {.type = SEND_SMTP};
+	struct smtp s = {.way = &way, .wire.fd = -1};
+	struct ipc_msg m;
+	int got;
+
+	prepare();
+	configure(&way);
+	for (;;) {
+		wait_for_work(&way, &s);
+		got = ipc_recv(CORE, &m);
+		if (got == 1) {
+			serve(&way, &s, &m);
+			continue;
+		}
+		if (got == -1 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		break;
+	}
+	smtp_quit(&s);
+	free(way.host);
+	free(way.helo);
+	free(way.path);
+	return got == 0 ? EX_OK : EX_PROTOCOL;
+}

@@ -1,0 +1,67 @@
+/*
+ * Claims and what became of them: small certificates out of a record, one
+ * stream of them for gpg, and which of their signatures gpg let through.
+ */
+#ifndef VOUCH_H
+#define VOUCH_H
+
+#include "mailkeyd/ipc.h"
+#include "pgp/pgp.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define VOUCH_CLAIMS_MAX 1000000u
+
+/* What a signature is known by: all of it that is signed, and its value. */
+struct vouch_sig {
+	const unsigned char *head, *value; /* lent */
+	size_t headlen, valuelen;
+};
+
+/* Everything lent from the record. */
+struct vouch_claim {
+	struct pgp_packet primary, on, packet; /* on: of the primary, tag 0 */
+	struct vouch_sig sig;
+	bool fit;      /* a small certificate that can be put to gpg */
+	bool returned; /* gpg gave the signature back */
+};
+
+struct vouch {
+	struct vouch_claim *claim;
+	size_t n;
+};
+
+/*
+ * Reads the record of CHECKER_JUDGE; what is no small certificate of the kinds
+ * that gpg 2.2 judges stays in its place, not fit.  0, or -1 for a record
+ * that is damaged or when memory ran out.
+ */
+int vouch_read(struct ipc_in *, struct vouch *);
+void vouch_free(struct vouch *);
+
+/*
+ * Writes claims [first, first + n) in a form that nobody but this program
+ * chose, and behind them a certificate that proves, when it comes back, that
+ * gpg read to the end.  0, or -1 on an error of the stream.
+ */
+int vouch_write(FILE *, const struct vouch *, size_t first, size_t n);
+
+/* A subkey binding (0x18). */
+bool vouch_is_binding(const struct vouch_claim *);
+
+enum vouch_end {
+	VOUCH_WHOLE, /* everything was judged: `returned` is set */
+	VOUCH_SHORT, /* gpg did not get to the end; nothing is set */
+	VOUCH_NOMEM
+};
+
+/*
+ * Pairs gpg's output with the claims it was given, by content: the same
+ * signature on the same component of the same primary key.
+ */
+enum vouch_end vouch_match(struct vouch *, size_t first, size_t n,
+    const unsigned char *output, size_t len);
+
+#endif

@@ -1,0 +1,692 @@
+/*
+ * Certificates: packets to a transferable public key in canonical form, and
+ * back (RFC 9580, 10.1).
+ */
+#include "pgp/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* As many components for one that may be kept are looked at. */
+#define COMPONENTS_FACTOR 16
+
+/* ---- components ---------------------------------------------------------- */
+
+int
+component_cmp(const struct pgp_component *a, const struct pgp_component *b)
+{
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	if (a->kind == PGP_USERID || a->kind == PGP_ATTRIBUTE)
+		return octets_cmp(a->body, a->len, b->body, b->len);
+	if (a->created != b->created)
+		return a->created < b->created ? -1 : 1;
+	return pgp_fpr_cmp(&a->fpr, &b->fpr);
+}
+
+static int
+component_qcmp(const void *a, const void *b)
+{
+	return component_cmp(a, b);
+}
+
+void
+component_free(struct pgp_component *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->nsigs; i++)
+		signature_free(c->sigs[i]);
+	free(c->sigs);
+	free(c->body);
+	memset(c, 0, sizeof(*c));
+}
+
+static bool
+component_init(struct pgp_component *c, enum pgp_kind kind,
+    const unsigned char *body, size_t len)
+{
+	memset(c, 0, sizeof(*c));
+	c->kind = kind;
+	c->body = malloc(len + 1);
+	if (c->body == NULL)
+		return false;
+	if (len > 0)
+		memcpy(c->body, body, len);
+	c->len = len;
+	return true;
+}
+
+bool
+component_dup(struct pgp_component *to, const struct pgp_component *from)
+{
+	struct pgp_component copy = *from;
+	size_t i;
+
+	copy.nsigs = 0;
+	copy.sigs = NULL;
+	copy.body = malloc(from->len + 1);
+	if (copy.body == NULL)
+		return false;
+	if (from->len > 0)
+		memcpy(copy.body, from->body, from->len);
+	for (i = 0; i < from->nsigs; i++)
+		if (!component_add(&copy, signature_dup(from->sigs[i]))) {
+			component_free(&copy);
+			return false;
+		}
+	*to = copy;
+	return true;
+}
+
+bool
+component_add(struct pgp_component *c, struct pgp_signature *sig)
+{
+	struct pgp_signature **sigs = c->sigs;
+	size_t n = c->nsigs;
+
+	/* Room is doubled whenever a power of two is full. */
+	if (sig != NULL && (n & (n - 1)) == 0)
+		sigs = realloc(sigs, (n == 0 ? 1 : 2 * n) * sizeof(*sigs));
+	if (sig == NULL || sigs == NULL) {
+		signature_free(sig);
+		return false;
+	}
+	c->sigs = sigs;
+	c->sigs[c->nsigs++] = sig;
+	return true;
+}
+
+static int
+signature_qcmp(const void *a, const void *b)
+{
+	return signature_cmp(*(struct pgp_signature *const *)a,
+	    *(struct pgp_signature *const *)b);
+}
+
+void
+component_sort(struct pgp_component *c)
+{
+	if (c->nsigs > 1)
+		qsort(c->sigs, c->nsigs, sizeof(*c->sigs), signature_qcmp);
+}
+
+void
+component_pack(struct pgp_component *c)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < c->nsigs; i++)
+		if (c->sigs[i] != NULL)
+			c->sigs[n++] = c->sigs[i];
+	/* component_add() counts on room for the next power of two. */
+	c->nsigs = n;
+}
+
+unsigned
+component_tag(const struct pgp_component *c)
+{
+	switch (c->kind) {
+	case PGP_PRIMARY:
+		return PGP_TAG_PUBLIC_KEY;
+	case PGP_USERID:
+		return PGP_TAG_USERID;
+	case PGP_ATTRIBUTE:
+		return PGP_TAG_ATTRIBUTE;
+	case PGP_SUBKEY:
+		break;
+	}
+	return PGP_TAG_PUBLIC_SUBKEY;
+}
+
+size_t
+component_size(const struct pgp_component *c)
+{
+	unsigned char header[PACKET_HEADER_MAX];
+	size_t i, n;
+
+	n = packet_header(header, component_tag(c), c->len) + c->len;
+	for (i = 0; i < c->nsigs; i++)
+		n += c->sigs[i]->len;
+	return n;
+}
+
+/* ---- certificates as things ---------------------------------------------- */
+
+void
+pgp_cert_free(struct pgp_cert *cert)
+{
+	size_t i;
+
+	if (cert == NULL)
+		return;
+	for (i = 0; i < cert->ncomponents; i++)
+		component_free(&cert->components[i]);
+	free(cert->components);
+	free(cert);
+}
+
+struct pgp_cert *
+pgp_cert_dup(const struct pgp_cert *from)
+{
+	struct pgp_cert *cert = calloc(1, sizeof(*cert));
+	size_t n = from->ncomponents;
+
+	if (cert == NULL)
+		return NULL;
+	cert->components = calloc(n, sizeof(*cert->components));
+	while (cert->components != NULL && cert->ncomponents < n) {
+		if (!component_dup(&cert->components[cert->ncomponents],
+			&from->components[cert->ncomponents]))
+			break;
+		cert->ncomponents++;
+	}
+	if (cert->ncomponents == n)
+		return cert;
+	pgp_cert_free(cert);
+	return NULL;
+}
+
+const struct pgp_fpr *
+pgp_cert_fpr(const struct pgp_cert *cert)
+{
+	return &cert->components[0].fpr;
+}
+
+size_t
+cert_size(const struct pgp_cert *cert)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < cert->ncomponents; i++)
+		n += component_size(&cert->components[i]);
+	return n;
+}
+
+void
+cert_drop(struct pgp_cert *cert, const bool *drop)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < cert->ncomponents; i++) {
+		if (drop[i])
+			component_free(&cert->components[i]);
+		else
+			cert->components[n++] = cert->components[i];
+	}
+	cert->ncomponents = n;
+}
+
+struct pgp_component *
+cert_find(const struct pgp_cert *cert, const struct pgp_component *c)
+{
+	return bsearch(c, cert->components, cert->ncomponents, sizeof(*c),
+	    component_qcmp);
+}
+
+static int
+component_write(FILE *f, const struct pgp_component *c)
+{
+	size_t i;
+
+	if (pgp_packet_write(f, component_tag(c), c->body, c->len) != 0)
+		return -1;
+	for (i = 0; i < c->nsigs; i++)
+		fwrite(c->sigs[i]->packet, 1, c->sigs[i]->len, f);
+	return ferror(f) ? -1 : 0;
+}
+
+int
+pgp_cert_write(FILE *f, const struct pgp_cert *cert)
+{
+	size_t i;
+
+	for (i = 0; i < cert->ncomponents; i++)
+		if (component_write(f, &cert->components[i]) != 0)
+			return -1;
+	return 0;
+}
+
+enum pgp_status
+pgp_cert_octets(const struct pgp_cert *cert, struct pgp_blob *out)
+{
+	size_t i, j, size = cert_size(cert);
+	const struct pgp_component *c;
+	unsigned char *p = malloc(size + 1);
+
+	if (p == NULL)
+		return PGP_NOMEM;
+	out->data = p;
+	out->len = size;
+	for (i = 0; i < cert->ncomponents; i++) {
+		c = &cert->components[i];
+		p += packet_header(p, component_tag(c), c->len);
+		if (c->len > 0)
+			memcpy(p, c->body, c->len);
+		p += c->len;
+		for (j = 0; j < c->nsigs; p += c->sigs[j++]->len)
+			memcpy(p, c->sigs[j]->packet, c->sigs[j]->len);
+	}
+	return PGP_OK;
+}
+
+int
+pgp_claim_write(FILE *f, const struct pgp_claim *claim)
+{
+	const struct pgp_component *c = claim->primary;
+
+	if (pgp_packet_write(f, component_tag(c), c->body, c->len) != 0)
+		return -1;
+	c = claim->on;
+	if (c != claim->primary &&
+	    pgp_packet_write(f, component_tag(c), c->body, c->len) != 0)
+		return -1;
+	fwrite(claim->sig->packet, 1, claim->sig->len, f);
+	return ferror(f) ? -1 : 0;
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+/*
+ * The primary key and the component under way stand apart from the others
+ * until they are complete, so that one without a claimed self-signature takes
+ * no room.
+ */
+struct builder {
+	const struct pgp_policy *policy;
+	bool trusted;
+	uint32_t now;
+	struct pgp_left_out *left;
+	struct pgp_component primary, current;
+	bool has_current;
+	bool skipping; /* behind a component that was left out */
+	struct hasher on_primary, on_current;
+	struct pgp_component *done;
+	size_t ndone;
+	size_t count[PGP_SUBKEY + 1];
+};
+
+static void
+leave_out(struct builder *b, enum pgp_left_reason reason)
+{
+	b->left->n[reason]++;
+}
+
+/* Only identical octets: of two that differ in what is not signed, either may
+ * be the forged one. */
+static void
+collapse_identical(struct builder *b, struct pgp_component *c)
+{
+	struct pgp_signature *last = NULL, *sig;
+	size_t i;
+
+	component_sort(c);
+	for (i = 0; i < c->nsigs; i++) {
+		sig = c->sigs[i];
+		if (last != NULL && last->len == sig->len &&
+		    memcmp(last->packet, sig->packet, sig->len) == 0) {
+			signature_free(sig);
+			c->sigs[i] = NULL;
+			leave_out(b, PGP_LEFT_DUPLICATE);
+		} else
+			last = sig;
+	}
+	component_pack(c);
+}
+
+static bool
+too_many(const struct builder *b, enum pgp_kind kind)
+{
+	size_t cap = kind == PGP_SUBKEY ? b->policy->subkeys :
+					  b->policy->userids;
+
+	return b->count[kind] >= cap * COMPONENTS_FACTOR;
+}
+
+/* Puts the component under way with those that are complete, or drops it. */
+static enum pgp_status
+close_current(struct builder *b)
+{
+	struct pgp_component *done = b->done;
+	size_t n = b->ndone;
+
+	if (!b->has_current)
+		return PGP_OK;
+	b->has_current = false;
+	hasher_free(&b->on_current);
+	if (b->current.nsigs == 0 || too_many(b, b->current.kind)) {
+		leave_out(b,
+		    b->current.nsigs == 0 ? PGP_LEFT_NO_SELFSIG :
+					    PGP_LEFT_TOO_MANY);
+		component_free(&b->current);
+		return PGP_OK;
+	}
+	if ((n & (n - 1)) == 0)
+		done = realloc(done, (n == 0 ? 1 : 2 * n) * sizeof(*done));
+	if (done == NULL) {
+		component_free(&b->current);
+		return PGP_NOMEM;
+	}
+	b->done = done;
+	b->done[b->ndone++] = b->current;
+	b->count[b->current.kind]++;
+	return PGP_OK;
+}
+
+/* Whether a packet of this kind may begin a component; says why not. */
+static bool
+component_welcome(struct builder *b, enum pgp_kind kind, size_t len)
+{
+	size_t cap = kind == PGP_USERID ? b->policy->userid_size :
+	    kind == PGP_ATTRIBUTE	? b->policy->attribute_size :
+					  b->policy->packet_size;
+
+	if (kind == PGP_ATTRIBUTE && cap == 0)
+		leave_out(b, PGP_LEFT_ATTRIBUTE);
+	else if (len > cap)
+		leave_out(b, PGP_LEFT_TOO_LARGE);
+	else
+		return true;
+	return false;
+}
+
+static enum pgp_status
+add_component(
+    struct builder *b, enum pgp_kind kind, const struct pgp_packet *packet)
+{
+	enum pgp_status status = close_current(b);
+
+	b->skipping = true;
+	if (status != PGP_OK || !component_welcome(b, kind, packet->len))
+		return status;
+	if (!component_init(&b->current, kind, packet->body, packet->len))
+		return PGP_NOMEM;
+	if (kind == PGP_SUBKEY) {
+		status = key_fill(&b->current, packet->body, packet->len);
+		if (status != PGP_OK || b->current.version != 4) {
+			component_free(&b->current);
+			if (status == PGP_NOMEM)
+				return status;
+			leave_out(b, PGP_LEFT_UNKNOWN);
+			return PGP_OK;
+		}
+	}
+	hasher_init(&b->on_current, &b->primary, &b->current);
+	b->has_current = true;
+	b->skipping = false;
+	return PGP_OK;
+}
+
+/* What a signature of this type stands on; NULL: nothing that we have. */
+static struct pgp_component *
+signature_target(struct builder *b, unsigned type)
+{
+	bool userid = b->has_current && b->current.kind != PGP_SUBKEY;
+	bool subkey = b->has_current && b->current.kind == PGP_SUBKEY;
+
+	switch (type) {
+	case 0x1f:
+	case 0x20:
+		/* Wherever it stands, it can mean nothing but the key. */
+		return &b->primary;
+	case 0x10:
+	case 0x11:
+	case 0x12:
+	case 0x13:
+	case 0x30:
+		return userid ? &b->current : NULL;
+	case 0x18:
+	case 0x28:
+		return subkey ? &b->current : NULL;
+	}
+	return NULL;
+}
+
+/* PGP_LEFT_REASONS: nothing speaks against it. */
+static enum pgp_left_reason
+signature_objection(const struct builder *b, const struct pgp_signature *sig)
+{
+	if (!sig->exportable)
+		return PGP_LEFT_LOCAL;
+	if (!b->trusted &&
+	    sig->created > (uint64_t)b->now + b->policy->future)
+		return PGP_LEFT_FUTURE;
+	if (sig->created < b->primary.created)
+		return PGP_LEFT_TOO_OLD;
+	/* RFC 9580, 10.1.4: a key that signs must agree to be bound. */
+	if (sig->type == 0x18 && (sig->key_flags & 0x02) != 0 &&
+	    !signature_has_back(sig))
+		return PGP_LEFT_UNVERIFIED;
+	return PGP_LEFT_REASONS;
+}
+
+static enum pgp_status
+take_signature(struct builder *b, const struct signature_parts *parts)
+{
+	struct pgp_component *on = signature_target(b, parts->type);
+	enum pgp_left_reason objection;
+	struct pgp_signature *sig;
+	enum pgp_status status;
+
+	if (on == NULL) {
+		leave_out(b, PGP_LEFT_UNKNOWN);
+		return PGP_OK;
+	}
+	status = signature_canonical(parts,
+	    on == &b->primary ? &b->on_primary : &b->on_current, &sig);
+	if (status == PGP_MALFORMED) {
+		leave_out(b, PGP_LEFT_UNKNOWN);
+		return PGP_OK;
+	}
+	if (status != PGP_OK)
+		return status;
+	objection = signature_objection(b, sig);
+	if (objection != PGP_LEFT_REASONS) {
+		leave_out(b, objection);
+		signature_free(sig);
+		return PGP_OK;
+	}
+	sig->verified = b->trusted;
+	return component_add(on, sig) ? PGP_OK : PGP_NOMEM;
+}
+
+static enum pgp_status
+add_signature(struct builder *b, const struct pgp_packet *packet)
+{
+	struct signature_parts parts;
+
+	if (packet->len > b->policy->signature_size)
+		leave_out(b, PGP_LEFT_TOO_LARGE);
+	else if (!signature_split(packet->body, packet->len, &parts))
+		leave_out(b, PGP_LEFT_UNKNOWN);
+	else if (signature_issuer(&parts, &b->primary) == ISSUER_OTHER)
+		leave_out(b, PGP_LEFT_THIRD_PARTY);
+	else if (!b->skipping || signature_target(b, parts.type) != NULL)
+		return take_signature(b, &parts);
+	/* What stood on a component that was left out goes with it. */
+	return PGP_OK;
+}
+
+static enum pgp_status
+add_packet(struct builder *b, const struct pgp_packet *packet)
+{
+	switch (packet->tag) {
+	case PGP_TAG_SIGNATURE:
+		return add_signature(b, packet);
+	case PGP_TAG_USERID:
+		return add_component(b, PGP_USERID, packet);
+	case PGP_TAG_ATTRIBUTE:
+		return add_component(b, PGP_ATTRIBUTE, packet);
+	case PGP_TAG_PUBLIC_SUBKEY:
+		return add_component(b, PGP_SUBKEY, packet);
+	case PGP_TAG_SECRET_KEY:
+	case PGP_TAG_SECRET_SUBKEY:
+		return PGP_SECRET;
+	case PGP_TAG_PUBLIC_KEY:
+		return PGP_MALFORMED; /* a second certificate */
+	case PGP_TAG_MARKER:
+	case PGP_TAG_TRUST:
+	case PGP_TAG_PADDING:
+		return PGP_OK;
+	}
+	leave_out(b, PGP_LEFT_UNKNOWN);
+	return PGP_OK;
+}
+
+static enum pgp_status
+add_primary(struct builder *b, const struct pgp_packet *packet)
+{
+	enum pgp_status status;
+
+	if (packet->tag == PGP_TAG_SECRET_KEY ||
+	    packet->tag == PGP_TAG_SECRET_SUBKEY)
+		return PGP_SECRET;
+	if (packet->tag != PGP_TAG_PUBLIC_KEY)
+		return PGP_NOT_CERT;
+	if (packet->len > b->policy->packet_size)
+		return PGP_TOO_LARGE;
+	if (!component_init(
+		&b->primary, PGP_PRIMARY, packet->body, packet->len))
+		return PGP_NOMEM;
+	status = key_fill(&b->primary, packet->body, packet->len);
+	if (status != PGP_OK)
+		return status;
+	return b->primary.version == 4 ? PGP_OK : PGP_UNSUPPORTED;
+}
+
+static enum pgp_status
+add_packets(struct builder *b, const unsigned char *packets, size_t len)
+{
+	struct pgp_blob joined = {NULL, 0};
+	struct pgp_packet packet;
+	enum pgp_status status;
+	size_t pos = 0;
+
+	do {
+		status = pgp_packet_read(packets, len, &pos, &joined, &packet);
+		if (status == PGP_OK && b->primary.body == NULL) {
+			if (packet.tag != PGP_TAG_MARKER)
+				status = add_primary(b, &packet);
+		} else if (status == PGP_OK)
+			status = add_packet(b, &packet);
+	} while (status == PGP_OK);
+	pgp_blob_free(&joined, true);
+	if (status != PGP_END)
+		return status;
+	return b->primary.body == NULL ? PGP_NOT_CERT : close_current(b);
+}
+
+/* Moves the signatures of one component to another, which is the same. */
+static bool
+component_absorb(struct pgp_component *to, struct pgp_component *from)
+{
+	size_t i;
+
+	for (i = 0; i < from->nsigs; i++) {
+		struct pgp_signature *sig = from->sigs[i];
+
+		from->sigs[i] = NULL;
+		if (!component_add(to, sig))
+			return false;
+	}
+	return true;
+}
+
+/* Makes one component of those that are the same. */
+static bool
+unite_components(struct builder *b)
+{
+	size_t i, n = 0;
+
+	if (b->ndone > 1)
+		qsort(b->done, b->ndone, sizeof(*b->done), component_qcmp);
+	for (i = 0; i < b->ndone; i++) {
+		if (n == 0 || component_cmp(&b->done[n - 1], &b->done[i]) != 0)
+			b->done[n++] = b->done[i];
+		else if (component_absorb(&b->done[n - 1], &b->done[i]))
+			component_free(&b->done[i]);
+		else
+			break;
+		if (n <= i)
+			memset(&b->done[i], 0, sizeof(b->done[i]));
+	}
+	if (i < b->ndone)
+		return false;
+	b->ndone = n;
+	return true;
+}
+
+static enum pgp_status
+build(struct builder *b, struct pgp_cert **out)
+{
+	struct pgp_cert *cert;
+	size_t i;
+
+	if (!unite_components(b))
+		return PGP_NOMEM;
+	cert = malloc(sizeof(*cert));
+	if (cert == NULL)
+		return PGP_NOMEM;
+	cert->components = calloc(b->ndone + 1, sizeof(*cert->components));
+	if (cert->components == NULL) {
+		free(cert);
+		return PGP_NOMEM;
+	}
+	cert->ncomponents = b->ndone + 1;
+	cert->components[0] = b->primary;
+	for (i = 0; i < b->ndone; i++)
+		cert->components[i + 1] = b->done[i];
+	memset(&b->primary, 0, sizeof(b->primary));
+	b->ndone = 0;
+	for (i = 0; i < cert->ncomponents; i++)
+		collapse_identical(b, &cert->components[i]);
+	*out = cert;
+	return PGP_OK;
+}
+
+enum pgp_status
+pgp_cert_parse(const unsigned char *packets, size_t len,
+    const struct pgp_policy *policy, bool trusted, uint32_t now,
+    struct pgp_left_out *left, struct pgp_cert **out)
+{
+	struct builder b = {.policy = policy, .trusted = trusted, .now = now,
+	    .left = left};
+	enum pgp_status status;
+	size_t i;
+
+	hasher_init(&b.on_primary, &b.primary, &b.primary);
+	status = add_packets(&b, packets, len);
+	if (status == PGP_OK)
+		status = build(&b, out);
+	if (b.has_current) {
+		hasher_free(&b.on_current);
+		component_free(&b.current);
+	}
+	hasher_free(&b.on_primary);
+	component_free(&b.primary);
+	for (i = 0; i < b.ndone; i++)
+		component_free(&b.done[i]);
+	free(b.done);
+	return status;
+}
+
+enum pgp_status
+pgp_revocation_issuer(const unsigned char *packets, size_t len,
+    unsigned char keyid[8], struct pgp_fpr *fpr)
+{
+	struct pgp_blob joined = {NULL, 0};
+	struct signature_parts parts;
+	struct pgp_packet packet;
+	enum pgp_status status;
+	size_t pos = 0;
+
+	status = pgp_packet_read(packets, len, &pos, &joined, &packet);
+	if (status == PGP_OK && packet.tag == PGP_TAG_SIGNATURE &&
+	    signature_split(packet.body, packet.len, &parts) &&
+	    parts.type == 0x20)
+		signature_issuer_named(&parts, keyid, fpr);
+	else
+		status = PGP_NOT_CERT;
+	pgp_blob_free(&joined, false);
+	return status;
+}

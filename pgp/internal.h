@@ -1,0 +1,231 @@
+/*
+ * What the files of this room share and nobody else needs.
+ */
+#ifndef PGP_INTERNAL_H
+#define PGP_INTERNAL_H
+
+#include "pgp/pgp.h"
+
+static inline uint16_t
+get16(const unsigned char *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline uint32_t
+get32(const unsigned char *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
+	    (uint32_t)p[2] << 8 | p[3];
+}
+
+static inline void
+put16(unsigned char *p, uint16_t v)
+{
+	p[0] = (unsigned char)(v >> 8);
+	p[1] = (unsigned char)v;
+}
+
+static inline void
+put32(unsigned char *p, uint32_t v)
+{
+	put16(p, (uint16_t)(v >> 16));
+	put16(p + 2, (uint16_t)v);
+}
+
+/* Octets still to be read; a failed take leaves nothing to read. */
+struct cursor {
+	const unsigned char *p;
+	size_t len;
+};
+const unsigned char *cursor_take(struct cursor *, size_t); /* NULL: too few */
+bool cursor_mpi(struct cursor *, struct cursor *octets); /* RFC 9580, 3.2 */
+
+/* Orders octet strings; a prefix comes before what it begins. */
+int octets_cmp(const unsigned char *, size_t, const unsigned char *, size_t);
+
+/* ---- digest.c ------------------------------------------------------------ */
+
+struct evp_md_ctx_st;
+
+#define DIGEST_MAX   64
+#define HASHER_ALGOS 15 /* one more than the highest number known */
+
+/* A running digest of an OpenPGP hash algorithm (RFC 9580, 9.5); NULL for one
+ * that is not known, and then *nomem says whether memory ran out instead. */
+struct evp_md_ctx_st *digest_new(unsigned hashalgo, bool *nomem);
+struct evp_md_ctx_st *digest_dup(const struct evp_md_ctx_st *);
+bool digest_update(struct evp_md_ctx_st *, const void *, size_t);
+bool digest_final(struct evp_md_ctx_st *, unsigned char out[DIGEST_MAX]);
+void digest_free(struct evp_md_ctx_st *);
+
+/* ---- packet.c ------------------------------------------------------------ */
+
+#define PACKET_HEADER_MAX 6
+
+/* The canonical header; returns its length.  len is below 2^32. */
+size_t packet_header(
+    unsigned char out[PACKET_HEADER_MAX], unsigned tag, size_t len);
+
+/* A header's own words about the body. */
+enum length_kind { LENGTH_FIXED, LENGTH_PART, LENGTH_TO_THE_END };
+struct packet_length {
+	enum length_kind kind;
+	uint32_t len; /* of the body or of its first part */
+};
+
+/*
+ * Reads a header from at most len octets: its length, 0 when more octets are
+ * needed, -1 when it is no header.
+ */
+int packet_header_read(const unsigned char *, size_t len, unsigned *tag,
+    struct packet_length *);
+
+/* Reads a length in the new form, as it stands after a part: as above. */
+int packet_length_read(
+    const unsigned char *, size_t len, struct packet_length *);
+
+/* ---- armor.c ------------------------------------------------------------- */
+
+enum armor_line {
+	ARMOR_OTHER, /* what is no border */
+	ARMOR_BEGIN,
+	ARMOR_END
+};
+
+struct armor_text {
+	const char *s;
+	size_t len;
+};
+
+/* Cuts blanks and a dash-escape away, and says whether it is a border. */
+enum armor_line armor_line_kind(struct armor_text *);
+
+struct armor_decoder {
+	bool body;	   /* the headers are over */
+	bool footer;	   /* the CRC has been read; nothing may follow */
+	unsigned digits;   /* of the group under way */
+	unsigned pad;	   /* of these, '=' */
+	uint32_t group;
+	uint32_t crc;
+	enum pgp_crc verdict;
+};
+
+void armor_decoder_init(struct armor_decoder *);
+
+/*
+ * Decodes one line between the borders, as armor_line_kind() left it.  out has
+ * room for 3 octets for every 4 characters, and 3 more.  False: a line that is
+ * no base64.
+ */
+bool armor_decode(struct armor_decoder *, struct armor_text, unsigned char *out,
+    size_t *outlen);
+
+/* At the END line: whether the last group was whole. */
+bool armor_decoder_done(const struct armor_decoder *);
+
+/* ---- key.c --------------------------------------------------------------- */
+
+/*
+ * Fills in version, algorithm, creation, bits, fingerprint and key ID from the
+ * body of a key packet; body and len stay as they are.  PGP_OK (v2 to v6),
+ * PGP_UNSUPPORTED, PGP_MALFORMED, PGP_NOMEM.
+ */
+enum pgp_status key_fill(
+    struct pgp_component *, const unsigned char *body, size_t len);
+
+/* ---- signature.c --------------------------------------------------------- */
+
+/* The parts of a signature packet's body, lent from it. */
+struct signature_parts {
+	uint8_t version, type, pkalgo, hashalgo;
+	uint32_t created; /* v3 only */
+	const unsigned char *keyid; /* v3 only */
+	struct cursor hashed, unhashed;
+	const unsigned char *left16;
+	struct cursor value; /* MPIs, or whatever the algorithm has */
+};
+
+/* False: damaged, or a version that is not known. */
+bool signature_split(
+    const unsigned char *body, size_t len, struct signature_parts *);
+
+enum issuer { ISSUER_NONE, ISSUER_MATCHES, ISSUER_OTHER };
+
+/* Whether a signature names this key as its issuer; what is hashed decides
+ * over what anybody could have changed. */
+enum issuer signature_issuer(
+    const struct signature_parts *, const struct pgp_component *key);
+
+/* The issuer that a signature names, hashed or not; zeros, len 0: none. */
+void signature_issuer_named(const struct signature_parts *,
+    unsigned char keyid[8], struct pgp_fpr *);
+
+/* Digests of what signatures of one component stand on, begun once each. */
+struct hasher {
+	const struct pgp_component *primary, *on;
+	struct evp_md_ctx_st *begun[2][HASHER_ALGOS];
+};
+void hasher_init(struct hasher *, const struct pgp_component *primary,
+    const struct pgp_component *on);
+void hasher_free(struct hasher *);
+
+/*
+ * Makes the canonical signature of a body: PGP_OK; PGP_MALFORMED when its
+ * value cannot be read; PGP_NOMEM.
+ */
+enum pgp_status signature_canonical(const struct signature_parts *,
+    struct hasher *, struct pgp_signature **);
+
+void signature_free(struct pgp_signature *);
+struct pgp_signature *signature_dup(const struct pgp_signature *);
+
+bool signature_is_revocation(const struct pgp_signature *);
+/* The embedded back-signature (type 0x19) is there, hashed or not. */
+bool signature_has_back(const struct pgp_signature *);
+
+/* The order kept: revocations first, hard ones first, newest first, octets. */
+int signature_cmp(const struct pgp_signature *, const struct pgp_signature *);
+/* 0: the same type, algorithms and hashed area (of v3: type and time).  The
+ * same in one component stand next to each other in the order above. */
+int signature_same(const struct pgp_signature *, const struct pgp_signature *);
+/* Of two that are the same, whether the first is the one to keep. */
+bool signature_preferred(
+    const struct pgp_signature *, const struct pgp_signature *);
+
+/* ---- cert.c -------------------------------------------------------------- */
+
+int component_cmp(const struct pgp_component *, const struct pgp_component *);
+void component_free(struct pgp_component *); /* what it holds, not itself */
+bool component_dup(struct pgp_component *, const struct pgp_component *);
+/* Takes over the signature; false when memory ran out, and then it is freed. */
+bool component_add(struct pgp_component *, struct pgp_signature *);
+void component_sort(struct pgp_component *);
+/* Removes the signatures that were set to NULL. */
+void component_pack(struct pgp_component *);
+/* Removes components of which `drop` is set, frees them. */
+void cert_drop(struct pgp_cert *, const bool *drop);
+/* Octets of a component as written, and of all. */
+size_t component_size(const struct pgp_component *);
+size_t cert_size(const struct pgp_cert *);
+unsigned component_tag(const struct pgp_component *);
+/* The same component of another certificate; NULL: it has none. */
+struct pgp_component *cert_find(
+    const struct pgp_cert *, const struct pgp_component *);
+
+/* ---- policy.c ------------------------------------------------------------ */
+
+/* The newest signatures of each component that the policy keeps, one of those
+ * that are the same. */
+void cert_cap_signatures(
+    struct pgp_cert *, const struct pgp_policy *, struct pgp_left_out *);
+/*
+ * Caps on number of components and on octets; what `held` (may be NULL) has,
+ * stays.  False: no memory.
+ */
+bool cert_cap_components(struct pgp_cert *, const struct pgp_policy *,
+    const struct pgp_cert *held, struct pgp_left_out *);
+bool cert_cap_size(struct pgp_cert *, const struct pgp_policy *,
+    const struct pgp_cert *held, struct pgp_left_out *);
+
+#endif

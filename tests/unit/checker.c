@@ -1,0 +1,832 @@
+/*
+ * mailkeyd-checker over its socket, with real gpg: which signatures does it
+ * vouch for?
+ */
+#include "mailkeyd/checker.h"
+#include "mailkeyd/ipc.h"
+#include "pgp/pgp.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define KEYS	   "tests/keys/checker/"
+#define DEADLINE   60000
+#define CLAIMS_MAX 256
+#define FORGERIES  4 /* of each claim */
+
+static char dir[256], home[300];
+static pid_t checker;
+static int sock = -1;
+
+/* ---- the program -------------------------------------------------------- */
+
+static void
+exec_checker(int fd)
+{
+	const char *b = getenv("B");
+	char path[512];
+
+	snprintf(
+	    path, sizeof(path), "%s/mailkeyd-checker", b == NULL ? "build" : b);
+	if (fd == 3)
+		fcntl(fd, F_SETFD, 0);
+	else
+		dup2(fd, 3);
+	/* must not matter */
+	setenv("GNUPGHOME", "/nonexistent", 1);
+	setenv("GPG_TTY", "/nonexistent", 1);
+	execl(path, path, (char *)NULL);
+	_exit(127);
+}
+
+static void
+start(void)
+{
+	int pair[2];
+
+	assert_int_equal(ipc_pair(pair), 0);
+	checker = fork();
+	assert_true(checker != -1);
+	if (checker == 0)
+		exec_checker(pair[1]);
+	close(pair[1]);
+	sock = pair[0];
+}
+
+/* Closes the socket; the program must then end by itself. */
+static int
+stop(void)
+{
+	int status;
+
+	close(sock);
+	sock = -1;
+	if (waitpid(checker, &status, 0) != checker)
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void
+configure(const char *where, const char *gpg, uint64_t deadline)
+{
+	struct ipc_msg m;
+
+	ipc_msg_init(&m, CHECKER_CONFIG, 0);
+	snprintf(m.text, sizeof(m.text), "%s", where);
+	m.a = deadline;
+	if (gpg != NULL)
+		m.fd[0] = ipc_memfd("gpg", gpg, strlen(gpg), true);
+	assert_int_equal(ipc_send(sock, &m), 0);
+	ipc_msg_close(&m);
+}
+
+/* Writes the name of a file in the test's directory. */
+static void
+script(char path[512], const char *name, const char *text)
+{
+	FILE *f;
+
+	snprintf(path, 512, "%s/%s", dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(path, 0700), 0);
+}
+
+/* ---- claims ------------------------------------------------------------- */
+
+struct claim {
+	unsigned char *data;
+	size_t len;
+};
+static struct claim claim[CLAIMS_MAX];
+static size_t nclaims;
+static unsigned char verdict[CLAIMS_MAX];
+static uint64_t hurry; /* a deadline of its own for the next record, ms */
+
+static void
+claims_clear(void)
+{
+	for (size_t i = 0; i < nclaims; i++)
+		free(claim[i].data);
+	nclaims = 0;
+}
+
+static struct claim *
+claim_add(const void *data, size_t len)
+{
+	struct claim *c = &claim[nclaims];
+
+	assert_true(nclaims < CLAIMS_MAX);
+	c->data = malloc(len + 1);
+	assert_non_null(c->data);
+	if (len > 0)
+		memcpy(c->data, data, len);
+	c->len = len;
+	nclaims++;
+	return c;
+}
+
+static void
+load(const char *name, struct pgp_blob *out)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), KEYS "%s.pgp", name);
+	fd = open(path, O_RDONLY);
+	if (fd == -1)
+		fail_msg("%s: %s", path, strerror(errno));
+	assert_int_equal(
+	    ipc_slurp(fd, 1 << 20, (char **)&out->data, &out->len), 0);
+	close(fd);
+}
+
+static void
+claim_load(const char *name)
+{
+	struct pgp_blob b;
+
+	load(name, &b);
+	claim_add(b.data, b.len);
+	pgp_blob_free(&b, false);
+}
+
+/* Sends a record and gives back the status; *text may be NULL. */
+static uint32_t
+send_record(const void *record, size_t len, size_t expected, char *text)
+{
+	static uint64_t id;
+	struct ipc_msg m;
+	char *data;
+	size_t n;
+	uint32_t status;
+
+	ipc_msg_init(&m, CHECKER_JUDGE, ++id);
+	m.a = hurry;
+	hurry = 0;
+	m.fd[0] = ipc_memfd("record", record, len, true);
+	assert_true(m.fd[0] != -1);
+	assert_int_equal(ipc_send(sock, &m), 0);
+	ipc_msg_close(&m);
+	assert_int_equal(ipc_recv(sock, &m), 1);
+	assert_int_equal(m.type, CHECKER_JUDGED);
+	assert_true(m.id == id);
+	status = m.status;
+	if (text != NULL)
+		snprintf(text, IPC_TEXT, "%s", m.text);
+	if (status == CHECKER_OK) {
+		assert_int_equal(ipc_slurp(m.fd[0], CLAIMS_MAX, &data, &n), 0);
+		assert_int_equal(n, expected);
+		memcpy(verdict, data, n);
+		free(data);
+	} else {
+		assert_int_equal(m.fd[0], -1);
+	}
+	ipc_msg_close(&m);
+	return status;
+}
+
+static uint32_t
+judge(char *text)
+{
+	struct ipc_out out = {NULL, 0, 0, false};
+	uint32_t status;
+
+	ipc_put_u32(&out, (uint32_t)nclaims);
+	for (size_t i = 0; i < nclaims; i++)
+		ipc_put_blob(&out, claim[i].data, claim[i].len);
+	assert_false(out.failed);
+	status = send_record(out.data, out.len, nclaims, text);
+	ipc_out_free(&out);
+	return status;
+}
+
+/* ---- cases made one by one ---------------------------------------------- */
+
+static const struct made {
+	const char *name;
+	int good;
+} made[] = {
+    {"uid-10", 1},
+    {"uid-11", 1},
+    {"uid-12", 1},
+    {"uid-13", 1},
+    {"uid-30", 1},
+    {"uid-v3", 1},
+    {"uid-v3-hashed-as-v4", 0},
+    {"uid-sha1", 1},
+    {"uid-ripemd160", 1},
+    {"uid-md5", 0},
+    {"uid-sha512", 1},
+    {"uid-expired", 1},
+    {"uid-key-expired", 1},
+    {"uid-future", 1},
+    {"key-from-future", 1},
+    {"uid-local", 0},
+    {"uid-critical-unknown", 0},
+    {"uid-by-another", 0},
+    {"uid-by-another-in-our-name", 0},
+    {"attribute", 1},
+    {"attribute-revoked", 1},
+    {"sub-v3", 1},
+    {"sub-no-flags", 1},
+    {"sub-revoked-v3", 1},
+    {"sub-by-another-in-our-name", 0},
+    {"sub-revoked-by-another-in-our-name", 0},
+    {"direct-v3", 1},
+    {"direct-by-another-in-our-name", 0},
+    {"revoked-v3", 1},
+    {"revoked-by-another", 0},
+    {"revoked-by-another-in-our-name", 0},
+    {"unknown-algorithm", 0},
+    /* types where they do not belong */
+    {"shape-direct-on-uid", 0},
+    {"shape-revoked-on-sub", 0},
+    {"shape-uid-on-primary", 0},
+    {"shape-back-on-primary", 0},
+    {"shape-data-on-uid", 0},
+    /* back-signatures of signing subkeys */
+    {"back-hashed", 1},
+    {"back-unhashed", 1},
+    {"back-v3", 1},
+    {"back-sha1", 1},
+    {"back-expired", 1},
+    {"back-newer-good", 1},
+    {"back-not-needed", 1},
+    {"back-dsa", 1},
+    {"back-ed25519", 1},
+    {"back-p384", 1},
+    {"back-p521", 1},
+    {"back-k256", 1},
+    {"back-bp384", 1},
+    {"back-bp512", 1},
+    {"back-missing", 0},
+    {"back-missing-all-flags", 0},
+    {"back-flipped", 0},
+    {"back-md5", 0},
+    {"back-of-another-primary", 0},
+    {"back-by-the-primary", 0},
+    {"back-newer-bad", 0},
+    {"back-critical-unknown", 0},
+    {"back-older-than-key", 0},
+    {"back-wrong-type", 0},
+    {"back-truncated", 0},
+};
+#define NMADE (sizeof(made) / sizeof(made[0]))
+
+/* gpg gives up the whole stream at each of these. */
+static const char *const broken[] = {
+    "broken-mpi", "broken-v6-subkey", "broken-primary"};
+#define NBROKEN (sizeof(broken) / sizeof(broken[0]))
+
+static void
+expect_made(size_t at, const struct made *m)
+{
+	if (verdict[at] != m->good)
+		fail_msg("%s: %d, not %d", m->name, verdict[at], m->good);
+}
+
+static void
+test_all_at_once(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NMADE; i++)
+		claim_load(made[i].name);
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	for (size_t i = 0; i < NMADE; i++)
+		expect_made(i, &made[i]);
+}
+
+static void
+test_one_by_one(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NMADE; i++) {
+		claim_load(made[i].name);
+		assert_int_equal(judge(NULL), CHECKER_OK);
+		expect_made(0, &made[i]);
+		claims_clear();
+	}
+}
+
+static void
+test_broken_among_good(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NMADE; i++) {
+		claim_load(made[i].name);
+		if (i % 20 == 7)
+			claim_load(broken[i / 20 % NBROKEN]);
+	}
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	for (size_t i = 0, at = 0; i < NMADE; i++) {
+		expect_made(at++, &made[i]);
+		if (i % 20 == 7)
+			assert_int_equal(verdict[at++], 0);
+	}
+}
+
+static void
+test_broken_alone(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NBROKEN; i++) {
+		claim_load(broken[i]);
+		assert_int_equal(judge(NULL), CHECKER_OK);
+		assert_int_equal(verdict[0], 0);
+		claims_clear();
+	}
+}
+
+/* The same claim twice, and one that differs in what is not signed. */
+static void
+test_repeated(void **state)
+{
+	(void)state;
+	claim_load("uid-13");
+	claim_load("uid-md5");
+	claim_load("uid-13");
+	claim_load("back-unhashed");
+	claim_load("back-missing");
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	assert_memory_equal(verdict, "\1\0\1\1\0", 5);
+}
+
+/* ---- certificates made by gpg, and forgeries of them --------------------- */
+
+struct cert {
+	struct pgp_blob blob;
+	struct pgp_packet packet[32];
+	size_t n;
+};
+
+static void
+cert_load(struct cert *c, const char *name)
+{
+	struct pgp_blob joined = {NULL, 0};
+	size_t pos = 0;
+
+	load(name, &c->blob);
+	c->n = 0;
+	while (pgp_packet_read(c->blob.data, c->blob.len, &pos, &joined,
+		   &c->packet[c->n]) == PGP_OK) {
+		c->n++;
+		assert_true(c->n < sizeof(c->packet) / sizeof(c->packet[0]));
+	}
+	assert_int_equal(pos, c->blob.len);
+	assert_null(joined.data);
+}
+
+static void
+small(const struct pgp_packet *primary, const struct pgp_packet *on,
+    const struct pgp_packet *sig, size_t flip)
+{
+	char *text;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	assert_non_null(f);
+	pgp_packet_write(f, primary->tag, primary->body, primary->len);
+	if (on != NULL)
+		pgp_packet_write(f, on->tag, on->body, on->len);
+	pgp_packet_write(f, sig->tag, sig->body, sig->len);
+	assert_int_equal(fclose(f), 0);
+	claim_add(text, len);
+	if (flip > 0)
+		claim[nclaims - 1].data[len - sig->len - 1 + flip] ^= 1;
+	free(text);
+}
+
+/* Another component of the same kind; the first when there is no other. */
+static const struct pgp_packet *
+other(const struct cert *c, const struct pgp_packet *on)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->packet[i].tag == on->tag && &c->packet[i] != on)
+			return &c->packet[i];
+	fail_msg("no other component");
+	return NULL;
+}
+
+#define HASHED 10 /* an octet of the hashed area's first subpackets */
+
+/* The claim itself, and then what must not be vouched for. */
+static void
+add_with_forgeries(const struct cert *c, const struct cert *foreign,
+    const struct pgp_packet *on, const struct pgp_packet *sig)
+{
+	const struct pgp_packet *primary = &c->packet[0];
+
+	small(primary, on, sig, 0);
+	small(primary, on, sig, sig->len - 2);
+	small(primary, on, sig, HASHED);
+	small(&foreign->packet[0], on, sig, 0);
+	if (on != NULL)
+		small(primary, other(c, on), sig, 0);
+	else
+		small(primary, NULL, sig, sig->len - 9);
+}
+
+static const char *const by_gpg[] = {
+    "rsa", "dsa", "ed25519", "p256", "brainpool"};
+#define NBY_GPG (sizeof(by_gpg) / sizeof(by_gpg[0]))
+
+/* How often each type stands in each of them. */
+static const struct {
+	unsigned type, n;
+} types[] = {{0x13, 3}, {0x18, 3}, {0x1f, 1}, {0x20, 1}, {0x28, 1}, {0x30, 1}};
+
+static void
+count_types(const struct cert *c)
+{
+	for (size_t t = 0; t < sizeof(types) / sizeof(types[0]); t++) {
+		unsigned n = 0;
+
+		for (size_t i = 0; i < c->n; i++)
+			n += c->packet[i].tag == PGP_TAG_SIGNATURE &&
+			     c->packet[i].body[1] == types[t].type;
+		assert_int_equal(n, types[t].n);
+	}
+}
+
+static void
+check_by_gpg(const char *name, const char *foreign_name)
+{
+	struct cert c, foreign;
+	const struct pgp_packet *on = NULL;
+
+	cert_load(&c, name);
+	cert_load(&foreign, foreign_name);
+	count_types(&c);
+	for (size_t i = 1; i < c.n; i++) {
+		if (c.packet[i].tag == PGP_TAG_SIGNATURE)
+			add_with_forgeries(&c, &foreign, on, &c.packet[i]);
+		else
+			on = &c.packet[i];
+	}
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	for (size_t i = 0; i < nclaims; i++)
+		if (verdict[i] != (i % (1 + FORGERIES) == 0))
+			fail_msg("%s: signature %zu, forgery %zu: %d", name,
+			    i / (1 + FORGERIES), i % (1 + FORGERIES),
+			    verdict[i]);
+	pgp_blob_free(&c.blob, false);
+	pgp_blob_free(&foreign.blob, false);
+}
+
+static void
+test_by_gpg(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NBY_GPG; i++) {
+		check_by_gpg(by_gpg[i], by_gpg[(i + 1) % NBY_GPG]);
+		claims_clear();
+	}
+}
+
+/* ---- records ------------------------------------------------------------ */
+
+static void
+test_no_claims(void **state)
+{
+	(void)state;
+	assert_int_equal(judge(NULL), CHECKER_OK);
+}
+
+static void
+test_garbage_claims(void **state)
+{
+	struct pgp_blob b;
+
+	(void)state;
+	claim_add("", 0);
+	claim_add("\x99\x00", 2);
+	claim_add("hello, world", 12);
+	load("uid-13", &b);
+	claim_add(b.data, b.len);
+	claim_add(b.data, b.len - 1);
+	claim_add(b.data, b.len)->len--;
+	memcpy(claim_add(b.data, b.len)->data, "\x95", 1); /* secret */
+	claim_add(b.data, b.len)->data[3] = 6;
+	pgp_blob_free(&b, false);
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	assert_memory_equal(verdict, "\0\0\0\1\0\0\0\0", 8);
+}
+
+/* Two certificates, or a signature too many, in one claim. */
+static void
+test_more_than_a_claim(void **state)
+{
+	struct pgp_blob a, b;
+	unsigned char *both;
+
+	(void)state;
+	load("uid-13", &a);
+	load("sub-v3", &b);
+	both = malloc(a.len + b.len);
+	assert_non_null(both);
+	memcpy(both, a.data, a.len);
+	memcpy(both + a.len, b.data, b.len);
+	claim_add(both, a.len + b.len);
+	free(both);
+	pgp_blob_free(&a, false);
+	pgp_blob_free(&b, false);
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	assert_int_equal(verdict[0], 0);
+}
+
+static const struct {
+	const char *name;
+	const char *octets;
+	size_t len;
+} records[] = {
+    {"empty", "", 0},
+    {"short count", "\1\0", 2},
+    {"count over what follows", "\377\377\0\0", 4},
+    {"blob over what follows", "\1\0\0\0\5\0\0\0abcd", 12},
+    {"octets left over", "\1\0\0\0\1\0\0\0ab", 10},
+    {"huge count", "\377\377\377\377\0\0\0\0", 8},
+};
+
+static void
+test_bad_records(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++)
+		if (send_record(records[i].octets, records[i].len, 0, NULL) !=
+		    CHECKER_FAILED)
+			fail_msg("%s: taken", records[i].name);
+	claim_load("uid-13");
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	assert_int_equal(verdict[0], 1);
+}
+
+/* ---- a gpg that does not do as it should ----------------------------------
+ */
+
+static void
+test_not_configured(void **state)
+{
+	char text[IPC_TEXT];
+
+	(void)state;
+	claim_load("uid-13");
+	assert_int_equal(judge(text), CHECKER_NO_GPG);
+	assert_string_equal(text, "not configured");
+}
+
+static void
+expect_no_gpg(const char *where, const char *gpg, const char *why)
+{
+	char text[IPC_TEXT];
+
+	configure(where, gpg, DEADLINE);
+	assert_int_equal(judge(text), CHECKER_NO_GPG);
+	if (strstr(text, why) == NULL)
+		fail_msg("\"%s\" does not say \"%s\"", text, why);
+}
+
+static void
+test_no_gpg(void **state)
+{
+	char path[512];
+
+	(void)state;
+	claim_load("uid-13");
+	script(path, "open", "");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0755), 0);
+	expect_no_gpg(path, NULL, "not a private directory");
+	expect_no_gpg("relative", NULL, "not an absolute path");
+	expect_no_gpg("/nonexistent/home", NULL, "No such file");
+	expect_no_gpg(home, "/nonexistent/gpg", "No such file");
+	expect_no_gpg(home, "gpg", "not an absolute path");
+	expect_no_gpg(home, "/bin/true", "does not answer");
+	expect_no_gpg(home, "/bin/cat", "does not answer");
+	script(path, "crash", "#!/bin/sh\nkill -SEGV $$\n");
+	expect_no_gpg(home, path, "does not answer");
+	script(path, "cut", "#!/bin/sh\ngpg \"$@\" | head -c 100\n");
+	expect_no_gpg(home, path, "does not answer");
+	configure(home, NULL, DEADLINE);
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	assert_int_equal(verdict[0], 1);
+}
+
+/* gpg dies of one certificate: the others do not suffer. */
+static void
+test_crash_of_one(void **state)
+{
+	char path[512];
+
+	(void)state;
+	script(path, "gpg",
+	    "#!/bin/sh\n"
+	    "t=$(mktemp -p \"${0%/*}\") && cat > \"$t\"\n"
+	    "if grep -aq 'Alice' \"$t\"; then kill -ABRT $$; fi\n"
+	    "exec gpg \"$@\" < \"$t\"\n");
+	configure(home, path, DEADLINE);
+	claim_load("direct-v3");
+	claim_load("uid-13");
+	claim_load("sub-v3");
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	assert_memory_equal(verdict, "\1\0\1", 3);
+}
+
+static double
+seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* The process that wrote its ID there is gone, not only a zombie. */
+static void
+expect_gone(const char *name)
+{
+	char path[512];
+	FILE *f;
+	int pid;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &pid), 1);
+	fclose(f);
+	assert_int_equal(kill(pid, 0), -1);
+	assert_int_equal(errno, ESRCH);
+}
+
+static void
+test_deadline(void **state)
+{
+	char path[512], text[IPC_TEXT];
+	double begun = seconds();
+
+	(void)state;
+	script(path, "hang",
+	    "#!/bin/sh\necho $$ > \"${0%/*}/pid\"\nexec sleep 300\n");
+	configure(home, path, 500);
+	claim_load("uid-13");
+	assert_int_equal(judge(text), CHECKER_FAILED);
+	assert_non_null(strstr(text, "500 ms"));
+	expect_gone("pid");
+	configure(home, path, DEADLINE);
+	hurry = 400;
+	assert_int_equal(judge(text), CHECKER_FAILED);
+	assert_non_null(strstr(text, "400 ms"));
+	assert_true(seconds() - begun < 30);
+	expect_gone("pid");
+	configure(home, NULL, DEADLINE);
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	assert_int_equal(verdict[0], 1);
+}
+
+/* The core goes away while gpg runs: everybody ends. */
+static void
+test_core_gone(void **state)
+{
+	char path[512];
+	struct ipc_msg m;
+	struct stat st;
+	struct ipc_out out = {NULL, 0, 0, false};
+
+	(void)state;
+	script(path, "hang",
+	    "#!/bin/sh\necho $$ > \"${0%/*}/new\" &&"
+	    " mv \"${0%/*}/new\" \"${0%/*}/pid\"\nexec sleep 300\n");
+	configure(home, path, DEADLINE);
+	ipc_msg_init(&m, CHECKER_JUDGE, 1);
+	claim_load("uid-13");
+	ipc_put_u32(&out, 1);
+	ipc_put_blob(&out, claim[0].data, claim[0].len);
+	m.fd[0] = ipc_memfd("record", out.data, out.len, true);
+	ipc_out_free(&out);
+	assert_int_equal(ipc_send(sock, &m), 0);
+	ipc_msg_close(&m);
+	snprintf(path, sizeof(path), "%s/pid", dir);
+	for (int i = 0; i < 3000 && stat(path, &st) == -1; i++)
+		usleep(10000);
+	assert_int_equal(stop(), 0);
+	expect_gone("pid");
+}
+
+/* Nothing but what was there, and nothing in gpg's home. */
+static void
+test_leaves_nothing(void **state)
+{
+	struct dirent *e;
+	unsigned n = 0;
+	DIR *d;
+
+	(void)state;
+	claim_load("uid-13");
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	d = opendir(home);
+	assert_non_null(d);
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	assert_int_equal(n, 0);
+}
+
+/* ---- frame -------------------------------------------------------------- */
+
+static void
+remove_tree(const char *path)
+{
+	char name[1024];
+	struct dirent *e;
+	DIR *d = opendir(path);
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		snprintf(name, sizeof(name), "%s/%s", path, e->d_name);
+		if (unlink(name) == -1)
+			remove_tree(name);
+	}
+	if (d != NULL)
+		closedir(d);
+	rmdir(path);
+}
+
+static int
+setup_bare(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	(void)state;
+	snprintf(
+	    dir, sizeof(dir), "%s/checker.XXXXXX", tmp == NULL ? "/tmp" : tmp);
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	snprintf(home, sizeof(home), "%s/gnupg", dir);
+	start();
+	return 0;
+}
+
+static int
+setup(void **state)
+{
+	if (setup_bare(state) == -1)
+		return -1;
+	configure(home, NULL, DEADLINE);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	int r = sock == -1 ? 0 : stop();
+
+	(void)state;
+	claims_clear();
+	remove_tree(dir);
+	return r;
+}
+
+#define CASE(f)	     cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define BARE_CASE(f) cmocka_unit_test_setup_teardown(f, setup_bare, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    CASE(test_all_at_once),
+	    CASE(test_one_by_one),
+	    CASE(test_broken_among_good),
+	    CASE(test_broken_alone),
+	    CASE(test_repeated),
+	    CASE(test_by_gpg),
+	    CASE(test_no_claims),
+	    CASE(test_garbage_claims),
+	    CASE(test_more_than_a_claim),
+	    CASE(test_bad_records),
+	    BARE_CASE(test_not_configured),
+	    BARE_CASE(test_no_gpg),
+	    BARE_CASE(test_crash_of_one),
+	    BARE_CASE(test_deadline),
+	    BARE_CASE(test_core_gone),
+	    CASE(test_leaves_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

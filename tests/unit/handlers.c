@@ -1,0 +1,1001 @@
+/*
+ * The commands against a real store: what is answered, and what is sent.
+ */
+#include "handlers/handler.h"
+#include "tests/unit/forge.h"
+#include "tests/unit/tempstore.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define CREATED 1500000000u
+
+/* A test's store, request and answer. */
+struct room {
+	struct tempstore store;
+	struct request request;
+	struct reply reply;
+	enum outcome outcome;
+};
+
+static const struct forged alice = {.seed = 1,
+    .created = CREATED,
+    .bits = 1024,
+    .id = {{.text = "Alice Example <alice@example.org>"},
+	{.text = "Alice Ex <alice@example.com>"}},
+    .subkey = {{16, 1024, CREATED + 1, 0, 0x0C, false}}};
+/* Two keys whose key IDs end in the same 8 digits, B2D8E30A. */
+static const struct forged twin = {.seed = 77,
+    .created = 1500056741u,
+    .bits = 1024,
+    .id = {{.text = "Twin One <one@example.net>"}}};
+static const struct forged other_twin = {.seed = 77,
+    .created = 1500136967u,
+    .bits = 1024,
+    .id = {{.text = "Twin Two <two@example.net>"}}};
+#define TWIN	   "ED83190F8A8989A5E6E65CBDC7B34B3DB2D8E30A"
+#define OTHER_TWIN "42DDD662CABF7785CF044424B16AE563B2D8E30A"
+
+static int
+setup(void **state)
+{
+	struct room *room;
+
+	if ((room = calloc(1, sizeof *room)) == NULL)
+		return -1;
+	room->request = (struct request){
+	    .sender = "somebody@example.org",
+	    .address = "keys@keys.example.org",
+	    .site = "Example key server",
+	    .admin = "admin@example.org",
+	    .now = FORGE_NOW,
+	    .limits = {3, 50, 2 << 20},
+	};
+	*state = room;
+	return tempstore_open(&room->store);
+}
+
+static int
+teardown(void **state)
+{
+	struct room *room = *state;
+	int r;
+
+	request_free(&room->request);
+	reply_free(&room->reply);
+	r = tempstore_close(&room->store);
+	free(room);
+	return r;
+}
+
+static void
+put_at(struct room *room, const struct forged *what, time_t when)
+{
+	struct pgp_cert *cert = forge(what);
+
+	assert_non_null(cert);
+	assert_int_equal(tempstore_put(&room->store, cert, when), KS_OK);
+	pgp_cert_free(cert);
+}
+
+static void
+put(struct room *room, const struct forged *what)
+{
+	put_at(room, what, FORGE_NOW);
+}
+
+/* Runs a Subject as the daemon does. */
+static void
+ask(struct room *room, const char *subject)
+{
+	const struct command *command;
+	enum ks_room need;
+
+	request_free(&room->request);
+	reply_free(&room->reply);
+	command = request_parse(subject, &room->request);
+	assert_non_null(room->request.word);
+	if (command == NULL)
+		command = &command_invalid;
+	need =
+	    (command->flags & COMMAND_KEYS) != 0 ? KS_ROOM_ADD : KS_ROOM_QUERY;
+	assert_int_equal(reply_new(&room->reply), 0);
+	assert_int_equal(ks_begin(room->store.ks, need), KS_OK);
+	room->outcome =
+	    command->run(room->store.ks, &room->request, &room->reply);
+	assert_int_equal(ks_commit(room->store.ks), KS_OK);
+	assert_int_equal(reply_finish(&room->reply), 0);
+}
+
+static bool
+says(const struct room *room, const char *text)
+{
+	return strstr(room->reply.text_data, text) != NULL;
+}
+
+#define assert_says(room, text)                                                \
+	do {                                                                   \
+		if (!says(room, text))                                         \
+			fail_msg("no \"%s\" in:\n%s", text,                    \
+			    (room)->reply.text_data);                          \
+	} while (0)
+#define assert_silent(room, text)                                              \
+	do {                                                                   \
+		if (says(room, text))                                          \
+			fail_msg(                                              \
+			    "\"%s\" in:\n%s", text, (room)->reply.text_data);  \
+	} while (0)
+
+/* Short lines, but for those with a user ID or what was asked. */
+static void
+assert_lines(const struct room *room)
+{
+	const char *s;
+	size_t len, i, column;
+
+	for (s = room->reply.text_data; *s != '\0'; s += len + 1) {
+		len = strcspn(s, "\n");
+		assert_int_equal(s[len], '\n');
+		column = 0;
+		for (i = 0; i < len; i++) {
+			assert_true((unsigned char)s[i] >= 0x20);
+			column += ((unsigned char)s[i] & 0xC0) != 0x80;
+		}
+		assert_true(len < 998);
+		if (memchr(s, '@', len) == NULL && column > 76)
+			fail_msg("too long: %.*s", (int)len, s);
+	}
+}
+
+static void
+assert_outcome(
+    const struct room *room, enum outcome outcome, const char *suffix)
+{
+	assert_int_equal(room->outcome, outcome);
+	assert_string_equal(room->reply.suffix, suffix);
+	assert_lines(room);
+}
+
+static void
+assert_no_keys(const struct room *room)
+{
+	assert_int_equal(room->reply.nkeys, 0);
+	assert_int_equal(room->reply.keys_len, 0);
+}
+
+/* Refused with this text, and nothing sent. */
+static void
+assert_refused(const struct room *room, const char *text)
+{
+	assert_outcome(room, REFUSED, ", failed");
+	assert_says(room, text);
+	assert_no_keys(room);
+}
+
+/* ---- HELP ---- */
+
+static void
+test_help(void **state)
+{
+	struct room *room = *state;
+	size_t i;
+
+	ask(room, "help");
+	assert_outcome(room, DONE, "");
+	assert_false(room->reply.help);
+	assert_no_keys(room);
+	for (i = 0; commands[i] != NULL; i++)
+		if ((commands[i]->flags & COMMAND_HIDDEN) == 0) {
+			assert_says(room, commands[i]->name);
+			assert_says(room, commands[i]->summary);
+		}
+	assert_silent(room, "VINDEX");
+	assert_says(room, "Example key server\n");
+	assert_says(room, "keys@keys.example.org");
+	assert_says(room, "admin@example.org");
+	assert_says(room, "at most 3.");
+	assert_says(room, "first 50.");
+	assert_says(room, "gpg --armor --export");
+}
+
+static void
+test_help_nobody(void **state)
+{
+	struct room *room = *state;
+
+	room->request.admin = "";
+	room->request.site = "";
+	ask(room, "HELP fr");
+	assert_outcome(room, DONE, "");
+	assert_silent(room, "Questions");
+	assert_true(room->reply.text_data[0] == 'T');
+}
+
+static void
+test_invalid(void **state)
+{
+	static const char *const subjects[] = {
+	    "GETTYSBURG address", "", "Delivery failed", "Re: hello"};
+	struct room *room = *state;
+	size_t i;
+
+	for (i = 0; i < sizeof subjects / sizeof subjects[0]; i++) {
+		ask(room, subjects[i]);
+		assert_outcome(room, REFUSED, ", was invalid");
+		assert_true(room->reply.help);
+		assert_no_keys(room);
+		assert_says(room, "VERBOSE INDEX");
+		/* Nothing of what strangers wrote is sent on. */
+		assert_silent(room, "GETTYSBURG");
+	}
+	assert_says(room, "does not begin with a command");
+	ask(room, NULL);
+	assert_says(room, "no command in its Subject");
+	/* The second one of a day is short. */
+	room->request.helps_today = 1;
+	ask(room, "GETTYSBURG address");
+	assert_outcome(room, REFUSED, ", was invalid");
+	assert_true(room->reply.help);
+	assert_says(room, "HELP");
+	assert_true(room->reply.text_len < 200);
+	/* But who asks for help gets it. */
+	ask(room, "HELP");
+	assert_false(room->reply.help);
+	assert_says(room, "VERBOSE INDEX");
+}
+
+/* ---- looking up ---- */
+
+static void
+test_no_argument(void **state)
+{
+	static const char *const subjects[] = {
+	    "GET", "INDEX", "GET \"\"", "VERBOSE INDEX", "VINDEX", "INDEX  "};
+	struct room *room = *state;
+	size_t i;
+
+	put(room, &alice);
+	for (i = 0; i < sizeof subjects / sizeof subjects[0]; i++) {
+		ask(room, subjects[i]);
+		assert_refused(room, "HELP");
+		assert_silent(room, "Alice");
+	}
+}
+
+static void
+test_not_found(void **state)
+{
+	struct room *room = *state;
+
+	ask(room, "GET alice");
+	assert_refused(room, "No matching keys in database\n");
+	assert_says(room, "no keys yet");
+	put_at(room, &alice, FORGE_NOW);
+	ask(room, "GET bob@example.org");
+	assert_refused(room, "No matching keys in database\n");
+	assert_says(room, "2023-11-14 22:13:20 UTC");
+	assert_says(room, "bob@example.org");
+	ask(room, "INDEX 0x12345678");
+	assert_refused(room, "No matching keys in database\n");
+	assert_silent(room, "not safe");
+	ask(room, "VINDEX 0x0123456789ABCDEF0123456789ABCDEF01234567");
+	assert_refused(room, "No matching keys in database\n");
+}
+
+static void
+test_bad_query(void **state)
+{
+	static const char *const arguments[] = {
+	    "GET 0x123", "GET 0xZZZZZZZZ", "GET a", "INDEX 0x", "INDEX x"};
+	struct room *room = *state;
+	size_t i;
+
+	put(room, &alice);
+	for (i = 0; i < sizeof arguments / sizeof arguments[0]; i++) {
+		ask(room, arguments[i]);
+		assert_refused(room, "HELP");
+		assert_silent(room, "No matching");
+	}
+}
+
+static void
+test_argument_escaped(void **state)
+{
+	struct room *room = *state;
+
+	put(room, &alice);
+	ask(room, "GET nobody\x1b[2J\xe2\x80\xae@example.org");
+	assert_refused(room, "nobody\\x1B[2J\\u202E@example.org");
+	assert_silent(room, "\x1b");
+	assert_silent(room, "\xe2\x80\xae");
+}
+
+static void
+test_too_many(void **state)
+{
+	struct room *room = *state;
+	struct forged key = alice;
+	unsigned i;
+
+	for (i = 0; i < 3; i++) {
+		key.seed = 10 + i;
+		put(room, &key);
+	}
+	ask(room, "GET alice@example.org");
+	assert_outcome(room, DONE, "");
+	assert_int_equal(room->reply.nkeys, 3);
+	assert_says(room, "3 keys found");
+	ask(room, "INDEX alice@example.org");
+	assert_outcome(room, DONE, "");
+	key.seed = 20;
+	put(room, &key);
+	ask(room, "GET alice@example.org");
+	assert_refused(room, "Too many keys match: 4.");
+	assert_says(room, "at most 3");
+	ask(room, "INDEX alice@example.org");
+	assert_refused(room, "Too many keys match: 4.");
+	ask(room, "GET alice example");
+	assert_refused(room, "Too many keys match: up to 4.");
+}
+
+/* ---- GET ---- */
+
+/* The keys part is these certificates and nothing else. */
+static void
+assert_keys(const struct room *room, const struct forged *const *what, size_t n)
+{
+	struct pgp_cert *cert;
+	char *octets;
+	size_t i, len;
+	FILE *f = open_memstream(&octets, &len);
+
+	for (i = 0; i < n; i++) {
+		cert = forge(what[i]);
+		assert_non_null(cert);
+		assert_int_equal(pgp_cert_write(f, cert), 0);
+		pgp_cert_free(cert);
+	}
+	fclose(f);
+	assert_int_equal(room->reply.nkeys, n);
+	assert_int_equal(room->reply.keys_len, len);
+	assert_memory_equal(room->reply.keys_data, octets, len);
+	free(octets);
+}
+
+static void
+test_get(void **state)
+{
+	static const char *const subjects[] = {"GET alice@example.org",
+	    "get <alice@example.com>", "GET example alice", "GET \"Alice Ex\""};
+	const struct forged *const want[] = {&alice};
+	struct room *room = *state;
+	size_t i;
+
+	put(room, &alice);
+	put(room, &twin);
+	for (i = 0; i < sizeof subjects / sizeof subjects[0]; i++) {
+		ask(room, subjects[i]);
+		assert_outcome(room, DONE, "");
+		assert_keys(room, want, 1);
+		assert_says(room, "Example key server\n");
+		assert_says(room, "1 key found, attached:\n");
+		assert_says(room, "\n    Alice Example <alice@example.org>\n");
+		assert_says(room, "gpg --import");
+		assert_silent(room, "not safe");
+		assert_silent(room, "REVOKED");
+	}
+}
+
+static void
+test_get_exact(void **state)
+{
+	static const char *const subjects[] = {"GET 0x" TWIN, "GET " TWIN,
+	    "GET 0xC7B34B3DB2D8E30A",
+	    "GET 0xed83 190f 8a89 89a5 e6e6  5cbd c7b3 4b3d b2d8 e30a"};
+	const struct forged *const want[] = {&twin};
+	struct room *room = *state;
+	size_t i;
+
+	put(room, &twin);
+	put(room, &other_twin);
+	for (i = 0; i < sizeof subjects / sizeof subjects[0]; i++) {
+		ask(room, subjects[i]);
+		assert_outcome(room, DONE, "");
+		assert_keys(room, want, 1);
+		assert_says(room, "\n" TWIN "\n");
+		assert_silent(room, "not safe");
+	}
+	/* The right last digits of no key. */
+	ask(room, "GET 0x0000000000000000000000000000000000000000");
+	assert_refused(room, "No matching keys in database\n");
+	ask(room, "GET 0x00000000B2D8E30A");
+	assert_refused(room, "No matching keys in database\n");
+}
+
+static void
+test_get_short(void **state)
+{
+	const struct forged *const one[] = {&twin};
+	const struct forged *const both[] = {&other_twin, &twin};
+	struct room *room = *state;
+
+	put(room, &twin);
+	ask(room, "GET 0xB2D8E30A");
+	assert_outcome(room, DONE, "");
+	assert_keys(room, one, 1);
+	assert_says(room, "8-digit key ID is not safe");
+	assert_silent(room, "AMBIGUOUS");
+	put(room, &other_twin);
+	ask(room, "GET 0xB2D8E30A");
+	assert_outcome(room, DONE, "");
+	/* Newest creation first. */
+	assert_keys(room, both, 2);
+	assert_says(room, "\n" TWIN "\n    Twin One <one@example.net>\n");
+	assert_says(room, "\n" OTHER_TWIN "\n    Twin Two <two@example.net>\n");
+	assert_says(room, "AMBIGUOUS: 2 keys");
+	ask(room, "INDEX b2d8e30a");
+	assert_outcome(room, DONE, "");
+	assert_says(room, "AMBIGUOUS: 2 keys");
+	assert_says(room, "/C7B34B3DB2D8E30A 2017/07/14 Twin One");
+	assert_says(room, "/B16AE563B2D8E30A 2017/07/15 Twin Two");
+}
+
+/* 8 hexadecimal digits that are a name warn of nothing. */
+static void
+test_get_bare_word(void **state)
+{
+	static const struct forged face = {.seed = 5,
+	    .created = CREATED,
+	    .bits = 1024,
+	    .id = {{.text = "Decade00 Facade"}}};
+	struct room *room = *state;
+
+	put(room, &face);
+	ask(room, "GET decade00");
+	assert_outcome(room, DONE, "");
+	assert_int_equal(room->reply.nkeys, 1);
+	assert_silent(room, "not safe");
+}
+
+static void
+test_get_revoked(void **state)
+{
+	struct forged key = alice;
+	struct room *room = *state;
+
+	key.revoked = true;
+	put(room, &key);
+	ask(room, "GET alice@example.org");
+	assert_outcome(room, DONE, "");
+	assert_int_equal(room->reply.nkeys, 1);
+	assert_says(room, "    *** KEY REVOKED ***\n");
+}
+
+static void
+test_get_expired(void **state)
+{
+	struct forged key = alice;
+	struct room *room = *state;
+
+	key.expires = 86400;
+	put(room, &key);
+	ask(room, "GET alice@example.org");
+	assert_outcome(room, DONE, "");
+	assert_int_equal(room->reply.nkeys, 1);
+	assert_says(room, "    *** KEY EXPIRED 2017/07/15 ***\n");
+}
+
+static void
+test_get_too_large(void **state)
+{
+	struct forged key = alice;
+	struct room *room = *state;
+	char hex[PGP_FPR_HEX];
+	struct pgp_cert *cert;
+	size_t one;
+
+	key.nextra = 200;
+	put(room, &key);
+	ask(room, "GET alice@example.org");
+	assert_outcome(room, DONE, "");
+	one = room->reply.keys_len;
+	assert_true(one > 8192);
+	room->request.limits.reply_size = one * 5 / 4;
+	ask(room, "GET alice@example.org");
+	assert_refused(room, "too large");
+	assert_says(room, "This one key");
+	assert_says(room, "1 key found");
+	/* Enough for one, not for two. */
+	room->request.limits.reply_size = 8192 + one * 2;
+	ask(room, "GET alice@example.org");
+	assert_outcome(room, DONE, "");
+	key.seed = 2;
+	put(room, &key);
+	ask(room, "GET alice@example.org");
+	assert_refused(room, "too large");
+	assert_says(room, "2 keys found");
+	assert_says(room, "one by one");
+	cert = forge(&key);
+	assert_non_null(cert);
+	assert_says(room, pgp_fpr_hex(pgp_cert_fpr(cert), hex));
+	pgp_cert_free(cert);
+}
+
+/* No user ID can begin a line, a header or an armored block. */
+static void
+test_hostile_userid(void **state)
+{
+	static const struct forged mallory = {.seed = 6,
+	    .created = CREATED,
+	    .bits = 1024,
+	    .id = {{.text = "mallory\r\nBcc: victim@example.org\r\n\r\n"
+			    "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n\xe2\x80"
+			    "\xae"}}};
+	static const char *const subjects[] = {
+	    "GET mallory", "INDEX mallory", "VINDEX mallory"};
+	struct room *room = *state;
+	size_t i;
+
+	put(room, &mallory);
+	for (i = 0; i < sizeof subjects / sizeof subjects[0]; i++) {
+		ask(room, subjects[i]);
+		assert_int_equal(room->outcome, DONE);
+		assert_says(room, "mallory\\x0D\\x0ABcc: victim");
+		assert_says(room, "\\u202E");
+		assert_silent(room, "\r");
+		assert_silent(room, "\nBcc:");
+		assert_silent(room, "\n-----BEGIN");
+		assert_silent(room, "\xe2\x80\xae");
+	}
+}
+
+/* ---- INDEX ---- */
+
+static void
+test_index(void **state)
+{
+	struct forged key = alice;
+	struct room *room = *state;
+	const char *text;
+	char *newer, *older;
+
+	put(room, &alice);
+	key.created += 5 * 86400;
+	memset(key.subkey, 0, sizeof key.subkey);
+	put(room, &key);
+	ask(room, "INDEX alice@example.org");
+	assert_outcome(room, DONE, "");
+	assert_no_keys(room);
+	text = room->reply.text_data;
+	assert_int_equal(
+	    strncmp(text, "Type bits/keyID    Date       User ID\npub  ", 42),
+	    0);
+	newer = strstr(text, " 2017/07/19 Alice Example ");
+	older = strstr(text, " 2017/07/14 Alice Example ");
+	assert_non_null(newer);
+	assert_non_null(older);
+	assert_true(newer < older);
+	assert_says(room, "\n2 keys found\n");
+	assert_silent(room, "\nsig ");
+	assert_silent(room, "\nsub ");
+	ask(room, "VERBOSE INDEX alice@example.org");
+	assert_outcome(room, DONE, "");
+	assert_says(room, "\nsig ");
+	assert_says(room, "\nsub ");
+}
+
+/* Newest creation first, whatever the store's order; GET likewise. */
+static void
+test_order(void **state)
+{
+	static const char *const days[] = {" 2017/07/19 Alice",
+	    " 2017/07/18 Alice", " 2017/07/17 Alice", " 2017/07/16 Alice",
+	    " 2017/07/15 Alice", " 2017/07/14 Alice"};
+	struct forged key[6];
+	const struct forged *newest[6];
+	struct room *room = *state;
+	const char *s;
+	unsigned i;
+
+	room->request.limits.max_reply_keys = 6;
+	for (i = 0; i < 6; i++) {
+		key[i] = alice;
+		key[i].seed = 40 + i;
+		key[i].created += i * 86400;
+		key[i].subkey[0].created = key[i].created;
+		newest[5 - i] = &key[i];
+		put(room, &key[i]);
+	}
+	ask(room, "INDEX alice");
+	assert_outcome(room, DONE, "");
+	s = room->reply.text_data;
+	for (i = 0; i < 6; i++) {
+		s = strstr(s, days[i]);
+		assert_non_null(s);
+	}
+	ask(room, "GET alice");
+	assert_outcome(room, DONE, "");
+	assert_keys(room, newest, 6);
+}
+
+static void
+test_index_too_large(void **state)
+{
+	struct forged key = alice;
+	struct room *room = *state;
+	char hex[PGP_FPR_HEX];
+	struct pgp_cert *cert;
+
+	put(room, &alice);
+	key.nextra = 20;
+	key.created++;
+	put(room, &key);
+	/* Everything fits, then the first key only, then not even that. */
+	room->request.limits.reply_size = 20000;
+	ask(room, "VINDEX alice@example.org");
+	assert_outcome(room, DONE, "");
+	assert_silent(room, "too l");
+	assert_says(room, "\nsub ");
+	room->request.limits.reply_size = 3600;
+	ask(room, "INDEX alice@example.org");
+	assert_outcome(room, DONE, "");
+	assert_says(room, "extra 20");
+	assert_says(room, "[the rest is left out: too long]\n");
+	assert_says(room, "Not listed");
+	room->request.limits.reply_size = 1000;
+	ask(room, "VINDEX alice@example.org");
+	assert_outcome(room, DONE, "");
+	assert_silent(room, "extra 20");
+	assert_silent(room, "\nsub ");
+	assert_true(room->reply.text_len < 1000);
+	assert_says(room, "[the rest is left out: too long]\n");
+	assert_says(room, "\n2 keys found\n");
+	assert_says(room, "Not listed");
+	cert = forge(&alice);
+	assert_non_null(cert);
+	assert_says(room, pgp_fpr_hex(pgp_cert_fpr(cert), hex));
+	pgp_cert_free(cert);
+}
+
+/* ---- ADD ---- */
+
+static void
+submit(struct room *room, const struct submission *submissions, size_t n)
+{
+	room->request.submissions = submissions;
+	room->request.nsubmissions = n;
+	ask(room, "ADD");
+	room->request.submissions = NULL;
+	room->request.nsubmissions = 0;
+}
+
+static uint64_t
+stored(struct room *room)
+{
+	struct ks_info info;
+
+	assert_int_equal(ks_info(room->store.ks, &info), KS_OK);
+	return info.certificates;
+}
+
+static void
+test_add(void **state)
+{
+	struct room *room = *state;
+	struct forged key = alice;
+	struct submission s = {.left = {{0}}};
+	struct pgp_cert *small, *all;
+	char hex[PGP_FPR_HEX];
+
+	key.id[1].text = NULL;
+	memset(key.subkey, 0, sizeof key.subkey);
+	small = forge(&key);
+	all = forge(&alice);
+	assert_non_null(small);
+	assert_non_null(all);
+	s.fpr = *pgp_cert_fpr(small);
+	s.cert = small;
+	submit(room, &s, 1);
+	assert_outcome(room, DONE, "");
+	assert_says(room, pgp_fpr_hex(&s.fpr, hex));
+	assert_says(room, "    Alice Example <alice@example.org>\n");
+	assert_says(room, "    New key: 1 user ID\n");
+	assert_int_equal(stored(room), 1);
+	assert_no_keys(room);
+	submit(room, &s, 1);
+	assert_outcome(room, DONE, "");
+	assert_says(room, "    Nothing new\n");
+	s.cert = all;
+	submit(room, &s, 1);
+	assert_outcome(room, DONE, "");
+	assert_says(room, "    Added: 1 user ID, 1 subkey\n");
+	assert_int_equal(stored(room), 1);
+	ask(room, "GET alice@example.com");
+	assert_keys(room, (const struct forged *const[]){&alice}, 1);
+	pgp_cert_free(small);
+	pgp_cert_free(all);
+}
+
+static void
+test_add_revocation(void **state)
+{
+	struct room *room = *state;
+	struct forged key = alice;
+	struct submission s = {.left = {{0}}};
+	struct pgp_cert *cert;
+
+	put(room, &alice);
+	key.revoked = true;
+	/* The revocation by itself. */
+	key.id[0].text = NULL;
+	key.subkey[0].pkalgo = 0;
+	cert = forge(&key);
+	assert_non_null(cert);
+	s.fpr = *pgp_cert_fpr(cert);
+	s.cert = cert;
+	submit(room, &s, 1);
+	assert_outcome(room, DONE, "");
+	assert_says(room, "    Alice Example <alice@example.org>\n");
+	assert_says(room, "*** KEY REVOKED ***\n");
+	assert_says(room, "    Added: 1 revocation\n");
+	pgp_cert_free(cert);
+	/* An old copy does not undo it, nor hide it. */
+	cert = forge(&alice);
+	assert_non_null(cert);
+	s.cert = cert;
+	submit(room, &s, 1);
+	assert_outcome(room, DONE, "");
+	assert_says(room, "*** KEY REVOKED ***\n");
+	assert_says(room, "    Nothing new\n");
+	pgp_cert_free(cert);
+}
+
+static void
+test_add_left_out(void **state)
+{
+	struct room *room = *state;
+	struct submission s[2] = {{.left = {{0}}}};
+	struct pgp_cert *cert = forge(&alice);
+	char hex[PGP_FPR_HEX];
+
+	assert_non_null(cert);
+	s[0].fpr = *pgp_cert_fpr(cert);
+	s[0].cert = cert;
+	s[0].left.n[PGP_LEFT_NO_SELFSIG] = 3;
+	s[0].left.n[PGP_LEFT_DUPLICATE] = 7;
+	s[0].left.n[PGP_LEFT_THIRD_PARTY] = 400;
+	s[1].fpr.len = 20;
+	memset(s[1].fpr.octet, 0xAB, 20);
+	s[1].left.n[PGP_LEFT_UNVERIFIED] = 2;
+	s[1].left.n[PGP_LEFT_THIRD_PARTY] = 34;
+	submit(room, s, 2);
+	assert_outcome(room, DONE, "");
+	assert_says(room, pgp_left_text(PGP_LEFT_NO_SELFSIG));
+	assert_says(room, ": 3\n");
+	assert_silent(room, pgp_left_text(PGP_LEFT_DUPLICATE));
+	assert_says(room, "Signatures by others are not kept here: 434");
+	assert_says(room, pgp_fpr_hex(&s[1].fpr, hex));
+	assert_says(room, "Not stored");
+	assert_says(room, pgp_left_text(PGP_LEFT_UNVERIFIED));
+	assert_int_equal(stored(room), 1);
+	/* The second one alone. */
+	submit(room, s + 1, 1);
+	assert_refused(room, "Nothing was added.");
+	assert_says(room, "gpg --armor --export KEYID");
+	/* A block without a key. */
+	s[1].fpr.len = 0;
+	submit(room, s + 1, 1);
+	assert_refused(room, "A block without a key");
+	pgp_cert_free(cert);
+}
+
+static void
+test_add_nothing(void **state)
+{
+	static const char *const problems[] = {
+	    "The armored block in line 12 has no END line."};
+	struct room *room = *state;
+
+	ask(room, "ADD");
+	assert_refused(room, "No public key was found");
+	assert_says(room, "gpg --armor --export KEYID");
+	room->request.problems = problems;
+	room->request.nproblems = 1;
+	ask(room, "ADD");
+	assert_refused(room, problems[0]);
+	assert_int_equal(stored(room), 0);
+}
+
+/* As many problems as blocks fit into a mail do not make an answer of it. */
+static void
+test_add_problems(void **state)
+{
+	const char *problems[1000];
+	struct room *room = *state;
+	size_t i;
+
+	for (i = 0; i < 1000; i++)
+		problems[i] = "Bad \n-----BEGIN block\x1b.";
+	room->request.problems = problems;
+	room->request.nproblems = 1000;
+	ask(room, "ADD");
+	assert_refused(room, "and 990 more");
+	assert_silent(room, "\n-----BEGIN");
+	assert_true(room->reply.text_len < 2000);
+}
+
+static void
+test_add_secret(void **state)
+{
+	struct room *room = *state;
+	struct submission s = {.left = {{0}}};
+	struct pgp_cert *cert = forge(&alice);
+
+	room->request.nsecret = 1;
+	ask(room, "ADD");
+	assert_refused(room, "SECRET");
+	assert_says(room, "exposed");
+	assert_says(room, "Nothing of it was stored");
+	assert_says(room, "gpg --output revoke.asc --gen-revoke KEYID");
+	assert_says(room, "gpg --full-generate-key");
+	assert_says(room, "gpg --armor --export KEYID");
+	assert_int_equal(stored(room), 0);
+	/* Public keys of the same mail are still taken. */
+	assert_non_null(cert);
+	s.fpr = *pgp_cert_fpr(cert);
+	s.cert = cert;
+	submit(room, &s, 1);
+	assert_outcome(room, DONE, "");
+	assert_says(room, "SECRET");
+	assert_says(room, "New key");
+	assert_int_equal(stored(room), 1);
+	pgp_cert_free(cert);
+}
+
+static void
+test_add_over(void **state)
+{
+	struct room *room = *state;
+	struct submission s = {.left = {{0}}};
+	struct pgp_cert *cert = forge(&alice);
+
+	assert_non_null(cert);
+	s.fpr = *pgp_cert_fpr(cert);
+	s.cert = cert;
+	submit(room, &s, 1);
+	assert_silent(room, "another mail");
+	room->request.nover = 7;
+	submit(room, &s, 1);
+	assert_outcome(room, DONE, "");
+	assert_says(room, "Only the first 50 keys of a mail are taken, 7 ");
+	assert_says(room, "another mail");
+	pgp_cert_free(cert);
+}
+
+/* ---- keys that gpg made ---- */
+
+static struct pgp_cert *
+read_cert(const char *path)
+{
+	static unsigned char octets[1 << 16];
+	struct pgp_left_out left = {{0}};
+	struct pgp_cert *cert;
+	size_t len;
+	FILE *f;
+
+	if ((f = fopen(path, "rb")) == NULL)
+		fail_msg("%s cannot be opened", path);
+	len = fread(octets, 1, sizeof octets, f);
+	fclose(f);
+	assert_int_equal(pgp_cert_parse(octets, len, &pgp_policy_default, true,
+			     FORGE_NOW, &left, &cert),
+	    PGP_OK);
+	return cert;
+}
+
+static void
+test_real_keys(void **state)
+{
+	static const struct {
+		const char *path, *address, *fpr, *pub, *sub;
+	} table[] = {
+	    {"tests/keys/checker/rsa.pgp", "rsa@example.org",
+		"EAE31E8FE6D19B200586950DD7B97A6AA5F8023A",
+		"pub  2048R/A5F8023A 2020/01/01 *** KEY REVOKED ***\n",
+		"sub  2048R/AC1355C4"},
+	    {"tests/keys/checker/dsa.pgp", "dsa@example.org",
+		"453F33F6D8BC97E9299F0C62E18175FD0AA2D470",
+		"pub  2048D/0AA2D470 2020/01/01 *** KEY REVOKED ***\n",
+		"sub  2048g/D767596B"},
+	    {"tests/keys/checker/ed25519.pgp", "ed25519@example.org",
+		"22DB8F842C335061F32708712176800ADF8B7647",
+		"pub   255E/DF8B7647 2020/01/01 *** KEY REVOKED ***\n",
+		"sub   255e/89826468"},
+	};
+	struct room *room = *state;
+	struct pgp_cert *cert;
+	char subject[128];
+	size_t i;
+
+	for (i = 0; i < sizeof table / sizeof table[0]; i++) {
+		cert = read_cert(table[i].path);
+		assert_int_equal(
+		    tempstore_put(&room->store, cert, FORGE_NOW), KS_OK);
+		pgp_cert_free(cert);
+		snprintf(subject, sizeof subject, "GET %s", table[i].address);
+		ask(room, subject);
+		assert_outcome(room, DONE, "");
+		assert_int_equal(room->reply.nkeys, 1);
+		assert_says(room, table[i].fpr);
+		snprintf(subject, sizeof subject, "VINDEX 0x%s", table[i].fpr);
+		ask(room, subject);
+		assert_outcome(room, DONE, "");
+		assert_says(room, table[i].pub);
+		assert_says(room, "third ");
+		assert_says(room, " [revoked]\n");
+		assert_says(room, "\nrev  ");
+		assert_says(room, table[i].sub);
+	}
+}
+
+/* ---- outcomes ---- */
+
+static void
+test_outcomes(void **state)
+{
+	static const struct {
+		enum ks_status status;
+		enum outcome outcome;
+	} table[] = {{KS_OK, DONE}, {KS_NOT_FOUND, REFUSED},
+	    {KS_TOO_MANY, REFUSED}, {KS_BAD_QUERY, REFUSED},
+	    {KS_BUSY, TRY_LATER}, {KS_FULL, TRY_LATER}, {KS_TOO_NEW, TRY_LATER},
+	    {KS_CORRUPT, TRY_LATER}, {KS_IO, TRY_LATER}, {KS_NOMEM, TRY_LATER}};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof table / sizeof table[0]; i++)
+		assert_int_equal(outcome_of(table[i].status), table[i].outcome);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_help),
+	    TEST(test_help_nobody),
+	    TEST(test_invalid),
+	    TEST(test_no_argument),
+	    TEST(test_not_found),
+	    TEST(test_bad_query),
+	    TEST(test_argument_escaped),
+	    TEST(test_too_many),
+	    TEST(test_get),
+	    TEST(test_get_exact),
+	    TEST(test_get_short),
+	    TEST(test_get_bare_word),
+	    TEST(test_get_revoked),
+	    TEST(test_get_expired),
+	    TEST(test_get_too_large),
+	    TEST(test_hostile_userid),
+	    TEST(test_index),
+	    TEST(test_order),
+	    TEST(test_index_too_large),
+	    TEST(test_add),
+	    TEST(test_add_revocation),
+	    TEST(test_add_left_out),
+	    TEST(test_add_nothing),
+	    TEST(test_add_problems),
+	    TEST(test_add_secret),
+	    TEST(test_add_over),
+	    TEST(test_real_keys),
+	    cmocka_unit_test(test_outcomes),
+	};
+
+	return cmocka_run_group_tests_name("handlers", tests, NULL, NULL);
+}

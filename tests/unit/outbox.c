@@ -1,0 +1,468 @@
+/* Answers waiting, digests seen, counters, readers that died. */
+#include "tests/unit/store.h"
+
+#include "db/outbox.h"
+
+static uint64_t
+add(struct tempstore *t, time_t due, const char *text)
+{
+	char recipient[] = "alice@example.org", log_id[] = "4f2a9c01";
+	struct outbox_item item = {.due = due,
+	    .queued = NOW,
+	    .recipient = recipient,
+	    .log_id = log_id,
+	    .message = {(unsigned char *)(uintptr_t)text, strlen(text)}};
+	uint64_t id = 0;
+
+	assert_int_equal(outbox_add(t->ks, &item, &id), KS_OK);
+	return id;
+}
+
+/* The id of what is due, 0 for nothing; *next as outbox_due() sets it. */
+static uint64_t
+due_id(struct tempstore *t, time_t now, bool (*skip)(void *, uint64_t),
+    void *ctx, time_t *next)
+{
+	struct outbox_item item;
+	uint64_t id;
+	enum ks_status st = outbox_due(t->ks, now, skip, ctx, &item, next);
+
+	if (st == KS_NOT_FOUND)
+		return 0;
+	assert_int_equal(st, KS_OK);
+	id = item.id;
+	outbox_item_free(&item);
+	return id;
+}
+
+static bool
+is_id(void *ctx, uint64_t id)
+{
+	return id == *(uint64_t *)ctx;
+}
+
+static uint64_t
+waiting(struct tempstore *t)
+{
+	struct ks_info info;
+
+	assert_int_equal(ks_info(t->ks, &info), KS_OK);
+	return info.outbox;
+}
+
+static void
+order(void **state)
+{
+	struct tempstore *t = *state;
+	uint64_t late, early, same;
+	time_t next = -1;
+
+	assert_int_equal(due_id(t, NOW, NULL, NULL, &next), 0);
+	assert_int_equal(next, 0);
+	begin(t);
+	late = add(t, NOW + 300, "late");
+	early = add(t, NOW, "early");
+	same = add(t, NOW, "same");
+	assert_true(late != early && early < same);
+	assert_int_equal(due_id(t, NOW, NULL, NULL, &next), early);
+	commit(t);
+	assert_int_equal(due_id(t, NOW - 1, NULL, NULL, &next), 0);
+	assert_int_equal(next, NOW);
+	assert_int_equal(due_id(t, NOW, NULL, NULL, &next), early);
+	assert_int_equal(due_id(t, NOW, is_id, &early, &next), same);
+
+	begin(t);
+	assert_int_equal(outbox_delete(t->ks, early), KS_OK);
+	assert_int_equal(outbox_delete(t->ks, early), KS_NOT_FOUND);
+	commit(t);
+	assert_int_equal(due_id(t, NOW, is_id, &same, &next), 0);
+	assert_int_equal(next, NOW + 300);
+	assert_int_equal(due_id(t, NOW + 300, is_id, &same, &next), late);
+	assert_int_equal(waiting(t), 2);
+	assert_int_equal(wrong_in(t), 0);
+}
+
+static void
+all_fields_come_back(void **state)
+{
+	char recipient[] = "bob@example.org", log_id[] = "deadbeef";
+	unsigned char message[] = "To: bob\r\n\r\n\0x";
+	struct outbox_item item = {.due = NOW,
+			       .queued = NOW - 5,
+			       .recipient = recipient,
+			       .log_id = log_id,
+			       .message = {message, sizeof(message)}},
+			   got;
+	struct tempstore *t = *state;
+	time_t next;
+	uint64_t id;
+
+	begin(t);
+	assert_int_equal(outbox_add(t->ks, &item, &id), KS_OK);
+	commit(t);
+	store_reopen(t);
+	assert_int_equal(
+	    outbox_due(t->ks, NOW, NULL, NULL, &got, &next), KS_OK);
+	assert_int_equal(got.id, id);
+	assert_int_equal(got.due, NOW);
+	assert_int_equal(got.queued, NOW - 5);
+	assert_int_equal(got.attempts, 0);
+	assert_string_equal(got.recipient, recipient);
+	assert_string_equal(got.log_id, log_id);
+	assert_string_equal(got.last_error, "");
+	assert_int_equal(got.message.len, sizeof(message));
+	assert_memory_equal(got.message.data, message, sizeof(message));
+	outbox_item_free(&got);
+	/* ids are never given twice, not even after a restart */
+	begin(t);
+	assert_int_equal(outbox_delete(t->ks, id), KS_OK);
+	commit(t);
+	store_reopen(t);
+	begin(t);
+	assert_true(add(t, NOW, "next") > id);
+	commit(t);
+}
+
+static void
+defer(void **state)
+{
+	struct tempstore *t = *state;
+	struct outbox_item got;
+	char error[2000];
+	time_t next;
+	uint64_t id;
+
+	memset(error, 'e', sizeof(error));
+	error[sizeof(error) - 1] = '\0';
+	begin(t);
+	id = add(t, NOW, "text");
+	commit(t);
+	begin(t);
+	assert_int_equal(outbox_defer(t->ks, id, NOW + 60, "451 later"), KS_OK);
+	assert_int_equal(
+	    outbox_defer(t->ks, id + 1, NOW, "unknown"), KS_NOT_FOUND);
+	commit(t);
+	assert_int_equal(due_id(t, NOW + 59, NULL, NULL, &next), 0);
+	assert_int_equal(next, NOW + 60);
+	assert_int_equal(
+	    outbox_due(t->ks, NOW + 60, NULL, NULL, &got, &next), KS_OK);
+	assert_int_equal(got.id, id);
+	assert_int_equal(got.attempts, 1);
+	assert_int_equal(got.queued, NOW);
+	assert_string_equal(got.last_error, "451 later");
+	assert_int_equal(got.message.len, 4);
+	assert_memory_equal(got.message.data, "text", 4);
+	outbox_item_free(&got);
+
+	begin(t);
+	assert_int_equal(outbox_defer(t->ks, id, NOW + 90, error), KS_OK);
+	commit(t);
+	assert_int_equal(
+	    outbox_due(t->ks, NOW + 90, NULL, NULL, &got, &next), KS_OK);
+	assert_int_equal(got.attempts, 2);
+	assert_int_equal(strlen(got.last_error), 512);
+	outbox_item_free(&got);
+	assert_int_equal(waiting(t), 1);
+	assert_int_equal(wrong_in(t), 0);
+}
+
+struct seen_items {
+	uint64_t id[8];
+	size_t len[8];
+	size_t n, stop;
+};
+
+static bool
+note(void *ctx, const struct outbox_item *item)
+{
+	struct seen_items *s = ctx;
+
+	assert_true(s->n < 8);
+	assert_null(item->message.data);
+	assert_string_equal(item->recipient, "alice@example.org");
+	s->id[s->n] = item->id;
+	s->len[s->n++] = item->message.len;
+	return s->n != s->stop;
+}
+
+static void
+each(void **state)
+{
+	struct tempstore *t = *state;
+	struct seen_items s = {0};
+	char *big = malloc(300001);
+	uint64_t b, a;
+
+	assert_non_null(big);
+	memset(big, 'm', 300000);
+	big[300000] = '\0';
+	begin(t);
+	b = add(t, NOW + 2, big);
+	a = add(t, NOW + 1, "small");
+	commit(t);
+	free(big);
+	assert_int_equal(outbox_each(t->ks, note, &s), KS_OK);
+	assert_int_equal(s.n, 2);
+	assert_int_equal(s.id[0], a);
+	assert_int_equal(s.id[1], b);
+	assert_int_equal(s.len[0], 5);
+	assert_int_equal(s.len[1], 300000);
+	memset(&s, 0, sizeof(s));
+	s.stop = 1;
+	assert_int_equal(outbox_each(t->ks, note, &s), KS_OK);
+	assert_int_equal(s.n, 1);
+}
+
+static void
+abort_leaves_nothing(void **state)
+{
+	unsigned char digest[DIGEST_LEN] = {1};
+	struct limit_count one = {1, 0, 100}, hour, day;
+	struct tempstore *t = *state;
+	unsigned deaths;
+	uint64_t kept;
+	time_t next;
+	bool seen;
+
+	begin(t);
+	kept = add(t, NOW, "kept");
+	commit(t);
+	begin(t);
+	add(t, NOW - 1, "gone");
+	assert_int_equal(outbox_delete(t->ks, kept), KS_OK);
+	assert_int_equal(seen_add(t->ks, digest, NOW), KS_OK);
+	assert_int_equal(limit_add(t->ks, "a@b", NOW, &one), KS_OK);
+	assert_int_equal(poison_add(t->ks, digest, NOW, &deaths), KS_OK);
+	assert_int_equal(seen_find(t->ks, digest, &seen), KS_OK);
+	assert_true(seen);
+	ks_abort(t->ks);
+
+	assert_int_equal(due_id(t, NOW, NULL, NULL, &next), kept);
+	assert_int_equal(waiting(t), 1);
+	assert_int_equal(seen_find(t->ks, digest, &seen), KS_OK);
+	assert_false(seen);
+	assert_int_equal(limit_get(t->ks, "a@b", NOW, &hour, &day), KS_OK);
+	assert_int_equal(day.replies, 0);
+	begin(t);
+	assert_int_equal(poison_add(t->ks, digest, NOW, &deaths), KS_OK);
+	assert_int_equal(deaths, 1);
+	commit(t);
+	assert_int_equal(wrong_in(t), 0);
+}
+
+static const struct {
+	const char *name;
+	time_t at;
+	unsigned hour, day; /* replies */
+} limit_cases[] = {
+    {"before all", NOW - 2 * HOUR, 0, 0},
+    {"in the first hour", NOW, 3, 3},
+    {"an hour on", NOW + HOUR, 4, 7},
+    {"two hours on", NOW + 2 * HOUR, 0, 7},
+    {"23 hours on: the first is still in", NOW + 23 * HOUR, 0, 7},
+    {"24 hours on: the first is out", NOW + 24 * HOUR, 0, 4},
+    {"25 hours on", NOW + 25 * HOUR, 0, 0},
+};
+
+static void
+limits(void **state)
+{
+	struct limit_count first = {3, 1, 1000}, second = {4, 2, 5000}, hour,
+			   day;
+	struct tempstore *t = *state;
+
+	begin(t);
+	assert_int_equal(limit_add(t->ks, "a@b.c", NOW, &first), KS_OK);
+	assert_int_equal(limit_add(t->ks, "a@b.c", NOW + HOUR, &second), KS_OK);
+	/* neighbours in the order of keys */
+	assert_int_equal(limit_add(t->ks, "a@b", NOW, &second), KS_OK);
+	assert_int_equal(limit_add(t->ks, "a@b.cc", NOW, &second), KS_OK);
+	assert_int_equal(limit_add(t->ks, "a@b.d", NOW, &second), KS_OK);
+	commit(t);
+	for (size_t i = 0; i < sizeof(limit_cases) / sizeof(limit_cases[0]);
+	     i++) {
+		assert_int_equal(
+		    limit_get(t->ks, "a@b.c", limit_cases[i].at, &hour, &day),
+		    KS_OK);
+		if (hour.replies != limit_cases[i].hour ||
+		    day.replies != limit_cases[i].day)
+			fail_msg("%s: %u %u", limit_cases[i].name, hour.replies,
+			    day.replies);
+	}
+	assert_int_equal(
+	    limit_get(t->ks, "a@b.c", NOW + HOUR, &hour, &day), KS_OK);
+	assert_int_equal(day.helps, 3);
+	assert_int_equal(day.octets, 6000);
+	assert_int_equal(hour.octets, 5000);
+	assert_int_equal(wrong_in(t), 0);
+}
+
+static void
+counters_stop_at_the_top(void **state)
+{
+	struct limit_count most = {UINT32_MAX, UINT32_MAX, UINT64_MAX}, hour,
+			   day;
+	struct tempstore *t = *state;
+
+	begin(t);
+	assert_int_equal(limit_add(t->ks, "a@b", NOW, &most), KS_OK);
+	assert_int_equal(limit_add(t->ks, "a@b", NOW, &most), KS_OK);
+	commit(t);
+	assert_int_equal(limit_get(t->ks, "a@b", NOW, &hour, &day), KS_OK);
+	assert_int_equal(day.replies, UINT32_MAX);
+	assert_true(day.octets == UINT64_MAX);
+}
+
+static void
+seen_and_again(void **state)
+{
+	unsigned char digest[DIGEST_LEN] = {7}, other[DIGEST_LEN] = {8};
+	struct tempstore *t = *state;
+	unsigned removed;
+	bool seen;
+
+	begin(t);
+	assert_int_equal(seen_add(t->ks, digest, NOW), KS_OK);
+	/* once more a day later: kept 30 days from then */
+	assert_int_equal(seen_add(t->ks, digest, NOW + 24 * HOUR), KS_OK);
+	commit(t);
+	assert_int_equal(seen_find(t->ks, other, &seen), KS_OK);
+	assert_false(seen);
+	begin(t);
+	assert_int_equal(
+	    store_expire(t->ks, NOW + 30 * 24 * HOUR, 100, &removed), KS_OK);
+	assert_int_equal(removed, 0);
+	commit(t);
+	assert_int_equal(seen_find(t->ks, digest, &seen), KS_OK);
+	assert_true(seen);
+	begin(t);
+	assert_int_equal(
+	    store_expire(t->ks, NOW + 31 * 24 * HOUR, 100, &removed), KS_OK);
+	assert_int_equal(removed, 1);
+	commit(t);
+	assert_int_equal(seen_find(t->ks, digest, &seen), KS_OK);
+	assert_false(seen);
+	assert_int_equal(wrong_in(t), 0);
+}
+
+static void
+poison(void **state)
+{
+	unsigned char digest[DIGEST_LEN] = {9}, other[DIGEST_LEN] = {10};
+	struct tempstore *t = *state;
+	unsigned deaths = 0;
+
+	begin(t);
+	assert_int_equal(poison_add(t->ks, digest, NOW, &deaths), KS_OK);
+	assert_int_equal(deaths, 1);
+	assert_int_equal(poison_add(t->ks, other, NOW, &deaths), KS_OK);
+	assert_int_equal(deaths, 1);
+	assert_int_equal(poison_add(t->ks, digest, NOW + 1, &deaths), KS_OK);
+	assert_int_equal(deaths, 2);
+	commit(t);
+	assert_int_equal(wrong_in(t), 0);
+	begin(t);
+	assert_int_equal(poison_forget(t->ks, digest), KS_OK);
+	assert_int_equal(poison_forget(t->ks, digest), KS_OK);
+	assert_int_equal(poison_add(t->ks, digest, NOW + 2, &deaths), KS_OK);
+	assert_int_equal(deaths, 1);
+	commit(t);
+	assert_int_equal(wrong_in(t), 0);
+}
+
+static void
+expire(void **state)
+{
+	unsigned char digest[DIGEST_LEN] = {0};
+	struct limit_count one = {1, 0, 1}, hour, day;
+	struct tempstore *t = *state;
+	unsigned removed, deaths;
+
+	begin(t);
+	for (unsigned char i = 0; i < 10; i++) {
+		digest[0] = i;
+		assert_int_equal(seen_add(t->ks, digest, NOW), KS_OK);
+	}
+	assert_int_equal(poison_add(t->ks, digest, NOW, &deaths), KS_OK);
+	assert_int_equal(limit_add(t->ks, "a@b", NOW, &one), KS_OK);
+	assert_int_equal(limit_add(t->ks, "a@b", NOW, &one), KS_OK);
+	commit(t);
+	begin(t);
+	/* 25 hours after the beginning of its hour, not before */
+	assert_int_equal(
+	    store_expire(t->ks, NOW + 24 * HOUR, 100, &removed), KS_OK);
+	assert_int_equal(removed, 0);
+	assert_int_equal(
+	    store_expire(t->ks, NOW + 25 * HOUR, 100, &removed), KS_OK);
+	assert_int_equal(removed, 1);
+	assert_int_equal(
+	    limit_get(t->ks, "a@b", NOW + HOUR, &hour, &day), KS_OK);
+	assert_int_equal(day.replies, 0);
+	assert_int_equal(
+	    store_expire(t->ks, NOW + 30 * 24 * HOUR - 1, 4, &removed), KS_OK);
+	assert_int_equal(removed, 0);
+	assert_int_equal(
+	    store_expire(t->ks, NOW + 30 * 24 * HOUR, 4, &removed), KS_OK);
+	assert_int_equal(removed, 4);
+	assert_int_equal(
+	    store_expire(t->ks, NOW + 30 * 24 * HOUR, 100, &removed), KS_OK);
+	assert_int_equal(removed, 7);
+	assert_int_equal(
+	    store_expire(t->ks, NOW + 30 * 24 * HOUR, 100, &removed), KS_OK);
+	assert_int_equal(removed, 0);
+	commit(t);
+	assert_int_equal(wrong_in(t), 0);
+}
+
+/* ks_verify() must see what is missing and what is over. */
+static void
+verify_sees(void **state)
+{
+	unsigned char digest[DIGEST_LEN] = {3}, octets[8];
+	struct tempstore *t = *state;
+	uint64_t id;
+
+	begin(t);
+	id = add(t, NOW, "text");
+	assert_int_equal(seen_add(t->ks, digest, NOW), KS_OK);
+	commit(t);
+	assert_int_equal(wrong_in(t), 0);
+
+	begin(t);
+	be64_put(octets, id);
+	assert_int_equal(table_delete(t->ks, T_OUTBOX_ID, octets, 8), KS_OK);
+	assert_int_equal(wrong_in(t), 1);
+	ks_abort(t->ks);
+	begin(t);
+	be64_put(octets, id + 1);
+	assert_int_equal(
+	    table_put(t->ks, T_OUTBOX_ID, octets, 8, octets, 8), KS_OK);
+	assert_int_equal(wrong_in(t), 1);
+	ks_abort(t->ks);
+	begin(t);
+	assert_int_equal(
+	    table_delete(t->ks, T_SEEN, digest, DIGEST_LEN), KS_OK);
+	assert_int_equal(wrong_in(t), 1);
+	ks_abort(t->ks);
+	assert_int_equal(wrong_in(t), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    store_test(order),
+	    store_test(all_fields_come_back),
+	    store_test(defer),
+	    store_test(each),
+	    store_test(abort_leaves_nothing),
+	    store_test(limits),
+	    store_test(counters_stop_at_the_top),
+	    store_test(seen_and_again),
+	    store_test(poison),
+	    store_test(expire),
+	    store_test(verify_sees),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,524 @@
+/*
+ * Streams of certificates: armored, binary and mixed, in pieces of any size;
+ * bad ones do not take their neighbours along; floods need no memory.
+ */
+#include "tests/unit/pgp_octets.h"
+
+#include <time.h>
+#include <unistd.h>
+
+/* ---- sources ------------------------------------------------------------- */
+
+struct source {
+	const unsigned char *p;
+	size_t len, step;
+	bool fails; /* at the end */
+};
+
+static long
+read_source(void *ctx, unsigned char *buf, size_t size)
+{
+	struct source *s = ctx;
+	size_t n = size < s->len ? size : s->len;
+
+	if (n == 0)
+		return s->fails ? -1 : 0;
+	if (n > s->step)
+		n = s->step;
+	memcpy(buf, s->p, n);
+	s->p += n;
+	s->len -= n;
+	return (long)n;
+}
+
+/*
+ * What a reader makes of octets, in a line: a letter for each status, a
+ * certificate with the first digits of its fingerprint.
+ */
+static char trace[512];
+
+static void
+note(const char *s)
+{
+	size_t n = strlen(trace);
+
+	assert_true(n + strlen(s) < sizeof(trace));
+	memcpy(trace + n, s, strlen(s) + 1);
+}
+
+static void
+note_fpr(const unsigned char *packets, size_t len)
+{
+	struct pgp_component info;
+	char hex[PGP_FPR_HEX];
+
+	if (len == 0)
+		return;
+	assert_int_equal(pgp_key_identify(packets, len, &info), PGP_OK);
+	hex[0] = ' ';
+	pgp_fpr_hex(&info.fpr, hex);
+	hex[4] = '\0';
+	note(":");
+	note(hex);
+}
+
+static const char *const words[] = {[PGP_OK] = "cert", [PGP_END] = "end",
+    [PGP_TRUNCATED] = "truncated", [PGP_MALFORMED] = "malformed",
+    [PGP_BAD_ARMOR] = "armor", [PGP_NOT_CERT] = "other",
+    [PGP_SECRET] = "secret", [PGP_UNSUPPORTED] = "unsupported",
+    [PGP_TOO_LARGE] = "large", [PGP_NOMEM] = "nomem"};
+
+static void
+trace_source(struct source *s, const struct pgp_policy *policy,
+    struct pgp_left_out *left)
+{
+	struct pgp_reader *r = pgp_reader_new(read_source, s, policy);
+	const unsigned char *packets;
+	enum pgp_status status;
+	size_t len;
+	bool bare;
+
+	assert_non_null(r);
+	trace[0] = '\0';
+	do {
+		status = pgp_reader_next(r, left, &packets, &len, &bare);
+		if (trace[0] != '\0')
+			note(" ");
+		note(bare ? "bare" : words[status]);
+		if (!bare)
+			note_fpr(packets, len);
+	} while (status != PGP_END);
+	assert_int_equal(pgp_reader_offset(r) + s->len,
+	    pgp_reader_offset(r)); /* all of it was taken */
+	assert_int_equal(pgp_reader_failed(r), s->fails);
+	/* And so ever after. */
+	assert_int_equal(
+	    pgp_reader_next(r, left, &packets, &len, &bare), PGP_END);
+	pgp_reader_free(r);
+}
+
+/* ---- streams ------------------------------------------------------------- */
+
+/*
+ * A stream is written as words: the name of a key (armored as in its file), a
+ * name behind + (binary), "text" behind ', hexadecimal digits behind #, a key
+ * without its last octets behind -, without its END line behind /, with a bent
+ * line behind !.
+ */
+struct case_stream {
+	const char *name, *stream, *want;
+};
+
+static const struct case_stream streams[] = {
+	{"nothing", "", "end"},
+	{"blanks", "#0a0d0a20", "end"},
+	{"text", "'hello\n", "malformed end"},
+	{"armored", "alice", "cert:231 end"},
+	{"binary", "+alice", "cert:231 end"},
+	{"armored, two blocks", "alice bob", "cert:231 cert:88C end"},
+	{"binary, one behind the other", "+alice +bob +carol",
+	    "cert:231 cert:88C cert:4D2 end"},
+	{"armored behind binary", "+alice bob", "cert:231 cert:88C end"},
+	{"binary behind armored", "alice +bob", "cert:231 cert:88C end"},
+	{"text around", "'Hi\n alice 'and\n bob '--\n",
+	    "cert:231 cert:88C end"},
+	{"UTF-8 around", "'\xc3\x9f\xc3\x9f\n alice '\xd0\x90\n",
+	    "cert:231 end"},
+	{"a marker first", "#a803504750 +alice", "cert:231 end"},
+	{"trust packets between", "+alice #b002aaaa +bob",
+	    "cert:231 cert:88C end"},
+	{"a secret key", "erin.sec", "secret end"},
+	{"a secret key between", "+alice +erin.sec +bob",
+	    "cert:231 secret cert:88C end"},
+	{"armored secret key between", "alice erin.sec bob",
+	    "cert:231 secret cert:88C end"},
+	{"a secret subkey in a certificate", "+alice #9c0104 +bob",
+	    "secret cert:88C end"},
+	{"secret keys in a row", "+erin.sec +erin.sec +bob",
+	    "secret secret cert:88C end"},
+	{"a secret subkey alone", "#9c0104 +bob", "malformed end"},
+	{"version 3 between", "+alice +grace-v3key +bob",
+	    "cert:231 unsupported:271 cert:88C end"},
+	{"version 6 between", "+alice +rfc9580-v6 +bob",
+	    "cert:231 unsupported:CB1 cert:88C end"},
+	{"version 6 armored", "rfc9580-v6 alice",
+	    "unsupported:CB1 cert:231 end"},
+	{"a bare revocation", "carol-revocation", "bare end"},
+	{"bare revocations, binary", "+carol-revocation +carol-revocation",
+	    "bare bare end"},
+	{"a revocation behind its key", "+carol +carol-revocation",
+	    "cert:4D2 end"},
+	{"a revocation and a key", "carol-revocation carol",
+	    "bare cert:4D2 end"},
+	{"other packets", "#880a04001608000000000000 a20100 +bob",
+	    "other cert:88C end"},
+	{"a message", "#85 0001 00 +bob", "other cert:88C end"},
+	{"half a packet at the end", "+alice -bob", "cert:231 truncated end"},
+	{"half a header at the end", "+alice #99", "truncated end"},
+	{"text behind binary", "+alice 'hello\n", "cert:231 malformed end"},
+	{"text and a block behind binary", "+alice 'hello\n bob",
+	    "cert:231 cert:88C end"},
+	{"tag 0 behind binary", "+alice #8000 +bob", "malformed end"},
+	{"tag 0, then a block", "+alice #80000a bob", "malformed cert:88C end"},
+	{"no END", "/alice", "truncated end"},
+	{"no END, then a block", "/alice bob", "truncated cert:88C end"},
+	{"a bent line", "!alice", "armor end"},
+	{"a bent line, then a block", "!alice bob", "armor cert:88C end"},
+	{"half a key armored, then a block", "~alice bob",
+	    "truncated cert:88C end"},
+	{"a bent key", "#9801040a", "malformed end"},
+	{"a bent key between", "+alice #980104 +bob",
+	    "cert:231 malformed cert:88C end"},
+	{"an empty block", "'-----BEGIN~PGP~MESSAGE-----\n\n "
+			   "'-----END~PGP~MESSAGE-----\n bob",
+	    "cert:88C end"},
+};
+#define STREAMS (sizeof(streams) / sizeof(*streams))
+
+static void
+write_armored(struct row *row, struct pgp_blob key, char how)
+{
+	struct row one;
+	struct pgp_blob text;
+	char *line;
+
+	row_open(&one);
+	pgp_armor(one.f, key.data, how == '~' ? key.len - 40 : key.len);
+	text = row_close(&one);
+	if (how == '/')
+		text.len -= strlen("-----END PGP PUBLIC KEY BLOCK-----\n");
+	line = (char *)text.data + 3 * 65;
+	if (how == '!')
+		line[10] = '*';
+	fwrite(text.data, 1, text.len, row->f);
+	pgp_blob_free(&text, false);
+}
+
+static void
+write_word(struct row *row, const char *word)
+{
+	unsigned char octets[64];
+	struct pgp_blob b;
+	char file[64];
+
+	if (*word == '\'') {
+		for (word++; *word != '\0'; word++)
+			fputc(*word == '~' ? ' ' : *word, row->f);
+		return;
+	}
+	if (*word == '#') {
+		fwrite(octets, 1, octets_of_hex(word + 1, octets, 64), row->f);
+		return;
+	}
+	snprintf(file, sizeof(file), "%s.asc",
+	    strchr("+-/!~", *word) != NULL ? word + 1 : word);
+	b = *word >= 'a' ? octets_of_file(file) : octets_of_key(file);
+	if (*word == '~')
+		pgp_blob_free(&b, false), b = octets_of_key(file);
+	if (strchr("/!~", *word) != NULL)
+		write_armored(row, b, *word);
+	else
+		fwrite(b.data, 1, b.len - (*word == '-' ? 7 : 0), row->f);
+	pgp_blob_free(&b, false);
+}
+
+static struct pgp_blob
+octets_of_stream(const char *stream)
+{
+	char *copy = strdup(stream), *save = NULL, *word;
+	struct row row;
+
+	row_open(&row);
+	for (word = strtok_r(copy, " ", &save); word != NULL;
+	     word = strtok_r(NULL, " ", &save))
+		write_word(&row, word);
+	free(copy);
+	return row_close(&row);
+}
+
+/* At once, in odd pieces, octet by octet. */
+static void
+stream_one(void **state)
+{
+	static const size_t steps[] = {SIZE_MAX, 1000, 7, 1};
+	const struct case_stream *c = *state;
+	struct pgp_blob b = octets_of_stream(c->stream);
+	size_t i;
+
+	for (i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		struct source s = {b.data, b.len, steps[i], false};
+		struct pgp_left_out left = {{0}};
+
+		trace_source(&s, &pgp_policy_default, &left);
+		assert_string_equal(trace, c->want);
+	}
+	pgp_blob_free(&b, false);
+}
+
+/* What comes out parses to what the octets themselves parse to. */
+static void
+packets_as_they_came(void **state)
+{
+	static const char *const files[] = {"alice.asc", "bob.asc",
+	    "debian-ecdsa-photo.asc", "frank-v3sig.asc"};
+	const unsigned char *packets;
+	struct pgp_cert *direct, *cert;
+	struct pgp_blob b, x, y;
+	struct pgp_reader *r;
+	size_t i, len;
+	bool bare;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		struct pgp_left_out left = {{0}}, whole = {{0}};
+		struct source s;
+
+		b = octets_of_key(files[i]);
+		direct = parse(b, &whole);
+		s = (struct source){b.data, b.len, 100, false};
+		r = pgp_reader_new(read_source, &s, &pgp_policy_default);
+		assert_int_equal(
+		    pgp_reader_next(r, &left, &packets, &len, &bare), PGP_OK);
+		assert_false(bare);
+		x.data = malloc(len);
+		memcpy(x.data, packets, x.len = len);
+		cert = parse(x, &left);
+		/* Left out by one or by the other, but not by both. */
+		assert_memory_equal(&left, &whole, sizeof(left));
+		pgp_blob_free(&x, false);
+		assert_int_equal(pgp_cert_octets(cert, &x), PGP_OK);
+		assert_int_equal(pgp_cert_octets(direct, &y), PGP_OK);
+		assert_int_equal(x.len, y.len);
+		assert_memory_equal(x.data, y.data, x.len);
+		pgp_blob_free(&b, false);
+		pgp_blob_free(&x, false);
+		pgp_blob_free(&y, false);
+		pgp_cert_free(cert);
+		pgp_cert_free(direct);
+		pgp_reader_free(r);
+	}
+}
+
+static void
+failed_read(void **state)
+{
+	struct pgp_blob b = octets_of_key("alice.asc");
+	struct source s = {b.data, b.len, 100, true};
+	struct pgp_left_out left = {{0}};
+
+	(void)state;
+	/* It might have gone on: this is not the whole certificate. */
+	trace_source(&s, &pgp_policy_default, &left);
+	assert_string_equal(trace, "truncated end");
+	pgp_blob_free(&b, false);
+}
+
+static void
+caps_on_packets(void **state)
+{
+	struct pgp_policy policy = pgp_policy_default;
+	struct pgp_blob b = octets_of_stream("+bob +alice");
+	struct pgp_left_out left = {{0}};
+	struct source s = {b.data, b.len, SIZE_MAX, false};
+
+	(void)state;
+	policy.packet_size = 268; /* bob's keys have 269 */
+	trace_source(&s, &policy, &left);
+	assert_string_equal(trace, "large cert:231 end");
+	policy.packet_size = 269;
+	policy.signature_size = 100;
+	s = (struct source){b.data, b.len, SIZE_MAX, false};
+	trace_source(&s, &policy, &left);
+	assert_string_equal(trace, "cert:88C cert:231 end");
+	assert_true(left.n[PGP_LEFT_TOO_LARGE] >= 3);
+	pgp_blob_free(&b, false);
+}
+
+/* The buffers that a secret key went through hold nothing of it. */
+static void
+secrets_are_wiped(void **state)
+{
+	struct pgp_blob b = octets_of_key("erin.sec.asc");
+	struct pgp_blob text = octets_of_file("erin.sec.asc"), in;
+	const unsigned char *packets, *secret = b.data + 2 + 51 + 3;
+	struct pgp_left_out left = {{0}};
+	struct source s;
+	struct pgp_reader *r;
+	size_t len, i, size = 100000; /* of the reader, or less */
+	bool bare;
+	int pass;
+
+	(void)state;
+	for (pass = 0; pass < 2; pass++) {
+		in = pass == 0 ? b : text;
+		s = (struct source){in.data, in.len, 100, false};
+		r = pgp_reader_new(read_source, &s, &pgp_policy_default);
+		assert_int_equal(
+		    pgp_reader_next(r, &left, &packets, &len, &bare),
+		    PGP_SECRET);
+		assert_int_equal(len, 0);
+		for (i = 0; i < size - 16; i++)
+			assert_int_not_equal(
+			    memcmp((unsigned char *)r + i, secret, 16), 0);
+		assert_null(memmem(r, size, text.data + 150, 40));
+		pgp_reader_free(r);
+	}
+	pgp_blob_free(&b, true);
+	pgp_blob_free(&text, true);
+}
+
+/* ---- floods -------------------------------------------------------------- */
+
+#ifdef SANITIZED
+#define FLOOD_SECONDS 20.0
+#define FLOOD_PAGES   (512u << 8)
+#else
+#define FLOOD_SECONDS 1.0
+#define FLOOD_PAGES   (48u << 8)
+#endif
+
+/* alice's key, a user ID, and n times a packet. */
+struct flood {
+	unsigned char head[256], packet[512];
+	size_t headlen, len, n, done;
+};
+
+static long
+read_flood(void *ctx, unsigned char *buf, size_t size)
+{
+	struct flood *f = ctx;
+	size_t at = 0;
+
+	if (f->done == 0) {
+		memcpy(buf, f->head, f->headlen);
+		at = f->headlen;
+	}
+	for (; f->done < f->n && size - at >= f->len; f->done++) {
+		memcpy(buf + at, f->packet, f->len);
+		at += f->len;
+	}
+	return (long)at;
+}
+
+static size_t
+resident_pages(void)
+{
+	unsigned long size, pages;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu %lu", &size, &pages), 2);
+	fclose(f);
+	return pages;
+}
+
+static void
+begin_flood(struct flood *f, const char *packet, size_t n)
+{
+	struct pgp_cert *alice = cert_of_key("alice.asc");
+	struct pgp_blob b;
+	struct row row;
+
+	memset(f, 0, sizeof(*f));
+	row_open(&row);
+	row_primary(&row, alice);
+	row_packet(&row, PGP_TAG_USERID, "a", 1);
+	b = row_close(&row);
+	memcpy(f->head, b.data, f->headlen = b.len);
+	f->len = octets_of_hex(packet, f->packet, sizeof(f->packet));
+	f->n = n;
+	pgp_blob_free(&b, false);
+	pgp_cert_free(alice);
+}
+
+struct case_flood {
+	const char *name, *packet;
+	size_t n;
+	enum pgp_status status;
+	enum pgp_left_reason reason;
+};
+
+/* v4 certifications, dated 2020: by another, unreadable, by alice; user IDs
+ * and unknown packets. */
+#define PLAIN "041316080006 05025e0c90a0"
+static const struct case_flood floods[] = {
+	{"150,000 signatures by others",
+	    "88 20" PLAIN "000a 0910 0102030405060708 0000 0001 01 0001 01",
+	    150000, PGP_OK, PGP_LEFT_THIRD_PARTY},
+	{"150,000 that cannot be read", "88 02 0613", 150000, PGP_OK,
+	    PGP_LEFT_UNKNOWN},
+	{"two million unknown packets", "fd 14"
+	    "00000000000000000000 00000000000000000000", 2000000, PGP_OK,
+	    PGP_LEFT_UNKNOWN},
+	{"a million forged self-signatures",
+	    "88 20" PLAIN "000a 0910 05e825e4425612b5 0000 0001 01 0001 01",
+	    1000000, PGP_TOO_LARGE, PGP_LEFT_REASONS},
+	{"ten million user IDs", "b4 02 6161", 10000000, PGP_TOO_LARGE,
+	    PGP_LEFT_REASONS},
+};
+#define FLOODS (sizeof(floods) / sizeof(*floods))
+
+static void
+flood_one(void **state)
+{
+	const struct case_flood *c = *state;
+	struct pgp_left_out left = {{0}};
+	const unsigned char *packets;
+	struct timespec start, now;
+	struct pgp_reader *r;
+	struct flood f;
+	size_t len, before;
+	bool bare;
+
+	begin_flood(&f, c->packet, c->n);
+	before = resident_pages();
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
+	r = pgp_reader_new(read_flood, &f, &pgp_policy_default);
+	assert_int_equal(
+	    pgp_reader_next(r, &left, &packets, &len, &bare), c->status);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	assert_true(f.done == c->n);
+	assert_true((double)(now.tv_sec - start.tv_sec) +
+		(double)(now.tv_nsec - start.tv_nsec) / 1e9 <
+	    FLOOD_SECONDS);
+	assert_true(resident_pages() < before + FLOOD_PAGES);
+	if (c->reason != PGP_LEFT_REASONS)
+		assert_int_equal(left.n[c->reason], c->n);
+	assert_true(len > 0 && len <= f.headlen);
+	pgp_reader_free(r);
+}
+
+/* 16 MB claimed, and more to come: nothing is taken for it before it comes. */
+static void
+claimed_lengths(void **state)
+{
+	static const unsigned char in[] = {0xc6, 0xff, 0xff, 0xff, 0xff, 0xff,
+	    4};
+	struct source s = {in, sizeof(in), SIZE_MAX, false};
+	struct pgp_left_out left = {{0}};
+	size_t before = resident_pages();
+
+	(void)state;
+	trace_source(&s, &pgp_policy_default, &left);
+	assert_string_equal(trace, "truncated end");
+	assert_true(resident_pages() < before + FLOOD_PAGES);
+}
+
+int
+main(void)
+{
+	struct CMUnitTest tests[STREAMS + FLOODS + 5] = {
+	    cmocka_unit_test(packets_as_they_came),
+	    cmocka_unit_test(failed_read), cmocka_unit_test(caps_on_packets),
+	    cmocka_unit_test(secrets_are_wiped),
+	    cmocka_unit_test(claimed_lengths)};
+	size_t i, n = 5;
+
+	for (i = 0; i < FLOODS; i++)
+		tests[n++] = (struct CMUnitTest){floods[i].name, flood_one,
+		    NULL, NULL, (void *)(uintptr_t)&floods[i]};
+	for (i = 0; i < STREAMS; i++)
+		tests[n++] = (struct CMUnitTest){streams[i].name, stream_one,
+		    NULL, NULL, (void *)(uintptr_t)&streams[i]};
+	return _cmocka_run_group_tests("reader", tests, n, NULL, NULL);
+}
