@@ -126,7 +126,7 @@ run_choose(struct judge *j)
 }
 
 static int
-run_send(struct judge *j)
+run_send(struct judge *j, long deadline)
 {
 	struct ipc_out out = {0};
 	struct trial *trial;
@@ -134,6 +134,7 @@ run_send(struct judge *j)
 	int rv = 0;
 
 	ipc_msg_init(&msg, CHECKER_JUDGE, ++j->run);
+	msg.a = (uint64_t)deadline;
 	ipc_put_u32(&out, (uint32_t)j->naway);
 	TAILQ_FOREACH(trial, &j->away, next)
 	rv |= trial_put(&out, trial);
@@ -240,17 +241,17 @@ judge_message(void *ctx, struct helper *helper, struct ipc_msg *msg)
 static void
 judge_pump(struct judge *j)
 {
-	struct trial *trial;
-	bool one;
+	struct trial *first;
+	long deadline;
 
 	while (j->helper != NULL && helper_is_up(j->helper) &&
 	    TAILQ_EMPTY(&j->away) && !TAILQ_EMPTY(&j->waiting)) {
 		run_choose(j);
-		trial = TAILQ_FIRST(&j->away);
-		one = TAILQ_NEXT(trial, next) == NULL;
-		if (run_send(j) == 0) {
-			loop_timer_set(j->watchdog,
-			    (one ? DEADLINE : RUN_DEADLINE) + GRACE);
+		first = TAILQ_FIRST(&j->away);
+		deadline = TAILQ_NEXT(first, next) == NULL ? DEADLINE
+							   : RUN_DEADLINE;
+		if (run_send(j, deadline) == 0) {
+			loop_timer_set(j->watchdog, deadline + GRACE);
 			return;
 		}
 		run_failed(j, true, "the checker cannot be reached");
