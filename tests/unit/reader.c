@@ -150,7 +150,7 @@ static const struct case_stream streams[] = {
 	    "cert:4D2 end"},
 	{"a revocation and a key", "carol-revocation carol",
 	    "bare cert:4D2 end"},
-	{"other packets", "#880a04001608000000000000a20100 +bob",
+	{"other packets", "#880a04001608000000000000a00100 +bob",
 	    "other cert:88C end"},
 	{"a message", "#85000100 +bob", "other cert:88C end"},
 	{"half a packet at the end", "+alice -bob", "cert:231 truncated end"},
