@@ -606,6 +606,8 @@ job_judged(void *ctx, bool later, const char *why)
 	}
 	job->request.submissions =
 	    intake_submissions(job->intake, &job->request.nsubmissions);
+	job->request.problems =
+	    intake_problems(job->intake, &job->request.nproblems);
 	job_ready(job);
 }
 
@@ -624,8 +626,6 @@ request_fill(struct job *job)
 	request->limits.max_reply_keys = config->limits.max_reply_keys;
 	request->limits.keys_per_mail = config->limits.keys_per_mail;
 	request->limits.reply_size = config->limits.reply_size;
-	request->problems = (const char *const *)job->mail->problems;
-	request->nproblems = job->mail->nproblems;
 	request->nsecret = job->mail->nsecret;
 	request->nover = job->mail->nover;
 }

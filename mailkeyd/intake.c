@@ -3,13 +3,17 @@
  */
 #include "mailkeyd/intake.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define REVOCATION_KEYS 4 /* stored keys tried for one bare revocation */
 
 struct candidate {
 	struct trial trial; /* first: a trial is cast back to its candidate */
 	struct intake *intake;
 	struct pgp_cert *cert;
+	bool stored; /* the store has a certificate of this key */
 };
 
 struct intake {
@@ -22,7 +26,9 @@ struct intake {
 	void *ctx;
 	struct candidate *candidates;
 	struct submission *submissions;
-	size_t n;
+	size_t n, room;
+	const char **problems; /* the mail's, lent, then our own */
+	size_t nproblems, nlent;
 	size_t pending; /* trials, and one for the start itself */
 	bool later;
 	char why[128];
@@ -36,7 +42,18 @@ intake_leave(struct intake *intake)
 		intake->done(intake->ctx, intake->later, intake->why);
 }
 
-/* gpg has spoken: what did not verify goes. */
+/* Whether anything but the bare primary key is left. */
+static bool
+has_signature(const struct pgp_cert *cert)
+{
+	for (size_t i = 0; i < cert->ncomponents; i++)
+		if (cert->components[i].nsigs > 0)
+			return true;
+	return false;
+}
+
+/* gpg has spoken: what did not verify goes.  What could not stand by itself,
+ * such as one new subkey, may still belong to a certificate that is stored. */
 static void
 candidate_judged(struct trial *trial, bool later, const char *why)
 {
@@ -54,7 +71,8 @@ candidate_judged(struct trial *trial, bool later, const char *why)
 	}
 	status = pgp_cert_clean(
 	    c->cert, &intake->config->limits.policy, &s->left);
-	if (status == PGP_OK)
+	if (status == PGP_OK ||
+	    (status == PGP_NOT_CERT && c->stored && has_signature(c->cert)))
 		s->cert = c->cert;
 	else if (status == PGP_NOMEM)
 		intake->later = true;
@@ -63,20 +81,17 @@ candidate_judged(struct trial *trial, bool later, const char *why)
 
 /* The core trusts no child: it frames the octets again by itself. */
 static void
-candidate_start(struct intake *intake, size_t i)
+candidate_start(struct intake *intake, size_t i, const struct pgp_blob *packets)
 {
-	const struct mail_cert *mc = &intake->mail->certs[i];
 	struct candidate *c = &intake->candidates[i];
 	struct submission *s = &intake->submissions[i];
 	struct pgp_cert *stored = NULL;
 	enum pgp_status status;
 
-	s->fpr = mc->fpr;
-	s->left = mc->left;
 	c->intake = intake;
-	if (mc->packets.len == 0)
+	if (packets->len == 0)
 		return;
-	status = pgp_cert_parse(mc->packets.data, mc->packets.len,
+	status = pgp_cert_parse(packets->data, packets->len,
 	    &intake->config->limits.policy, false, (uint32_t)intake->now,
 	    &s->left, &c->cert);
 	if (status == PGP_NOMEM)
@@ -85,6 +100,7 @@ candidate_start(struct intake *intake, size_t i)
 		return;
 	s->fpr = *pgp_cert_fpr(c->cert);
 	if (ks_get(intake->ks, &s->fpr, &stored, NULL) == KS_OK) {
+		c->stored = true;
 		pgp_cert_known(c->cert, stored);
 		pgp_cert_free(stored);
 	}
@@ -93,6 +109,90 @@ candidate_start(struct intake *intake, size_t i)
 	c->trial.done = candidate_judged;
 	intake->pending++;
 	trial_start(intake->judge, &c->trial);
+}
+
+/* A sentence of our own for the answer. */
+static void __attribute__((format(printf, 2, 3)))
+intake_problem(struct intake *intake, const char *format, ...)
+{
+	char *line = NULL;
+	va_list ap;
+
+	va_start(ap, format);
+	if (vasprintf(&line, format, ap) == -1)
+		line = NULL;
+	va_end(ap);
+	if (line != NULL)
+		intake->problems[intake->nproblems++] = line;
+}
+
+/* A bare revocation is judged as a small certificate: the stored primary key,
+ * and the revocation behind it. */
+static void
+revocation_with(struct intake *intake, const struct pgp_cert *stored,
+    const struct pgp_blob *revocation)
+{
+	const struct pgp_component *primary = &stored->components[0];
+	struct pgp_blob packets = {0};
+	FILE *f = open_memstream((char **)&packets.data, &packets.len);
+
+	if (f == NULL) {
+		intake->later = true;
+		return;
+	}
+	pgp_packet_write(f, PGP_TAG_PUBLIC_KEY, primary->body, primary->len);
+	fwrite(revocation->data, 1, revocation->len, f);
+	if (fclose(f) == 0)
+		candidate_start(intake, intake->n++, &packets);
+	else
+		intake->later = true;
+	free(packets.data);
+}
+
+/* All stored primary keys with the key ID that the revocation names. */
+static unsigned
+revocation_try(struct intake *intake, const struct ks_query *query,
+    const struct pgp_blob *revocation)
+{
+	struct ks_found found = {0};
+	unsigned tried = 0;
+
+	if (ks_find(intake->ks, query, REVOCATION_KEYS, &found) != KS_OK)
+		return 0;
+	for (size_t i = 0; i < found.n; i++) {
+		struct pgp_cert *stored = NULL;
+
+		if (ks_get(intake->ks, &found.fpr[i], &stored, NULL) != KS_OK)
+			continue;
+		if (memcmp(stored->components[0].keyid, query->octet,
+			sizeof(stored->components[0].keyid)) == 0) {
+			revocation_with(intake, stored, revocation);
+			tried++;
+		}
+		pgp_cert_free(stored);
+	}
+	ks_found_free(&found);
+	return tried;
+}
+
+static void
+revocation_start(struct intake *intake, const struct pgp_blob *revocation)
+{
+	struct ks_query query = {.kind = KS_BY_KEYID, .ndigits = 16};
+	struct pgp_fpr fpr;
+
+	if (pgp_revocation_issuer(
+		revocation->data, revocation->len, query.octet, &fpr) != PGP_OK)
+		return;
+	if (revocation_try(intake, &query, revocation) == 0)
+		intake_problem(intake,
+		    "The revocation certificate for the key with the ID "
+		    "%02X%02X%02X%02X%02X%02X%02X%02X was not stored: this "
+		    "server does not have that key. Send the key together with "
+		    "its revocation.",
+		    query.octet[0], query.octet[1], query.octet[2],
+		    query.octet[3], query.octet[4], query.octet[5],
+		    query.octet[6], query.octet[7]);
 }
 
 struct intake *
@@ -112,23 +212,37 @@ intake_new(struct judge *judge, struct keystore *ks,
 	intake->done = done;
 	intake->ctx = ctx;
 	intake->n = mail->ncerts;
+	intake->room = mail->ncerts + REVOCATION_KEYS * mail->nrevocations + 1;
 	intake->candidates =
-	    calloc(intake->n + 1, sizeof(*intake->candidates));
+	    calloc(intake->room, sizeof(*intake->candidates));
 	intake->submissions =
-	    calloc(intake->n + 1, sizeof(*intake->submissions));
-	if (intake->candidates == NULL || intake->submissions == NULL) {
+	    calloc(intake->room, sizeof(*intake->submissions));
+	intake->problems = calloc(mail->nproblems + mail->nrevocations + 1,
+	    sizeof(*intake->problems));
+	if (intake->candidates == NULL || intake->submissions == NULL ||
+	    intake->problems == NULL) {
 		intake_free(intake);
 		return NULL;
 	}
+	for (size_t i = 0; i < mail->nproblems; i++)
+		intake->problems[i] = mail->problems[i];
+	intake->nlent = intake->nproblems = mail->nproblems;
 	return intake;
 }
 
 void
 intake_start(struct intake *intake)
 {
+	const struct mail *mail = intake->mail;
+
 	intake->pending = 1;
-	for (size_t i = 0; i < intake->n; i++)
-		candidate_start(intake, i);
+	for (size_t i = 0; i < mail->ncerts; i++) {
+		intake->submissions[i].fpr = mail->certs[i].fpr;
+		intake->submissions[i].left = mail->certs[i].left;
+		candidate_start(intake, i, &mail->certs[i].packets);
+	}
+	for (size_t i = 0; i < mail->nrevocations; i++)
+		revocation_start(intake, &mail->revocations[i]);
 	intake_leave(intake);
 }
 
@@ -139,11 +253,21 @@ intake_submissions(const struct intake *intake, size_t *n)
 	return intake->submissions;
 }
 
+const char *const *
+intake_problems(const struct intake *intake, size_t *n)
+{
+	*n = intake->nproblems;
+	return intake->problems;
+}
+
 void
 intake_free(struct intake *intake)
 {
 	if (intake == NULL)
 		return;
+	for (size_t i = intake->nlent; i < intake->nproblems; i++)
+		free((char *)(uintptr_t)intake->problems[i]);
+	free(intake->problems);
 	if (intake->candidates != NULL)
 		for (size_t i = 0; i < intake->n; i++)
 			pgp_cert_free(intake->candidates[i].cert);

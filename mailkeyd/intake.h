@@ -26,8 +26,12 @@ struct intake *intake_new(struct judge *, struct keystore *,
 /* Begins the work. */
 void intake_start(struct intake *);
 
-/* What came of it, one for each certificate of the mail; lent. */
+/* What came of it: one for each certificate of the mail, then one for each
+ * stored key that a bare revocation was tried on; lent. */
 const struct submission *intake_submissions(const struct intake *, size_t *n);
+
+/* The mail's problems, and what the store had to say; lent. */
+const char *const *intake_problems(const struct intake *, size_t *n);
 
 /* After `done`, or before intake_start(). */
 void intake_free(struct intake *);
