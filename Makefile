@@ -38,6 +38,7 @@ LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDOPT)
 LIBS_pgp = -lcrypto
 LIBS_db = -ldb-5.3 -lunistring
 LIBS_etpan = -letpan
+LIBS_handlers = -lpcre2-8
 
 PROGRAMS = mailkeyd mailkeyctl mailkeyd-parser mailkeyd-checker mailkeyd-sender
 MAINS = main mailkeyctl parser checker send
@@ -60,7 +61,7 @@ A_db = $(B)/libdb.a
 A_handlers = $(B)/libhandlers.a
 A_mail = $(B)/libmail.a
 ALL_A = $(A_mail) $(A_handlers) $(A_db) $(A_pgp)
-ALL_LIBS = $(LIBS_etpan) $(LIBS_db) $(LIBS_pgp) -lconfuse -lgpgme -lseccomp \
+ALL_LIBS = $(LIBS_etpan) $(LIBS_handlers) $(LIBS_db) $(LIBS_pgp) -lconfuse -lgpgme -lseccomp \
     -lpthread
 
 # V=1 shows the commands.

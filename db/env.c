@@ -38,6 +38,7 @@ static const struct {
     [T_SEEN] = {"seen.db", 4096, false},
     [T_LIMIT] = {"limit.db", 4096, false},
     [T_POISON] = {"poison.db", 4096, false},
+    [T_PEER] = {"peer.db", 4096, false},
     [T_EXPIRE] = {"expire.db", 4096, false},
 };
 
@@ -67,6 +68,8 @@ ks_strerror(enum ks_status st)
 		return "the file system is full";
 	case KS_TOO_NEW:
 		return "the store was written by a newer version";
+	case KS_TOO_OLD:
+		return "the store was written by an older version";
 	case KS_CORRUPT:
 		return "the store is damaged";
 	case KS_IO:
@@ -120,6 +123,11 @@ advice(const struct keystore *ks, enum ks_status st)
 		break;
 	case KS_TOO_NEW:
 		what = "a newer mailkeyd wrote this store: run that version";
+		break;
+	case KS_TOO_OLD:
+		what = "an older mailkeyd wrote this store in a form that is "
+		       "no longer read: have that version dump it, and import "
+		       "the dump into a new one";
 		break;
 	case KS_CORRUPT:
 		what = "the store is damaged: restore a backup";
@@ -298,6 +306,8 @@ meta_load(struct keystore *ks)
 		return KS_CORRUPT;
 	if (be32_get(schema) > KS_SCHEMA)
 		return KS_TOO_NEW;
+	if (be32_get(schema) < KS_SCHEMA)
+		return KS_TOO_OLD;
 	st = table_get(ks, T_META, "site", 4, id, sizeof(id), &len);
 	if (st == KS_OK && len == sizeof(id)) {
 		site_hex(ks, id);

@@ -11,7 +11,7 @@
 #include <db.h>
 #include <pthread.h>
 
-#define KS_SCHEMA 1
+#define KS_SCHEMA 2
 
 enum table {
 	T_META,	     /* name -> schema, site identity, counters */
@@ -20,12 +20,13 @@ enum table {
 	T_SUBKEY,    /* fingerprint of a subkey -> fingerprints */
 	T_EMAIL,     /* normalised address -> fingerprints */
 	T_WORD,	     /* folded word -> fingerprints */
-	T_CHANGE,    /* serial -> time and fingerprint */
+	T_CHANGE,    /* serial -> when, which certificate, what of it */
 	T_OUTBOX,    /* due time and id -> envelope and message */
 	T_OUTBOX_ID, /* id -> due time */
 	T_SEEN,	     /* digest of a mail -> time */
 	T_LIMIT,     /* address or domain and hour -> counters */
 	T_POISON,    /* digest -> deaths, time of the last */
+	T_PEER,	     /* name -> what it got of the change log */
 	T_EXPIRE,    /* moment, table and key of what ends then -> nothing */
 	T_TABLES
 };
@@ -37,7 +38,7 @@ struct counters {
 	uint64_t serial;      /* of the last change */
 	uint64_t last_change; /* its time */
 	uint64_t certificates;
-	uint64_t outbox;    /* answers waiting */
+	uint64_t outbox;    /* mails waiting */
 	uint64_t outbox_id; /* the last one given */
 };
 
@@ -52,6 +53,7 @@ struct keystore {
 	enum ks_status failed; /* of a write in this transaction */
 	struct ks_options options;
 	struct counters counters, before; /* now; when the txn began */
+	uint64_t thinned; /* serial up to which ks_thin() has looked */
 	char site[33];
 	struct last_error *error;
 
@@ -171,6 +173,30 @@ enum ks_status table_count(struct keystore *, enum table, uint64_t *);
 /* Checks the header and reads the rest; KS_CORRUPT when it is not sound. */
 enum ks_status cert_read(struct keystore *, const struct pgp_blob *value,
     struct pgp_cert **, struct ks_meta *);
+
+/* Reads the header alone. */
+enum ks_status cert_meta(
+    struct keystore *, const struct pgp_fpr *, struct ks_meta *);
+
+/* ---- the change log (change.c) ------------------------------------------- */
+
+/* Adds an entry, whose serial is counters.serial then.  digest NULL: the whole
+ * certificate is new. */
+enum ks_status change_add(struct keystore *, const struct pgp_fpr *,
+    const struct ks_origin *, const unsigned char (*digest)[KS_DIGEST],
+    size_t ndigests);
+
+/* Reads an entry, which then lends from `value`, or KS_CORRUPT. */
+enum ks_status change_parse(const unsigned char *key, size_t klen,
+    unsigned char *value, size_t vlen, struct ks_entry *);
+
+/* Time and certificate of the entry that a walk over T_CHANGE stands on; the
+ * rest is left as it is. */
+enum ks_status change_head(const struct walk *, struct ks_entry *);
+
+/* Of a record of T_PEER. */
+enum ks_status peer_parse(
+    const unsigned char *value, size_t vlen, struct ks_peer *);
 
 /* ---- what user IDs are found by (keystore_words.c) ----------------------- */
 

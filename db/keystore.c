@@ -1,4 +1,4 @@
-/* Certificates by fingerprint: read, merged in, removed, and what changed. */
+/* Certificates by fingerprint: read, merged in, removed. */
 #include "db/internal.h"
 
 #include <assert.h>
@@ -64,7 +64,7 @@ cert_read(struct keystore *ks, const struct pgp_blob *value,
 
 static enum ks_status
 cert_write(struct keystore *ks, const struct pgp_fpr *fpr,
-    const struct pgp_blob *octets, time_t now)
+    const struct pgp_blob *octets, const struct ks_meta *meta)
 {
 	unsigned char *value = malloc(CERT_HEADER + octets->len);
 	enum ks_status st;
@@ -73,8 +73,8 @@ cert_write(struct keystore *ks, const struct pgp_fpr *fpr,
 		return KS_NOMEM;
 	memset(value, 0, CERT_HEADER);
 	value[0] = KS_SCHEMA;
-	be64_put(value + 4, moment(now));
-	be64_put(value + 12, ks->counters.serial);
+	be64_put(value + 4, moment(meta->changed));
+	be64_put(value + 12, meta->serial);
 	if (pgp_sha256(octets->data, octets->len, value + CERT_DIGEST) != 0) {
 		free(value);
 		return KS_NOMEM;
@@ -87,6 +87,19 @@ cert_write(struct keystore *ks, const struct pgp_fpr *fpr,
 }
 
 /* ---- reading ------------------------------------------------------------- */
+
+enum ks_status
+cert_meta(
+    struct keystore *ks, const struct pgp_fpr *fpr, struct ks_meta *meta)
+{
+	unsigned char head[CERT_HEADER];
+	struct pgp_blob value = {.data = head};
+	enum ks_status st;
+
+	st = table_get_part(ks, T_CERTS, fpr->octet, fpr->len, head,
+	    sizeof(head), &value.len);
+	return st == KS_OK ? header_read(&value, meta) : st;
+}
 
 enum ks_status
 ks_get(struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_cert **cert,
@@ -149,7 +162,7 @@ ks_next(struct keystore *ks, const struct pgp_fpr *after, struct pgp_fpr *next)
 	return st;
 }
 
-/* ---- indexes and change log ---------------------------------------------- */
+/* ---- indexes ------------------------------------------------------------- */
 
 static enum ks_status
 entry_apply(struct keystore *ks, const struct entry *e,
@@ -185,24 +198,11 @@ reindex(struct keystore *ks, const struct pgp_fpr *fpr,
 	return st == KS_NOT_FOUND ? KS_CORRUPT : st;
 }
 
-static enum ks_status
-change_add(struct keystore *ks, const struct pgp_fpr *fpr, time_t now)
-{
-	unsigned char key[8], value[8 + PGP_FPR_MAX];
-
-	ks->counters.serial++;
-	ks->counters.last_change = moment(now);
-	be64_put(key, ks->counters.serial);
-	be64_put(value, moment(now));
-	memcpy(value + 8, fpr->octet, fpr->len);
-	return table_put(
-	    ks, T_CHANGE, key, sizeof(key), value, (size_t)8 + fpr->len);
-}
-
 /* Writes `cert`, which replaces `old` (NULL: nothing). */
 static enum ks_status
 store(struct keystore *ks, const struct pgp_cert *cert,
-    const struct pgp_blob *octets, const struct pgp_cert *old, time_t now)
+    const struct pgp_blob *octets, const struct pgp_cert *old,
+    const struct ks_meta *meta)
 {
 	const struct pgp_fpr *fpr = pgp_cert_fpr(cert);
 	struct entries before = {0}, after = {0};
@@ -211,8 +211,7 @@ store(struct keystore *ks, const struct pgp_cert *cert,
 	if (old != NULL && (st = entries_of(old, &before)) != KS_OK)
 		return st;
 	if ((st = entries_of(cert, &after)) == KS_OK &&
-	    (st = change_add(ks, fpr, now)) == KS_OK &&
-	    (st = cert_write(ks, fpr, octets, now)) == KS_OK)
+	    (st = cert_write(ks, fpr, octets, meta)) == KS_OK)
 		st = reindex(ks, fpr, &before, &after);
 	if (st == KS_OK && old == NULL)
 		ks->counters.certificates++;
@@ -222,6 +221,16 @@ store(struct keystore *ks, const struct pgp_cert *cert,
 }
 
 /* ---- writing ------------------------------------------------------------- */
+
+/* The change that was just logged. */
+static struct ks_meta
+meta_new(const struct keystore *ks)
+{
+	struct ks_meta meta = {.changed = (time_t)ks->counters.last_change,
+	    .serial = ks->counters.serial};
+
+	return meta;
+}
 
 /* As pgp_cert_merge() counts: a new component is counted as itself. */
 static void
@@ -239,16 +248,21 @@ count_all(const struct pgp_cert *cert, struct pgp_added *added)
 }
 
 static enum ks_status
-put_new(struct keystore *ks, const struct pgp_cert *cert, time_t now,
-    enum ks_change *change, struct pgp_added *added)
+put_new(struct keystore *ks, const struct pgp_cert *cert,
+    const struct ks_origin *origin, enum ks_change *change,
+    struct pgp_added *added)
 {
 	struct pgp_blob octets = {0};
+	struct ks_meta meta;
 	enum ks_status st;
 
 	st = status_of_pgp(pgp_cert_octets(cert, &octets));
 	if (st != KS_OK)
 		return st;
-	st = store(ks, cert, &octets, NULL, now);
+	st = change_add(ks, pgp_cert_fpr(cert), origin, NULL, 0);
+	meta = meta_new(ks);
+	if (st == KS_OK)
+		st = store(ks, cert, &octets, NULL, &meta);
 	pgp_blob_free(&octets, false);
 	if (st == KS_OK) {
 		*change = KS_NEW;
@@ -265,11 +279,35 @@ same_octets(const struct pgp_blob *value, const struct pgp_blob *octets)
 		   0;
 }
 
+/*
+ * Logs what is new in `merged`; then that is its last change.  The entry is for
+ * others, so what made only our copy smaller is none.
+ */
+static enum ks_status
+log_news(struct keystore *ks, const struct pgp_cert *old,
+    const struct pgp_cert *merged, const struct ks_origin *origin,
+    struct ks_meta *meta)
+{
+	unsigned char(*digest)[KS_DIGEST];
+	enum ks_status st;
+	size_t n;
+
+	st = status_of_pgp(pgp_cert_news(old, merged, &digest, &n));
+	if (st != KS_OK || n == 0)
+		return st;
+	st = change_add(ks, pgp_cert_fpr(merged), origin,
+	    (const unsigned char(*)[KS_DIGEST])digest, n);
+	free(digest);
+	if (st == KS_OK)
+		*meta = meta_new(ks);
+	return st;
+}
+
 /* Merges into what `value`, the stored record, holds. */
 static enum ks_status
 put_merged(struct keystore *ks, const struct pgp_blob *value,
-    const struct pgp_cert *cert, time_t now, enum ks_change *change,
-    struct pgp_added *added)
+    const struct pgp_cert *cert, const struct ks_origin *origin,
+    enum ks_change *change, struct pgp_added *added)
 {
 	struct pgp_cert *old = NULL, *merged = NULL;
 	struct pgp_added news = {0};
@@ -288,7 +326,8 @@ put_merged(struct keystore *ks, const struct pgp_blob *value,
 		goto done;
 	if (same_octets(value, &octets))
 		*change = KS_UNCHANGED;
-	else if ((st = store(ks, merged, &octets, old, now)) == KS_OK)
+	else if ((st = log_news(ks, old, merged, origin, &meta)) == KS_OK &&
+		 (st = store(ks, merged, &octets, old, &meta)) == KS_OK)
 		*change = KS_MERGED;
 	if (st == KS_OK)
 		*added = news;
@@ -300,8 +339,9 @@ done:
 }
 
 enum ks_status
-ks_put(struct keystore *ks, const struct pgp_cert *cert, time_t now,
-    enum ks_change *change, struct pgp_added *added)
+ks_put(struct keystore *ks, const struct pgp_cert *cert,
+    const struct ks_origin *origin, enum ks_change *change,
+    struct pgp_added *added)
 {
 	const struct pgp_fpr *fpr = pgp_cert_fpr(cert);
 	struct pgp_blob value = {0};
@@ -310,9 +350,9 @@ ks_put(struct keystore *ks, const struct pgp_cert *cert, time_t now,
 	assert(ks->txn != NULL);
 	st = table_get_blob(ks, T_CERTS, fpr->octet, fpr->len, &value);
 	if (st == KS_NOT_FOUND)
-		st = put_new(ks, cert, now, change, added);
+		st = put_new(ks, cert, origin, change, added);
 	else if (st == KS_OK)
-		st = put_merged(ks, &value, cert, now, change, added);
+		st = put_merged(ks, &value, cert, origin, change, added);
 	pgp_blob_free(&value, false);
 	/* A certificate half written must not be committed. */
 	if (st != KS_OK && ks->failed == KS_OK)

@@ -18,6 +18,7 @@ enum ks_status {
 	KS_BUSY,      /* another process holds the store */
 	KS_FULL,      /* less free space than configured */
 	KS_TOO_NEW,   /* written by a newer mailkeyd */
+	KS_TOO_OLD,   /* by an older one, in a form that is not read */
 	KS_CORRUPT,
 	KS_IO,
 	KS_NOMEM
@@ -74,15 +75,29 @@ void ks_abort(struct keystore *);
 
 enum ks_change { KS_NEW, KS_MERGED, KS_UNCHANGED };
 
-/*
- * Merges a cleaned, verified certificate into the store, with its indexes and
- * an entry in the change log when something was new.  `now` is the time that
- * LAST will go by.
- */
-enum ks_status ks_put(struct keystore *, const struct pgp_cert *, time_t now,
-    enum ks_change *, struct pgp_added *);
+/* Where a certificate came from; kept in the change log. */
+struct ks_origin {
+	time_t now;	  /* the time that LAST will go by */
+	const char *sent; /* X-KeyServer-Sent addresses that it came with, LF
+			     between; "" or NULL: none */
+	bool quiet;	  /* no peer is to hear of it */
+};
 
-/* Removes a certificate and its index entries. KS_NOT_FOUND. */
+/* Octets of `sent` that are kept: addresses that would go beyond are left out.
+ * Their peers may get what they have; there it ends, being nothing new. */
+#define KS_SENT_MAX 4096
+
+/*
+ * Merges a cleaned, verified certificate into the store, with its indexes, and
+ * makes an entry in the change log when a signature was new.  KS_MERGED
+ * without an entry: older signatures gave way to the policy, or one to its
+ * smaller variant, and nobody else has any use for that.
+ */
+enum ks_status ks_put(struct keystore *, const struct pgp_cert *,
+    const struct ks_origin *, enum ks_change *, struct pgp_added *);
+
+/* Removes a certificate and its index entries; the change log stays.
+ * KS_NOT_FOUND. */
 enum ks_status ks_delete(struct keystore *, const struct pgp_fpr *);
 
 struct ks_meta {
@@ -103,6 +118,55 @@ enum ks_status ks_get_octets(
 enum ks_status ks_next(
     struct keystore *, const struct pgp_fpr *after, struct pgp_fpr *next);
 
+/* ---- what changed -------------------------------------------------------- */
+
+#define KS_DIGEST PGP_DIGEST_LEN /* 8: see pgp_cert_select() */
+
+/* One change, lent. */
+struct ks_entry {
+	uint64_t serial; /* ever growing, not without gaps */
+	time_t time;
+	struct pgp_fpr fpr; /* its certificate may have gone since */
+	bool whole;	    /* all of it was new: no digests */
+	bool quiet;	    /* see struct ks_origin */
+	char *sent;	    /* see struct ks_origin; "" = none */
+	unsigned char (*digest)[KS_DIGEST]; /* of the new signatures */
+	size_t ndigests;
+};
+
+/* Visits what has a serial above `after`, in order; stops when `visit`, which
+ * must not call the store, returns false. */
+enum ks_status ks_changes(struct keystore *, uint64_t after,
+    bool (*visit)(void *ctx, const struct ks_entry *), void *ctx);
+
+/* What a peer got of the change log. */
+struct ks_peer {
+	uint64_t handed;  /* up to this serial all was handed over */
+	uint64_t window;  /* up to this one it is in the outbox */
+	uint32_t waiting; /* mails of the window in the outbox */
+	uint32_t failed;  /* of these, given up */
+	time_t hour;
+	uint32_t mails; /* started in that hour */
+	time_t again;	/* nothing before this moment */
+};
+#define KS_PEER_NAME 254 /* octets */
+
+/* KS_NOT_FOUND: a new peer, and all of *out is 0. */
+enum ks_status ks_peer_get(
+    struct keystore *, const char *name, struct ks_peer *out);
+enum ks_status ks_peer_put(
+    struct keystore *, const char *name, const struct ks_peer *);
+
+/*
+ * Thins the change log out: of entries with a serial up to `passed` (every
+ * peer is behind them) and a time before `older`, those go whose certificate
+ * has a later entry or is gone.  A call looks at `max` entries, beginning where
+ * the one before stopped, and after the last such entry again with the first;
+ * *removed says how many went.
+ */
+enum ks_status ks_thin(struct keystore *, uint64_t passed, time_t older,
+    unsigned max, unsigned *removed);
+
 /* ---- looking up ---------------------------------------------------------- */
 
 #define KS_QUERY_WORDS 16
@@ -118,7 +182,7 @@ enum ks_query_kind {
 
 struct ks_query {
 	enum ks_query_kind kind;
-	bool bare;	/* digits without 0x: words when no key has them */
+	bool bare;	/* key ID without 0x: words when no key has it */
 	size_t ndigits; /* 8 ... 64 */
 	unsigned char octet[PGP_FPR_MAX];
 	char *text; /* normalised address, or the folded literal; else NULL */
@@ -138,8 +202,9 @@ void ks_query_free(struct ks_query *);
 struct ks_found {
 	struct pgp_fpr *fpr; /* primary fingerprints, in the store's order */
 	size_t n;
-	uint64_t total; /* matches in all, also when KS_TOO_MANY;
-			   for several words an upper bound */
+	uint64_t total; /* matches in all, also when KS_TOO_MANY; for
+			   several words, and for some thousand changes,
+			   an upper bound */
 };
 
 /*
@@ -149,6 +214,13 @@ struct ks_found {
 enum ks_status ks_find(
     struct keystore *, const struct ks_query *, size_t max, struct ks_found *);
 void ks_found_free(struct ks_found *);
+
+/*
+ * The certificates whose last change was at `since` or later, each once, the
+ * newest change first.  At most `max`, and statuses, as above.
+ */
+enum ks_status ks_since(
+    struct keystore *, time_t since, size_t max, struct ks_found *);
 
 /* How many certificates have a key, primary or not, with these 8 digits. */
 enum ks_status ks_short_id_count(
@@ -165,8 +237,9 @@ struct ks_info {
 };
 enum ks_status ks_info(struct keystore *, struct ks_info *);
 
-/* Recomputes every index entry from the certificates and compares both ways;
- * *wrong counts what differs.  Slow: for mailkeyctl and tests. */
+/* Recomputes every index entry from the certificates and compares both ways,
+ * and holds the change log against them; *wrong counts what differs.  Slow: for
+ * mailkeyctl and tests. */
 enum ks_status ks_verify(struct keystore *, uint64_t *wrong);
 
 #endif

@@ -1,4 +1,4 @@
-/* Answers that wait for the sender, in order of the time they are due. */
+/* Mails that wait for the sender, in order of the time they are due. */
 #include "db/internal.h"
 
 #include <assert.h>
@@ -6,19 +6,24 @@
 #include <string.h>
 
 /*
- * Key: due time and id, 8 octets each.  Value: when queued 8, attempts 4, the
- * lengths of recipient, log ID, last error and message 4 each, then these.
- * The strings are short, so that a listing reads no message.
+ * Key: due time and id, 8 octets each.  Value: when queued 8, serial 8,
+ * attempts 4, the lengths of the message and of each string 4 each, the
+ * strings, the message.  The strings are short, so that a listing reads no
+ * message.
  */
 #define KEY_LEN	  16
-#define FIXED_LEN 28
+#define TEXTS	  5
+#define TEXT_LENS 24 /* where the lengths of the strings are */
+#define FIXED_LEN (TEXT_LENS + 4 * TEXTS)
 #define TEXT_MAX  512 /* octets of one of the strings */
-#define HEAD_MAX  (FIXED_LEN + 3 * TEXT_MAX)
+#define HEAD_MAX  (FIXED_LEN + TEXTS * TEXT_MAX)
 
 void
 outbox_item_free(struct outbox_item *item)
 {
+	free(item->sender);
 	free(item->recipient);
+	free(item->peer);
 	free(item->log_id);
 	free(item->last_error);
 	pgp_blob_free(&item->message, false);
@@ -37,14 +42,15 @@ key_make(unsigned char key[KEY_LEN], uint64_t due, uint64_t id)
 static enum ks_status
 item_write(struct keystore *ks, uint64_t due, const struct outbox_item *item)
 {
-	const char *text[3] = {item->recipient, item->log_id, item->last_error};
+	const char *text[TEXTS] = {item->sender, item->recipient, item->peer,
+	    item->log_id, item->last_error};
 	unsigned char key[KEY_LEN], due_octets[8], *value, *p;
-	size_t len[3], total = FIXED_LEN;
+	size_t len[TEXTS], total = FIXED_LEN;
 	enum ks_status st;
 
 	if (item->message.len > UINT32_MAX - HEAD_MAX)
 		return KS_NOMEM;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < TEXTS; i++) {
 		len[i] = text[i] == NULL ? 0 : strnlen(text[i], TEXT_MAX);
 		total += len[i];
 	}
@@ -52,15 +58,16 @@ item_write(struct keystore *ks, uint64_t due, const struct outbox_item *item)
 	if ((value = malloc(total)) == NULL)
 		return KS_NOMEM;
 	be64_put(value, moment(item->queued));
-	be32_put(value + 8, item->attempts);
+	be64_put(value + 8, item->serial);
+	be32_put(value + 16, item->attempts);
+	be32_put(value + 20, (uint32_t)item->message.len);
 	p = value + FIXED_LEN;
-	for (int i = 0; i < 3; i++) {
-		be32_put(value + 12 + 4 * i, (uint32_t)len[i]);
+	for (int i = 0; i < TEXTS; i++) {
+		be32_put(value + TEXT_LENS + 4 * i, (uint32_t)len[i]);
 		if (len[i] > 0)
 			memcpy(p, text[i], len[i]);
 		p += len[i];
 	}
-	be32_put(value + 24, (uint32_t)item->message.len);
 	if (item->message.len > 0)
 		memcpy(p, item->message.data, item->message.len);
 
@@ -78,7 +85,8 @@ static enum ks_status
 item_parse(const unsigned char key[KEY_LEN], const unsigned char *value,
     size_t len, struct outbox_item *item, size_t *head)
 {
-	char **text[3] = {&item->recipient, &item->log_id, &item->last_error};
+	char **text[TEXTS] = {&item->sender, &item->recipient, &item->peer,
+	    &item->log_id, &item->last_error};
 	size_t pos = FIXED_LEN;
 
 	memset(item, 0, sizeof(*item));
@@ -87,9 +95,10 @@ item_parse(const unsigned char key[KEY_LEN], const unsigned char *value,
 	item->due = (time_t)be64_get(key);
 	item->id = be64_get(key + 8);
 	item->queued = (time_t)be64_get(value);
-	item->attempts = be32_get(value + 8);
-	for (int i = 0; i < 3; i++) {
-		size_t n = be32_get(value + 12 + 4 * i);
+	item->serial = be64_get(value + 8);
+	item->attempts = be32_get(value + 16);
+	for (int i = 0; i < TEXTS; i++) {
+		size_t n = be32_get(value + TEXT_LENS + 4 * i);
 
 		if (n > TEXT_MAX || n > len - pos) {
 			outbox_item_free(item);
@@ -102,7 +111,7 @@ item_parse(const unsigned char key[KEY_LEN], const unsigned char *value,
 		}
 		pos += n;
 	}
-	item->message.len = be32_get(value + 24);
+	item->message.len = be32_get(value + 20);
 	*head = pos;
 	return KS_OK;
 }
@@ -155,6 +164,8 @@ outbox_add(struct keystore *ks, const struct outbox_item *item, uint64_t *id)
 
 	assert(ks->txn != NULL);
 	assert(strlen(item->recipient) <= TEXT_MAX);
+	assert(item->sender == NULL || strlen(item->sender) <= TEXT_MAX);
+	assert(item->peer == NULL || strlen(item->peer) <= KS_PEER_NAME);
 	copy.id = ++ks->counters.outbox_id;
 	st = item_write(ks, moment(item->due), &copy);
 	if (st == KS_OK) {

@@ -1,5 +1,5 @@
 /*
- * What a mail leaves behind beside certificates: the answer waiting for the
+ * What a mail leaves behind beside certificates: the mails waiting for the
  * sender, the digest that tells a repeat, the counters of its sender, the
  * record of a mail that killed its reader.  All of it in the key store's
  * environment, so that one transaction holds it (keystore.h).
@@ -11,21 +11,26 @@
 
 #define DIGEST_LEN 32 /* SHA-256 */
 
-/* ---- answers waiting ----------------------------------------------------- */
+/* ---- mails waiting ------------------------------------------------------- */
 
 struct outbox_item {
 	uint64_t id;		 /* given by outbox_add(), kept over retries */
 	time_t due;		 /* not before this moment */
 	time_t queued;		 /* when it was first added */
 	uint32_t attempts;	 /* failed so far */
+	char *sender;		 /* of the envelope: "" or NULL, nobody */
 	char *recipient;	 /* one checked address */
+	char *peer;		 /* name of the one that this mail brings up to
+				    date, "" or NULL: an answer */
+	uint64_t serial;	 /* of the change log, for a peer's mail */
 	char *log_id;		 /* of the mail that it answers, for the log */
 	char *last_error;	 /* of the last attempt, "" = none */
 	struct pgp_blob message; /* rendered, CR LF line ends */
 };
 void outbox_item_free(struct outbox_item *); /* the fields, not the struct */
 
-/* Adds a copy; item->id is ignored and *id set. */
+/* Adds a copy; item->id is ignored and *id set.  Read back, no string is
+ * NULL. */
 enum ks_status outbox_add(
     struct keystore *, const struct outbox_item *, uint64_t *id);
 

@@ -130,21 +130,20 @@ words_take(
 
 /* ---- the forms ----------------------------------------------------------- */
 
-/* Looked up as digits first, and when no key has them, as words. */
+/* A key ID is looked up as such first, and when no key has it, as words.  A
+ * fingerprint is one: a user ID could name that of somebody else's key. */
 static enum ks_status
 bare_digits(struct ks_query *q, const char *text, size_t n)
 {
 	const char *ignored;
-	enum ks_status st = words_take(q, text, n, false, &ignored);
+	enum ks_status st;
 
+	if (q->kind == KS_BY_FPR)
+		return KS_OK;
 	q->bare = true;
-	if (st != KS_BAD_QUERY)
-		return st;
-	/* "95 C1 0F ...": more words than anybody means as words. */
-	for (size_t i = 0; i < q->nwords; i++)
-		free(q->word[i]);
-	q->nwords = 0;
-	return KS_OK;
+	st = words_take(q, text, n, false, &ignored);
+	/* "a b c d ...": there is no word in it. */
+	return st == KS_BAD_QUERY ? KS_OK : st;
 }
 
 /* Whether text stands between these two characters, which are cut off. */

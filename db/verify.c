@@ -31,18 +31,20 @@ static enum ks_status
 verify_change(
     struct tally *t, const struct pgp_fpr *fpr, const struct ks_meta *meta)
 {
-	unsigned char key[8], value[8 + PGP_FPR_MAX];
+	struct ks_entry e = {0};
+	struct walk w;
 	enum ks_status st;
-	size_t len;
 
-	be64_put(key, meta->serial);
-	st = table_get(t->ks, T_CHANGE, key, 8, value, sizeof(value), &len);
-	if (st == KS_OK && (len != (size_t)8 + fpr->len ||
-			       memcmp(value + 8, fpr->octet, fpr->len) != 0 ||
-			       be64_get(value) != moment(meta->changed)))
+	if ((st = walk_open(t->ks, T_CHANGE, &w)) != KS_OK)
+		return st;
+	be64_put(w.key, meta->serial);
+	w.klen = 8;
+	st = walk_get(&w, DB_SET);
+	/* What is no entry at all is counted by verify_changes(). */
+	if (st == KS_OK && change_head(&w, &e) == KS_OK &&
+	    (fpr_order(&e.fpr, fpr) != 0 || e.time != meta->changed))
 		st = KS_NOT_FOUND;
-	if (meta->serial > t->ks->counters.serial)
-		t->wrong++;
+	walk_close(&w);
 	return tally_found(t, T_CHANGE, st);
 }
 
@@ -125,6 +127,63 @@ verify_certs(struct tally *t)
 
 /* ---- the other tables ---------------------------------------------------- */
 
+static enum ks_status
+verify_entry(struct tally *t, struct walk *w)
+{
+	struct pgp_blob value = {0};
+	struct ks_entry e;
+	enum ks_status st;
+
+	st = table_get_blob(t->ks, T_CHANGE, w->key, w->klen, &value);
+	if (st != KS_OK)
+		return st;
+	t->wrong +=
+	    change_parse(w->key, w->klen, value.data, value.len, &e) != KS_OK;
+	pgp_blob_free(&value, false);
+	return KS_OK;
+}
+
+/*
+ * Each entry can be read, and the counter is at none but the last: the entry
+ * of a later change would take the place of another, and peers would miss it.
+ */
+static enum ks_status
+verify_changes(struct tally *t)
+{
+	enum ks_status st;
+	uint64_t last = 0;
+	struct walk w;
+
+	if ((st = walk_open(t->ks, T_CHANGE, &w)) != KS_OK)
+		return st;
+	while ((st = walk_get(&w, DB_NEXT)) == KS_OK) {
+		if ((st = verify_entry(t, &w)) != KS_OK)
+			break;
+		last = be64_get(w.key);
+	}
+	walk_close(&w);
+	t->wrong += last > t->ks->counters.serial;
+	return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
+/* No peer is ahead of the change log. */
+static enum ks_status
+verify_peers(struct tally *t)
+{
+	const uint64_t last = t->ks->counters.serial;
+	struct ks_peer peer;
+	enum ks_status st;
+	struct walk w;
+
+	if ((st = walk_open(t->ks, T_PEER, &w)) != KS_OK)
+		return st;
+	while ((st = walk_get(&w, DB_NEXT)) == KS_OK)
+		t->wrong += peer_parse(w.value, w.vlen, &peer) != KS_OK ||
+			    peer.handed > last || peer.window > last;
+	walk_close(&w);
+	return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
 /* Each answer has one record by its id. */
 static enum ks_status
 verify_outbox(struct tally *t)
@@ -204,6 +263,8 @@ ks_verify(struct keystore *ks, uint64_t *wrong)
 	enum ks_status st;
 
 	if ((st = verify_certs(&t)) != KS_OK ||
+	    (st = verify_changes(&t)) != KS_OK ||
+	    (st = verify_peers(&t)) != KS_OK ||
 	    (st = verify_outbox(&t)) != KS_OK ||
 	    (st = verify_ends(&t, T_SEEN)) != KS_OK ||
 	    (st = verify_ends(&t, T_LIMIT)) != KS_OK ||

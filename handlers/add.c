@@ -133,11 +133,15 @@ put(struct keystore *ks, const struct request *request, struct reply *reply,
     const struct submission *submission)
 {
 	const struct pgp_cert *cert = submission->cert;
+	/* Anybody could name peers in a field of his own, and so keep a change
+	 * from them: only a peer is believed. */
+	const struct ks_origin origin = {.now = request->now,
+	    .sent = request->from_peer ? request->sent : NULL};
 	enum ks_status status;
 	enum ks_change change;
 	struct pgp_added added;
 
-	status = ks_put(ks, cert, request->now, &change, &added);
+	status = ks_put(ks, cert, &origin, &change, &added);
 	if (status == KS_OK)
 		status = say_stored(ks, request, reply, cert, change);
 	if (status != KS_OK)
@@ -265,8 +269,8 @@ put_all(struct keystore *ks, const struct request *request, struct reply *reply,
 	return KS_OK;
 }
 
-static enum outcome
-run(struct keystore *ks, const struct request *request, struct reply *reply)
+enum outcome
+add_run(struct keystore *ks, const struct request *request, struct reply *reply)
 {
 	size_t usable;
 
@@ -288,5 +292,5 @@ const struct command command_add = {
     .argument = "",
     .summary = "takes the public keys in the body or attached",
     .flags = COMMAND_KEYS,
-    .run = run,
+    .run = add_run,
 };

@@ -6,6 +6,12 @@
 extern const struct command command_help, command_add, command_get;
 extern const struct command command_index, command_verbose_index;
 extern const struct command command_vindex;
+extern const struct command command_mget;
+extern const struct command command_last;
+extern const struct command command_stats;
+extern const struct command command_incremental;
+extern const struct command command_delete, command_remove;
+extern const struct command command_unsubscribe, command_disable;
 
 const struct command *const commands[] = {
     &command_help,
@@ -14,6 +20,14 @@ const struct command *const commands[] = {
     &command_index,
     &command_verbose_index,
     &command_vindex,
+    &command_mget,
+    &command_last,
+    &command_stats,
+    &command_incremental,
+    &command_delete,
+    &command_remove,
+    &command_unsubscribe,
+    &command_disable,
     NULL,
 };
 

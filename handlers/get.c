@@ -1,5 +1,6 @@
 /*
- * GET: the keys that match, in one armored block.
+ * GET: the keys that match, in one armored block; and what LAST and MGET
+ * answer with.
  */
 #include "handlers/handler.h"
 
@@ -42,8 +43,8 @@ say_too_large(struct reply *reply, const struct request *request,
 		    "in a mail.");
 }
 
-static void
-say_import(struct reply *reply)
+void
+keys_import(struct reply *reply)
 {
 	reply_printf(reply, "\n");
 	reply_wrap(reply, 0,
@@ -73,11 +74,10 @@ put_keys(struct reply *reply, const struct request *request,
 	return *fits ? 0 : reply_drop_keys(reply);
 }
 
-static enum outcome
-answer(struct keystore *ks, const struct request *request, struct reply *reply,
+enum outcome
+keys_answer(const struct request *request, struct reply *reply,
     const struct certs *certs)
 {
-	enum ks_status status;
 	bool fits;
 
 	if (put_keys(reply, request, certs, &fits) != 0)
@@ -88,10 +88,21 @@ answer(struct keystore *ks, const struct request *request, struct reply *reply,
 	}
 	say_top(reply, request, certs->n, ", attached:");
 	say_keys(reply, request, certs);
-	if ((status = lookup_warn(ks, request, reply)) != KS_OK)
-		return outcome_of(status);
-	say_import(reply);
 	return DONE;
+}
+
+static enum outcome
+answer(struct keystore *ks, const struct request *request, struct reply *reply,
+    const struct certs *certs)
+{
+	enum outcome outcome;
+
+	outcome = keys_answer(request, reply, certs);
+	if (outcome == DONE)
+		outcome = outcome_of(lookup_warn(ks, request, reply));
+	if (outcome == DONE)
+		keys_import(reply);
+	return outcome;
 }
 
 static enum outcome

@@ -29,7 +29,11 @@ struct submission {
 struct handler_limits {
 	unsigned max_reply_keys; /* certificates in one answer: 10 */
 	unsigned keys_per_mail;	 /* certificates taken from one mail: 50 */
-	size_t reply_size;	 /* octets of a whole answer: 2 MiB */
+	size_t reply_size;	 /* octets of one mail: 2 MiB */
+	unsigned max_parts;	 /* mails of one answer: 5 */
+	unsigned max_last;	 /* days that LAST looks back: 30; 0 = off */
+	unsigned max_last_reply_keys; /* certificates LAST sends: 100 */
+	bool mget;		      /* whether MGET is answered: no */
 };
 
 struct request {
@@ -39,8 +43,15 @@ struct request {
 	const char *address; /* ours */
 	const char *site;    /* the operator's name of this server */
 	const char *admin;   /* whom to write to; "" = nobody named */
+	const char *language; /* of HELP, where none is asked for: "en" */
+	const char *version;  /* of this program */
+	time_t started;	      /* when the daemon was */
 	time_t now;
 	struct handler_limits limits;
+	bool from_peer;	  /* a configured peer sent it */
+	const char *sent; /* X-KeyServer-Sent addresses, LF between; "" none */
+	void *scan;	  /* what the command's scan() has found so far */
+	void (*scan_free)(void *);
 	/* of an ADD */
 	const struct submission *submissions;
 	size_t nsubmissions;
@@ -70,8 +81,11 @@ struct reply {
 };
 
 enum command_flags {
-	COMMAND_KEYS = 1,  /* takes certificates from the body: check them */
-	COMMAND_HIDDEN = 2 /* not in the help */
+	COMMAND_KEYS = 1,   /* takes certificates from the body: check them */
+	COMMAND_HIDDEN = 2, /* not in the help */
+	COMMAND_SILENT = 4, /* never answered; for peers only */
+	COMMAND_SCAN = 8,   /* has a scan(): looked up in slices */
+	COMMAND_ALONE = 16  /* none when words follow it */
 };
 
 struct command {
@@ -81,6 +95,13 @@ struct command {
 	unsigned flags;
 	enum outcome (*run)(
 	    struct keystore *, const struct request *, struct reply *);
+	/*
+	 * With COMMAND_SCAN: one slice (some milliseconds) of a long search,
+	 * called outside any transaction again and again while *more, before
+	 * run(), which uses what was found and may be called more than once.
+	 * NULL: no such command.  KS_OK, or the failure of the store.
+	 */
+	enum ks_status (*scan)(struct keystore *, struct request *, bool *more);
 };
 
 /*
@@ -115,6 +136,21 @@ size_t reply_size(struct reply *);
 
 /* Takes back all certificates; 0, or -1: no memory. */
 int reply_drop_keys(struct reply *);
+
+/* One mail's share of the certificates of an answer. */
+struct reply_part {
+	size_t from, len; /* octets of the keys */
+	unsigned nkeys;
+};
+
+/*
+ * Cuts keys (as reply_cert() wrote them) at certificate borders, so that no
+ * mail with its share and `text_len` octets of text is over reply_size.
+ * *parts (free(3)) has *n parts, none for no keys.  *fits: false when a single
+ * certificate is over it.  0, or -1: no memory.
+ */
+int reply_parts(const unsigned char *keys, size_t len, size_t text_len,
+    size_t reply_size, struct reply_part **parts, size_t *n, bool *fits);
 
 /*
  * Writes a user ID's octets so that they cannot leave their line: control
@@ -168,6 +204,39 @@ struct certs {
 enum ks_status lookup_certs(struct keystore *, const struct request *,
     struct reply *, const struct ks_found *, struct certs *out, enum outcome *);
 void certs_free(struct certs *);
+
+/* The certificates in the store of the given fingerprints, in their order;
+ * what is gone by now is left out. */
+enum ks_status certs_read(
+    struct keystore *, const struct pgp_fpr *, size_t n, struct certs *out);
+
+/* Newest creation first. */
+void certs_by_age(struct certs *);
+
+/* The commands that send certificates: puts them into the answer, and a text
+ * that names each.  REFUSED: they are too large, the text says so. */
+enum outcome keys_answer(
+    const struct request *, struct reply *, const struct certs *);
+
+/* How to import them, for the end of the text. */
+void keys_import(struct reply *);
+
+/* ", failed", the sentence, what was asked, and where there is help. */
+void lookup_refuse(
+    struct reply *, const struct request *, const char *why);
+
+/* "No matching keys in database", and when it was last changed. */
+enum ks_status lookup_none(
+    struct keystore *, const struct request *, struct reply *);
+
+/* "Too many keys match": how many, how many one answer holds.  `bound`, in
+ * front of the number, is "", "up to " or "at least ". */
+void lookup_too_many(struct reply *, const struct request *, const char *bound,
+    uint64_t total, unsigned max);
+
+/* Stores what came with the mail: the run function of what takes it. */
+enum outcome add_run(
+    struct keystore *, const struct request *, struct reply *);
 
 /* Warns, behind an answer, when an 8-digit key ID was asked for. */
 enum ks_status lookup_warn(

@@ -22,8 +22,9 @@ outcome_of(enum ks_status status)
 	}
 }
 
-static void
-refuse(struct reply *reply, const struct request *request, const char *why)
+void
+lookup_refuse(
+    struct reply *reply, const struct request *request, const char *why)
 {
 	reply->suffix = ", failed";
 	reply_wrap(reply, 0, why);
@@ -34,8 +35,8 @@ refuse(struct reply *reply, const struct request *request, const char *why)
 	    "For what can be asked, send a mail with the Subject HELP.");
 }
 
-static enum ks_status
-say_not_found(
+enum ks_status
+lookup_none(
     struct keystore *ks, const struct request *request, struct reply *reply)
 {
 	struct ks_info info;
@@ -57,20 +58,22 @@ say_not_found(
 	return KS_NOT_FOUND;
 }
 
-static void
-say_too_many(const struct request *request, const struct ks_query *query,
-    uint64_t total, struct reply *reply)
+void
+lookup_too_many(struct reply *reply, const struct request *request,
+    const char *bound, uint64_t total, unsigned max)
 {
-	/* For several words the store only knows the rarest one's count. */
-	bool bound = query->kind == KS_BY_WORDS && query->nwords > 1;
-
 	reply->suffix = ", failed";
 	reply_printf(reply,
 	    "Too many keys match: %s%" PRIu64
 	    ".  One answer holds at most %u.\n\n",
-	    bound ? "up to " : "", total, request->limits.max_reply_keys);
+	    bound, total, max);
 	reply_asked(reply, request);
 	reply_printf(reply, "\n");
+}
+
+static void
+say_advice(struct reply *reply)
+{
 	reply_wrap(reply, 0,
 	    "Please be more specific: ask for a whole mail address, for a "
 	    "fingerprint (0x and 40 digits), or add more words of the name.");
@@ -83,19 +86,26 @@ find(struct keystore *ks, const struct request *request, struct reply *reply,
 	struct ks_query query;
 	const char *why;
 	enum ks_status status;
+	bool several;
 
 	why = NULL;
 	status = ks_query_parse(request->argument, &query, &why);
 	if (status == KS_BAD_QUERY)
-		refuse(reply, request,
+		lookup_refuse(reply, request,
 		    why != NULL ? why : "That cannot be looked up.");
 	if (status != KS_OK)
 		return status;
 	status = ks_find(ks, &query, request->limits.max_reply_keys, found);
 	if (status == KS_NOT_FOUND)
-		status = say_not_found(ks, request, reply);
-	else if (status == KS_TOO_MANY)
-		say_too_many(request, &query, found->total, reply);
+		status = lookup_none(ks, request, reply);
+	else if (status == KS_TOO_MANY) {
+		/* For several words the store only knows the rarest one's
+		 * count. */
+		several = query.kind == KS_BY_WORDS && query.nwords > 1;
+		lookup_too_many(reply, request, several ? "up to " : "",
+		    found->total, request->limits.max_reply_keys);
+		say_advice(reply);
+	}
 	ks_query_free(&query);
 	return status;
 }
@@ -107,7 +117,7 @@ lookup(struct keystore *ks, const struct request *request, struct reply *reply,
 	enum ks_status status;
 
 	if (*request->argument == '\0') {
-		refuse(reply, request,
+		lookup_refuse(reply, request,
 		    "This command needs to know whose key: a mail address, a "
 		    "fingerprint, a key ID or words of a name.  Nobody is "
 		    "sent all keys.");
@@ -135,34 +145,51 @@ by_age(const void *va, const void *vb)
 }
 
 enum ks_status
+certs_read(
+    struct keystore *ks, const struct pgp_fpr *fpr, size_t n, struct certs *out)
+{
+	struct certs certs = {NULL, 0};
+	enum ks_status status = KS_OK;
+	size_t i;
+
+	if ((certs.cert = calloc(n + 1, sizeof *certs.cert)) == NULL)
+		return KS_NOMEM;
+	for (i = 0; i < n; i++) {
+		status = ks_get(ks, &fpr[i], &certs.cert[certs.n], NULL);
+		if (status == KS_OK) {
+			certs.n++;
+		} else if (status != KS_NOT_FOUND) {
+			certs_free(&certs);
+			return status;
+		}
+	}
+	*out = certs;
+	return KS_OK;
+}
+
+void
+certs_by_age(struct certs *certs)
+{
+	qsort(certs->cert, certs->n, sizeof *certs->cert, by_age);
+}
+
+enum ks_status
 lookup_certs(struct keystore *ks, const struct request *request,
     struct reply *reply, const struct ks_found *found, struct certs *out,
     enum outcome *outcome)
 {
-	struct certs certs = {NULL, 0};
 	enum ks_status status;
-	size_t i;
 
-	status = KS_NOMEM;
-	if ((certs.cert = calloc(found->n + 1, sizeof *certs.cert)) == NULL)
-		goto done;
-	for (i = 0; i < found->n; i++) {
-		status = ks_get(ks, &found->fpr[i], &certs.cert[certs.n], NULL);
-		if (status == KS_OK)
-			certs.n++;
-		else if (status != KS_NOT_FOUND)
-			goto done;
+	status = certs_read(ks, found->fpr, found->n, out);
+	if (status == KS_OK && out->n == 0) {
+		certs_free(out);
+		status = lookup_none(ks, request, reply);
 	}
-	status = certs.n > 0 ? KS_OK : say_not_found(ks, request, reply);
-done:
-	if (status != KS_OK) {
-		certs_free(&certs);
+	if (status == KS_OK)
+		certs_by_age(out);
+	else
 		*outcome = outcome_of(status);
-		return status;
-	}
-	qsort(certs.cert, certs.n, sizeof *certs.cert, by_age);
-	*out = certs;
-	return KS_OK;
+	return status;
 }
 
 void
@@ -177,25 +204,36 @@ certs_free(struct certs *certs)
 	certs->n = 0;
 }
 
-enum ks_status
-lookup_warn(
-    struct keystore *ks, const struct request *request, struct reply *reply)
+/* How many keys have the key ID that was asked for. */
+static enum ks_status
+keyid_count(struct keystore *ks, const struct ks_query *query, uint64_t *n)
 {
-	struct ks_query query;
-	const char *why;
+	struct ks_query id = *query;
+	struct ks_found found;
 	enum ks_status status;
-	unsigned n;
 
-	status = ks_query_parse(request->argument, &query, &why);
-	if (status != KS_OK)
-		return status;
-	n = 0;
-	if (query.kind == KS_BY_KEYID && query.ndigits == 8)
-		status = ks_short_id_count(ks, query.octet, &n);
-	ks_query_free(&query);
-	/* Bare digits that no key has were found as words. */
-	if (status != KS_OK || n == 0)
-		return status;
+	/* As if with 0x: never by words. */
+	id.bare = false;
+	status = ks_find(ks, &id, 1, &found);
+	*n = found.total;
+	ks_found_free(&found);
+	if (status == KS_NOT_FOUND || status == KS_TOO_MANY)
+		return KS_OK;
+	return status;
+}
+
+static void
+warn(struct reply *reply, const struct ks_query *query, uint64_t n)
+{
+	if (n == 0) {
+		reply_printf(reply, "\n");
+		reply_wrap(reply, 0,
+		    "No key has this key ID: what was found has it as a word "
+		    "of a user ID, where anybody can write anything.");
+		return;
+	}
+	if (query->ndigits > 8)
+		return;
 	reply_printf(reply, "\n");
 	if (n > 1) {
 		reply_printf(reply, "AMBIGUOUS: ");
@@ -206,5 +244,23 @@ lookup_warn(
 	    "An 8-digit key ID is not safe: anybody can make a key that has "
 	    "the same one.  Compare the whole fingerprint with what the owner "
 	    "told you before you trust a key.");
-	return KS_OK;
+}
+
+enum ks_status
+lookup_warn(
+    struct keystore *ks, const struct request *request, struct reply *reply)
+{
+	struct ks_query query;
+	const char *why;
+	enum ks_status status;
+	uint64_t n = 0;
+
+	status = ks_query_parse(request->argument, &query, &why);
+	if (status != KS_OK)
+		return status;
+	if (query.kind == KS_BY_KEYID &&
+	    (status = keyid_count(ks, &query, &n)) == KS_OK)
+		warn(reply, &query, n);
+	ks_query_free(&query);
+	return status;
 }

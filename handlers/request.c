@@ -132,10 +132,16 @@ request_parse(const char *subject, struct request *request)
 	size_t len;
 
 	request->word = request->argument = NULL;
+	request->scan = NULL;
+	request->scan_free = NULL;
 	if ((folded = fold(subject != NULL ? subject : "")) == NULL)
 		return NULL;
 	text = strip(folded);
-	if ((command = command_find(text, &len)) == NULL)
+	command = command_find(text, &len);
+	if (command != NULL && (command->flags & COMMAND_ALONE) != 0 &&
+	    text[len] != '\0')
+		command = NULL;
+	if (command == NULL)
 		len = strcspn(text, " ");
 	request->word = word_dup(text, len);
 	request->argument = argument_dup(text + len);
@@ -153,4 +159,8 @@ request_free(struct request *request)
 	free(request->word);
 	free(request->argument);
 	request->word = request->argument = NULL;
+	if (request->scan_free != NULL)
+		request->scan_free(request->scan);
+	request->scan = NULL;
+	request->scan_free = NULL;
 }

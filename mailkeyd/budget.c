@@ -8,38 +8,47 @@
 
 #define NAME_SIZE 256 /* an address has at most 254 octets (RFC 5321) */
 
-/* Addresses first, the domain last. */
+/* Addresses and their domains, none of them twice. */
 struct names {
-	char name[3][NAME_SIZE];
+	struct {
+		char text[NAME_SIZE];
+		bool domain;
+	} name[4];
 	size_t n;
 };
 
-static const char *
-lower(char out[NAME_SIZE], const char *text)
+static void
+names_add(struct names *names, const char *text, bool domain)
 {
+	char *out = names->name[names->n].text;
 	size_t i;
 
 	for (i = 0; text[i] != '\0' && i + 1 < NAME_SIZE; i++)
 		out[i] = (char)tolower((unsigned char)text[i]);
 	out[i] = '\0';
-	return out;
+	for (i = 0; i < names->n; i++)
+		if (names->name[i].domain == domain &&
+		    strcmp(names->name[i].text, out) == 0)
+			return;
+	names->name[names->n++].domain = domain;
 }
 
 static void
 names_of(const struct budget *b, struct names *names)
 {
-	const char *domain;
+	const char *const addresses[] = {b->answer_to, b->sender};
 
 	names->n = 0;
-	lower(names->name[names->n++], b->answer_to);
-	if (b->sender != NULL && *b->sender != '\0') {
-		lower(names->name[names->n], b->sender);
-		if (strcmp(names->name[0], names->name[names->n]) != 0)
-			names->n++;
+	for (size_t i = 0; i < 2; i++) {
+		const char *address = addresses[i], *at;
+
+		if (address == NULL || *address == '\0')
+			continue;
+		names_add(names, address, false);
+		at = strrchr(address, '@');
+		if (at != NULL)
+			names_add(names, at + 1, true);
 	}
-	domain = strrchr(names->name[0], '@');
-	lower(names->name[names->n++],
-	    domain == NULL ? names->name[0] : domain + 1);
 }
 
 static bool
@@ -68,10 +77,11 @@ budget_get(const struct budget *b, bool *spent, unsigned *helps)
 	*helps = 0;
 	names_of(b, &names);
 	for (size_t i = 0; i < names.n && status == KS_OK; i++) {
-		status = limit_get(b->ks, names.name[i], b->now, &hour, &day);
+		status =
+		    limit_get(b->ks, names.name[i].text, b->now, &hour, &day);
 		if (status != KS_OK)
 			break;
-		if (i == names.n - 1)
+		if (names.name[i].domain)
 			*spent |= over(
 			    hour.replies, b->limits->domain_per_hour);
 		else {
@@ -91,6 +101,6 @@ budget_add(const struct budget *b, const struct limit_count *count)
 
 	names_of(b, &names);
 	for (size_t i = 0; i < names.n && status == KS_OK; i++)
-		status = limit_add(b->ks, names.name[i], b->now, count);
+		status = limit_add(b->ks, names.name[i].text, b->now, count);
 	return status;
 }

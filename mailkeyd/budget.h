@@ -9,8 +9,8 @@
 #include "mailkeyd/config.h"
 
 /*
- * Whom an answer counts for: the address answered and its domain, and the
- * envelope sender when it is another.  Inside a transaction.
+ * Whom an answer counts for: the address answered and the envelope sender,
+ * when that is another, and their domains.  Inside a transaction.
  */
 struct budget {
 	struct keystore *ks;

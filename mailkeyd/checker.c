@@ -10,7 +10,7 @@
 #include "mailkeyd/checker.h"
 #include "mailkeyd/ipc.h"
 #include "mailkeyd/vouch.h"
-#include "pgp/backsig.h"
+#include "pgp/pgp.h"
 
 #include <errno.h>
 #include <fcntl.h>

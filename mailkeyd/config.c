@@ -30,6 +30,7 @@ static const struct option top_options[] = {
     {"name", TEXT, AT(name), 0, 200, NULL},
     {"aliases", LIST, AT(aliases), 0, 0, NULL},
     {"admins", LIST, AT(admins), 0, 0, NULL},
+    {"language", TEXT, AT(language), 0, 35, NULL},
     {"state", PATH, AT(state), 0, 0, NULL},
     {"control", SOCKET, AT(control), 0, 0, NULL},
     {"libexec", PATH, AT(libexec), 0, 0, NULL},
@@ -65,6 +66,18 @@ static const struct option send_options[] = {
 };
 #undef AT
 
+#define AT(field) offsetof(struct config_peer, field)
+static const struct option peer_options[] = {
+    {"address", ADDRESS, AT(address), 0, 0, NULL},
+    {"sender", ADDRESS, AT(sender), 0, 0, NULL},
+    {"header_from", CHOICE, AT(header_from), 0, 0, no_yes},
+    {"gather", SECONDS, AT(gather), 0, DAY, NULL},
+    {"message_size", SIZE, AT(message_size), 16 * KIB, 32 * MIB, NULL},
+    {"mail_size", SIZE, AT(mail_size), 16 * KIB, 32 * MIB, NULL},
+    {"mails_per_hour", NUMBER, AT(mails_per_hour), 1, 100000, NULL},
+};
+#undef AT
+
 /* The upper ends of what is checked before libetpan looks lie well below
  * what kills it. */
 #define AT(field) offsetof(struct config_limits, field)
@@ -91,6 +104,10 @@ static const struct option limit_options[] = {
     {"future", SECONDS, AT(policy.future), 0, 30 * DAY, NULL},
     {"reply_size", SIZE, AT(reply_size), 16 * KIB, 32 * MIB, NULL},
     {"max_reply_keys", NUMBER, AT(max_reply_keys), 1, 1000, NULL},
+    {"max_parts", NUMBER, AT(max_parts), 1, 100, NULL},
+    {"max_last", NUMBER, AT(max_last), 0, 3650, NULL},
+    {"max_last_reply_keys", NUMBER, AT(max_last_reply_keys), 1, 10000, NULL},
+    {"mget", CHOICE, AT(mget), 0, 0, no_yes},
     {"replies_per_hour", NUMBER, AT(replies_per_hour), 0, 1000000, NULL},
     {"replies_per_day", NUMBER, AT(replies_per_day), 0, 10000000, NULL},
     {"bytes_per_day", OCTETS, AT(bytes_per_day), 0, MIB *MIB, NULL},
@@ -109,7 +126,8 @@ const struct section_options config_sections[SECTIONS] = {
     [TOP] = {top_options, COUNT(top_options)},
     [RECEIVE] = {receive_options, COUNT(receive_options)},
     [SEND] = {send_options, COUNT(send_options)},
-    [LIMITS] = {limit_options, COUNT(limit_options)}};
+    [LIMITS] = {limit_options, COUNT(limit_options)},
+    [PEER] = {peer_options, COUNT(peer_options)}};
 
 /* The one reading under way: libconfuse hands no context to its callbacks. */
 static struct reading *r;
@@ -119,12 +137,13 @@ static const struct {
 	const char *begin, *remedy;
 } remedies[] = {
     {"missing equal sign", "write OPTION = VALUE"},
-    {"missing opening brace", "write NAME { ... }; only receive has a title"},
-    {"missing title", "write receive \"NAME\" { ... }"},
+    {"missing opening brace", "write NAME { ... }; only receive and peer have "
+			      "a title"},
+    {"missing title", "write it behind the name, as in peer \"NAME\" { ... }"},
     {"missing closing paren", "write include(\"FILE\")"},
     {"missing parenthesis", "write include(\"FILE\")"},
     {"attempt to append", "write = instead of +="},
-    {"found duplicate title", "give each receive section a name of its own"},
+    {"found duplicate title", "give each section a name of its own"},
     {"", "mailkeyd.conf(5) shows how it is written"},
 };
 
@@ -187,6 +206,54 @@ config_add_receive(struct reading *reading, const char *title, unsigned line)
 	return 0;
 }
 
+int
+config_add_peer(struct reading *reading, const char *title, unsigned line)
+{
+	struct config *c = reading->config;
+	struct config_peer *peer;
+	struct place(*set)[OPTIONS_MAX];
+
+	for (size_t i = 0; i < c->npeer; i++)
+		if (strcmp(c->peer[i].title, title) == 0)
+			return config_fail(reading, reading->file, line,
+			    "peer \"%s\" is also in %s:%u; give each a name "
+			    "of its own",
+			    title, c->peer[i].file, c->peer[i].line);
+	peer = reallocarray(c->peer, c->npeer + 1, sizeof(*peer));
+	if (peer == NULL)
+		return config_no_memory(reading);
+	c->peer = peer;
+	set = reallocarray(reading->set_peer, c->npeer + 1, sizeof(*set));
+	if (set == NULL)
+		return config_no_memory(reading);
+	reading->set_peer = set;
+	peer += c->npeer;
+	memset(set[c->npeer], 0, sizeof(*set));
+	*peer = (struct config_peer){.gather = 60,
+	    .message_size = 16 * MIB,
+	    .mail_size = MIB,
+	    .mails_per_hour = 60,
+	    .file = reading->file,
+	    .line = line};
+	if ((peer->title = strdup(title)) == NULL)
+		return config_no_memory(reading);
+	c->npeer++;
+	return 0;
+}
+
+/* A section with a title begins with its first value. */
+static int
+titled(cfg_t *cfg, int (*add)(struct reading *, const char *, unsigned))
+{
+	if (r->section == cfg)
+		return 0;
+	if (add(r, cfg->title, (unsigned)cfg->line) == -1)
+		return -1;
+	r->section = cfg;
+	r->nsections++;
+	return 0;
+}
+
 /* The struct that a section fills, and where its values were set. */
 static void *
 target(cfg_t *cfg, enum section *section, struct place **set)
@@ -195,15 +262,17 @@ target(cfg_t *cfg, enum section *section, struct place **set)
 
 	if (strcmp(cfg->name, "receive") == 0) {
 		*section = RECEIVE;
-		if (r->section != cfg) {
-			if (config_add_receive(
-				r, cfg->title, (unsigned)cfg->line) == -1)
-				return NULL;
-			r->section = cfg;
-			r->nsections++;
-		}
+		if (titled(cfg, config_add_receive) == -1)
+			return NULL;
 		*set = r->set_receive[c->nreceive - 1];
 		return &c->receive[c->nreceive - 1];
+	}
+	if (strcmp(cfg->name, "peer") == 0) {
+		*section = PEER;
+		if (titled(cfg, config_add_peer) == -1)
+			return NULL;
+		*set = r->set_peer[c->npeer - 1];
+		return &c->peer[c->npeer - 1];
 	}
 	*section = strcmp(cfg->name, "send") == 0     ? SEND
 		   : strcmp(cfg->name, "limits") == 0 ? LIMITS
@@ -352,9 +421,22 @@ done:
 static int
 check_empty(cfg_t *cfg)
 {
-	unsigned n = cfg_size(cfg, "receive");
+	unsigned n = cfg_size(cfg, "receive"), m = cfg_size(cfg, "peer");
 
-	for (unsigned i = 0; i < n && n > r->nsections; i++) {
+	for (unsigned i = 0; i < m && n + m > r->nsections; i++) {
+		cfg_t *s = cfg_getnsec(cfg, "peer", i);
+		bool found = false;
+
+		for (size_t k = 0; k < r->config->npeer; k++)
+			found |=
+			    strcmp(r->config->peer[k].title, s->title) == 0;
+		if (!found)
+			return config_fail(r, r->file, (unsigned)s->line,
+			    "peer \"%s\" is empty; write address = "
+			    "\"keys@example.net\"",
+			    s->title);
+	}
+	for (unsigned i = 0; i < n && n + m > r->nsections; i++) {
 		cfg_t *s = cfg_getnsec(cfg, "receive", i);
 		bool found = false;
 
@@ -374,10 +456,13 @@ static int
 parse_text(char *text, size_t len)
 {
 	cfg_opt_t receive[OPTIONS_MAX + 1], send[OPTIONS_MAX + 1],
-	    limits[OPTIONS_MAX + 1], top[OPTIONS_MAX + 5];
+	    limits[OPTIONS_MAX + 1], peer[OPTIONS_MAX + 1],
+	    top[OPTIONS_MAX + 6];
 	const cfg_opt_t more[] = {
 	    CFG_SEC("receive", receive,
 		CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+	    CFG_SEC(
+		"peer", peer, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 	    CFG_SEC("send", send, CFGF_NONE),
 	    CFG_SEC("limits", limits, CFGF_NONE),
 	    CFG_FUNC("include", on_include), CFG_END()};
@@ -388,6 +473,7 @@ parse_text(char *text, size_t len)
 	describe(receive, receive_options, COUNT(receive_options));
 	describe(send, send_options, COUNT(send_options));
 	describe(limits, limit_options, COUNT(limit_options));
+	describe(peer, peer_options, COUNT(peer_options));
 	describe(top, top_options, COUNT(top_options));
 	memcpy(top + COUNT(top_options), more, sizeof(more));
 	f = fmemopen(text, len, "r");
@@ -455,6 +541,7 @@ config_read(const char *file, char **error)
 done:
 	r = NULL;
 	free(reading.set_receive);
+	free(reading.set_peer);
 	if (ok == 0)
 		return c;
 	config_free(c);

@@ -36,19 +36,45 @@ struct config_send {
 	unsigned give_up;     /* seconds an answer is kept: 7 days */
 };
 
+/* A key server that sync mails come from and go to. */
+struct config_peer {
+	char *title;	     /* names its position in the store */
+	char *address;	     /* where sync mails go to, and its name in their
+				X-KeyServer-Sent */
+	char *sender;	     /* envelope sender of those that come: address */
+	int header_from;     /* known by From as well */
+	unsigned gather;     /* seconds that changes wait for others: 60 */
+	size_t message_size; /* of a mail that comes in: 16 MiB */
+	size_t mail_size;    /* of a mail that goes out: 1 MiB */
+	unsigned mails_per_hour; /* that go out: 60 */
+	const char *file;	 /* as in struct config_receive */
+	unsigned line;
+};
+
+#define PEER_TITLE_MAX 64 /* octets */
+
+/* What a peer may bring, beside message_size. */
+#define PEER_KEYS_PER_MAIL 5000
+#define PEER_KEYS_PER_DAY  10000
+#define PEER_BYTES_PER_DAY ((uint64_t)100 << 20)
+
 struct config_limits {
 	struct mail_limits mail;
 	struct pgp_policy policy;
-	size_t reply_size;	   /* 2 MiB */
-	unsigned keys_per_mail;	   /* 50 */
-	unsigned max_reply_keys;   /* 10 */
-	unsigned replies_per_hour; /* for an address: 20; 0 = no limit */
-	unsigned replies_per_day;  /* 200 */
-	uint64_t bytes_per_day;	   /* 20 MiB */
-	unsigned domain_per_hour;  /* for a domain: 600 */
-	uint64_t free_space;	   /* 256 MiB */
-	unsigned connections;	   /* LMTP, at once: 100 */
-	unsigned idle_timeout;	   /* LMTP, seconds: 300 */
+	size_t reply_size;	      /* 2 MiB */
+	unsigned keys_per_mail;	      /* 50 */
+	unsigned max_reply_keys;      /* 10 */
+	unsigned max_parts;	      /* mails that one answer may take: 5 */
+	unsigned max_last;	      /* days: 30 */
+	unsigned max_last_reply_keys; /* 100 */
+	int mget;		      /* MGET is answered: no */
+	unsigned replies_per_hour;    /* for an address: 20; 0 = no limit */
+	unsigned replies_per_day;     /* 200 */
+	uint64_t bytes_per_day;	      /* 20 MiB */
+	unsigned domain_per_hour;     /* for a domain: 600 */
+	uint64_t free_space;	      /* 256 MiB */
+	unsigned connections;	      /* LMTP, at once: 100 */
+	unsigned idle_timeout;	      /* LMTP, seconds: 300 */
 };
 
 struct config {
@@ -58,6 +84,7 @@ struct config {
 	char *name;		/* of the site, for people */
 	char **aliases;		/* also ours; ended by NULL */
 	char **admins;		/* ended by NULL */
+	char *language;		/* of HELP where none is asked for: "en" */
 	char *state;		/* directory: db/ quarantine/ gnupg/ */
 	const char *state_file; /* that set it, line 0: the default */
 	unsigned state_line;
@@ -72,6 +99,8 @@ struct config {
 				missing: seccomp always is */
 	struct config_receive *receive;
 	size_t nreceive;
+	struct config_peer *peer;
+	size_t npeer;
 	struct config_send send;
 	struct config_limits limits;
 };
@@ -96,5 +125,16 @@ int config_size(const char *, uint64_t *);
 /* Whether an address is ours: address or an alias, without regard to case in
  * the domain and (ASCII) in the local part, with or without +extension. */
 int config_is_ours(const struct config *, const char *address);
+
+/*
+ * The peer that a mail with this envelope sender comes from (the whole address
+ * without regard to case), or whose sender this is in From, where header_from
+ * is set.  Both may be NULL.  NULL: no peer.
+ */
+const struct config_peer *config_peer_of(
+    const struct config *, const char *sender, const char *from);
+
+/* Octets of the largest mail that is taken from anybody. */
+size_t config_message_size(const struct config *);
 
 #endif

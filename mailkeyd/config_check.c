@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -32,6 +33,9 @@ config_defaults(struct config *c)
 	l->reply_size = 2 * MIB;
 	l->keys_per_mail = mail_limits_default.keys;
 	l->max_reply_keys = 10;
+	l->max_parts = 5;
+	l->max_last = 30;
+	l->max_last_reply_keys = 100;
 	l->replies_per_hour = 20;
 	l->replies_per_day = 200;
 	l->bytes_per_day = 20 * MIB;
@@ -87,6 +91,7 @@ default_texts(struct reading *r)
 	const char *at = strrchr(c->address, '@');
 
 	if (otherwise(r, &c->name, "%s", "") == -1 ||
+	    otherwise(r, &c->language, "en") == -1 ||
 	    otherwise(r, &c->state, "/var/lib/mailkeyd") == -1 ||
 	    otherwise(r, &c->control, "%s/control", c->state) == -1 ||
 	    otherwise(r, &c->libexec, "%s", LIBEXECDIR) == -1 ||
@@ -200,6 +205,66 @@ check_receives(struct reading *r)
 			    v->title);
 	}
 	return 0;
+}
+
+static int
+check_peer(struct reading *r, struct config_peer *p, const struct place *set)
+{
+	struct place a = place_of(set, PEER, "address");
+
+	if (*p->title == '\0' || strlen(p->title) > PEER_TITLE_MAX)
+		return config_fail(r, p->file, p->line,
+		    "a peer's title has 1 to %d octets; write another one",
+		    PEER_TITLE_MAX);
+	if (p->address == NULL)
+		return config_fail(r, p->file, p->line,
+		    "peer \"%s\" has no address; write address = "
+		    "\"keys@example.net\"",
+		    p->title);
+	if (config_is_ours(r->config, p->address))
+		return config_fail(r, a.file, a.line,
+		    "address %s of peer \"%s\" is our own; write the other "
+		    "server's",
+		    p->address, p->title);
+	return otherwise(r, &p->sender, "%s", p->address);
+}
+
+static int
+check_peers(struct reading *r)
+{
+	struct config *c = r->config;
+
+	for (size_t i = 0; i < c->npeer; i++) {
+		struct config_peer *p = &c->peer[i];
+
+		if (check_peer(r, p, r->set_peer[i]) == -1)
+			return -1;
+		for (size_t k = 0; k < i; k++)
+			if (strcasecmp(p->address, c->peer[k].address) == 0 ||
+			    strcasecmp(p->sender, c->peer[k].sender) == 0)
+				return config_fail(r, p->file, p->line,
+				    "peer \"%s\" has the address of \"%s\" "
+				    "of %s:%u; remove one",
+				    p->title, c->peer[k].title, c->peer[k].file,
+				    c->peer[k].line);
+	}
+	return 0;
+}
+
+/* A code such as "de" or "zh-tw": whether there is such a help, whoever
+ * writes it knows. */
+static int
+check_language(struct reading *r)
+{
+	struct place p = place_of(r->set[TOP], TOP, "language");
+	const char *s = r->config->language;
+
+	if (*s != '\0' &&
+	    s[strspn(s, "abcdefghijklmnopqrstuvwxyz"
+			"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")] == '\0')
+		return 0;
+	return config_fail(r, p.file, p.line,
+	    "language cannot be \"%s\"; write a code such as en or zh-tw", s);
 }
 
 /* Options that say nothing to this way of sending. */
@@ -320,7 +385,8 @@ config_check(struct reading *r)
 		    "%s is too long for a socket; set control to a shorter "
 		    "path",
 		    c->control);
-	if (default_receive(r) == -1 || check_receives(r) == -1)
+	if (default_receive(r) == -1 || check_receives(r) == -1 ||
+	    check_peers(r) == -1 || check_language(r) == -1)
 		return -1;
 	return check_limits(r);
 }

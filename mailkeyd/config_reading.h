@@ -43,9 +43,9 @@ struct place {
 	unsigned line;
 };
 
-#define OPTIONS_MAX 32
+#define OPTIONS_MAX 40
 
-enum section { TOP, RECEIVE, SEND, LIMITS, SECTIONS };
+enum section { TOP, RECEIVE, SEND, LIMITS, PEER, SECTIONS };
 struct section_options {
 	const struct option *options;
 	size_t n;
@@ -57,10 +57,11 @@ struct reading {
 	char *error; /* the first one */
 	size_t nfiles;
 	const char *file;
-	void *section;	  /* the receive section that is read */
+	void *section;	  /* the section with a title that is read */
 	size_t nsections; /* with a value, of this file */
 	struct place set[SECTIONS][OPTIONS_MAX];
 	struct place (*set_receive)[OPTIONS_MAX]; /* of each receive */
+	struct place (*set_peer)[OPTIONS_MAX];	  /* of each peer */
 };
 
 /* Notes the first error: "FILE:LINE: what; what to do", without :LINE for 0.
@@ -76,8 +77,9 @@ int config_set(struct reading *, const struct option *, unsigned line,
 /* Adds a copy to a list that NULL ends. 0 or -1. */
 int config_append(char ***list, const char *);
 
-/* One more receive section with its defaults. 0 or -1. */
+/* One more section of its kind, with its defaults. 0 or -1. */
 int config_add_receive(struct reading *, const char *title, unsigned line);
+int config_add_peer(struct reading *, const char *title, unsigned line);
 
 /* Fills in what was not set by then, the simple ones first. */
 void config_defaults(struct config *);

@@ -36,6 +36,12 @@ config_free(struct config *c)
 		free(c->receive[i].host);
 	}
 	free(c->receive);
+	for (size_t i = 0; i < c->npeer; i++) {
+		free(c->peer[i].title);
+		free(c->peer[i].address);
+		free(c->peer[i].sender);
+	}
+	free(c->peer);
 	free(c->send.host);
 	free(c->send.helo);
 	free(c->send.path);
@@ -45,6 +51,7 @@ config_free(struct config *c)
 	free(c->file);
 	free(c->address);
 	free(c->name);
+	free(c->language);
 	free(c->state);
 	free(c->control);
 	free(c->libexec);
@@ -178,4 +185,34 @@ config_is_ours(const struct config *c, const char *address)
 		if (is_address(c->aliases[i], address))
 			return 1;
 	return 0;
+}
+
+const struct config_peer *
+config_peer_of(const struct config *c, const char *sender, const char *from)
+{
+	for (size_t i = 0; i < c->npeer; i++) {
+		const struct config_peer *p = &c->peer[i];
+
+		if (sender != NULL && strcasecmp(p->sender, sender) == 0)
+			return p;
+	}
+	for (size_t i = 0; i < c->npeer; i++) {
+		const struct config_peer *p = &c->peer[i];
+
+		if (p->header_from && from != NULL &&
+		    strcasecmp(p->sender, from) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+size_t
+config_message_size(const struct config *c)
+{
+	size_t most = c->limits.mail.message_size;
+
+	for (size_t i = 0; i < c->npeer; i++)
+		if (c->peer[i].message_size > most)
+			most = c->peer[i].message_size;
+	return most;
 }

@@ -24,6 +24,8 @@
 #define SLICE	    (512u << 10) /* octets of a dump in one message */
 #define SLICE_MS    10
 #define NOTES	    64 /* lines that wait for a slow reader */
+#define ENDING	    "the daemon is ending"
+#define SEND_BUFFER 8192 /* a few messages: each may hold a SLICE in memory */
 
 struct control {
 	struct gateway_parts parts;
@@ -32,6 +34,7 @@ struct control {
 	struct loop_io *io;
 	LIST_HEAD(, client) clients;
 	unsigned nclients;
+	bool stopping;
 	time_t started;
 };
 
@@ -508,6 +511,10 @@ static void
 client_ask(struct client *client, struct ipc_msg *msg)
 {
 	client->asked = true;
+	if (client->control->stopping) {
+		client_end(client, EX_TEMPFAIL, ENDING);
+		return;
+	}
 	switch (msg->type) {
 	case CONTROL_DELIVER:
 		do_deliver(client, msg);
@@ -568,9 +575,11 @@ static struct client *
 client_new(struct control *control, int sock)
 {
 	struct client *client = calloc(1, sizeof(*client));
+	const int size = SEND_BUFFER;
 
 	if (client == NULL)
 		return NULL;
+	setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	client->control = control;
 	client->sock = sock;
 	client->file = -1;
@@ -731,6 +740,24 @@ control_attend(
 		return NULL;
 	}
 	return control;
+}
+
+void
+control_stop(struct control *control)
+{
+	struct client *client;
+
+	control->stopping = true;
+	LIST_FOREACH(client, &control->clients, next)
+	{
+		if (client->import == NULL)
+			continue;
+		import_free(client->import);
+		client->import = NULL;
+		client_end(client, EX_TEMPFAIL,
+		    "stopped: %s; what was committed before is stored",
+		    ENDING);
+	}
 }
 
 void

@@ -47,6 +47,8 @@ struct control *control_listen(const struct gateway_parts *,
 struct control *control_attend(
     const struct gateway_parts *, struct gateway *, int sock);
 
+/* Ends imports behind the batch in hand, and takes no command any more. */
+void control_stop(struct control *);
 void control_free(struct control *);
 
 #endif

@@ -234,12 +234,16 @@ slot_settle(struct despatch *d, struct slot *slot, time_t now)
 {
 	const struct config_send *send = &d->config->send;
 	struct outbox_item *item = &slot->item;
+	enum ks_status status;
 
 	if (slot->status == SEND_OK || slot->status == SEND_REFUSED ||
 	    now - item->queued > (time_t)send->give_up)
-		return outbox_delete(d->ks, item->id);
-	return outbox_defer(d->ks, item->id,
-	    now + retry_after(send, item->attempts), slot->text);
+		status = outbox_delete(d->ks, item->id);
+	else
+		status = outbox_defer(d->ks, item->id,
+		    now + retry_after(send, item->attempts), slot->text);
+	/* It is gone: nothing to be tried again for ever. */
+	return status == KS_NOT_FOUND ? KS_OK : status;
 }
 
 /* After the commit: the log, the counters, the slot is free. */

@@ -49,6 +49,8 @@ silent_by_sender(
 		return "our own envelope sender";
 	if (mail->from != NULL && config_is_ours(config, mail->from))
 		return "our own From";
+	if (mail->reply_to != NULL && config_is_ours(config, mail->reply_to))
+		return "our own Reply-To";
 	if (sender != NULL && mail_address_robot(sender))
 		return "robot as envelope sender";
 	if (mail->from != NULL && mail_address_robot(mail->from))

@@ -337,8 +337,14 @@ answer_queue(struct job *job, const struct reply *reply, time_t now)
 	char nothing[] = "";
 	uint64_t id;
 
-	if (answer_compose(job, reply, now) == -1)
-		return KS_NOMEM;
+	errno = 0;
+	if (answer_compose(job, reply, now) == -1) {
+		if (errno != EINVAL)
+			return KS_NOMEM;
+		/* Nor could it be next time. */
+		job->note = "its answer cannot be written";
+		return KS_OK;
+	}
 	job->nkeys = reply->nkeys;
 	if (gw->parts.despatch == NULL)
 		return KS_OK;
@@ -408,6 +414,7 @@ job_work(struct job *job, time_t now)
 	unsigned helps = 0;
 
 	pgp_blob_free(&job->answer, false);
+	job->nkeys = 0;
 	job->note = "";
 	job->outcome = DONE;
 	if (lasting && job->has_digest)
@@ -758,6 +765,7 @@ gateway_submit(struct gateway *gw, int memfd, const struct envelope *envelope,
 {
 	struct stat st;
 	struct job *job;
+	size_t len;
 
 	if (ipc_seal(memfd) == -1 || fstat(memfd, &st) == -1)
 		return NULL;
@@ -768,7 +776,11 @@ gateway_submit(struct gateway *gw, int memfd, const struct envelope *envelope,
 	job = job_new(gw, envelope);
 	if (job == NULL)
 		return NULL;
-	if (body_digest(memfd, (size_t)st.st_size, job->body) == -1) {
+	/* Of a mail that is too large nothing is kept: its beginning will do. */
+	len = (size_t)st.st_size;
+	if (len > gw->parts.config->limits.mail.message_size)
+		len = gw->parts.config->limits.mail.message_size + 1;
+	if (body_digest(memfd, len, job->body) == -1) {
 		job_free(job);
 		return NULL;
 	}
@@ -830,8 +842,14 @@ gateway_new(const struct gateway_parts *parts)
 void
 gateway_free(struct gateway *gw)
 {
+	struct job *job;
+
 	if (gw == NULL)
 		return;
+	while ((job = TAILQ_FIRST(&gw->ready)) != NULL) {
+		TAILQ_REMOVE(&gw->ready, job, next);
+		job_later(job, "the server is ending");
+	}
 	loop_timer_free(gw->again);
 	free(gw);
 }

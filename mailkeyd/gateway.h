@@ -27,6 +27,8 @@ struct gateway_parts {
 	void *ctx;
 };
 struct gateway *gateway_new(const struct gateway_parts *); /* NULL: memory */
+/* After the judge and the reader: what waits for a commit is told to come
+ * later. */
 void gateway_free(struct gateway *);
 
 struct envelope {

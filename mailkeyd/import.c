@@ -73,12 +73,14 @@ batch_commit(struct import *import)
 	struct keystore *ks = import->parts.ks;
 	struct import_counts counts = import->counts;
 	const struct submission *s;
+	struct ks_origin origin = {.quiet = true};
 	struct pgp_added added;
 	enum ks_change change;
 	enum ks_status status;
 	size_t n;
 
 	s = intake_submissions(import->intake, &n);
+	origin.now = time(NULL);
 	status = ks_begin(ks, KS_ROOM_ADD);
 	if (status != KS_OK)
 		return status;
@@ -89,8 +91,9 @@ batch_commit(struct import *import)
 			continue;
 		}
 		left_add(&counts.left, &s[i].left);
-		status = ks_put(ks, s[i].cert, time(NULL), &change, &added);
-		count_put(&counts, change);
+		status = ks_put(ks, s[i].cert, &origin, &change, &added);
+		if (status == KS_OK)
+			count_put(&counts, change);
 	}
 	if (status != KS_OK) {
 		ks_abort(ks);
@@ -100,6 +103,18 @@ batch_commit(struct import *import)
 	if (status == KS_OK)
 		import->counts = counts;
 	return status;
+}
+
+/* What the intake has to say beside what the reader said. */
+static void
+batch_problems(struct import *import)
+{
+	const char *const *problems;
+	size_t n;
+
+	problems = intake_problems(import->intake, &n);
+	for (size_t i = import->now->nproblems; i < n; i++)
+		import->calls->problem(import->ctx, problems[i]);
 }
 
 static void
@@ -112,8 +127,10 @@ batch_judged(void *ctx, bool later, const char *why)
 		import_free(import);
 		return;
 	}
-	if (!later)
+	if (!later) {
+		batch_problems(import);
 		status = batch_commit(import);
+	}
 	if (later || status != KS_OK)
 		import_fail(import, later ? why : ks_strerror(status));
 	intake_free(import->intake);

@@ -42,6 +42,13 @@ intake_leave(struct intake *intake)
 		intake->done(intake->ctx, intake->later, intake->why);
 }
 
+static void
+intake_later(struct intake *intake, const char *why)
+{
+	intake->later = true;
+	snprintf(intake->why, sizeof(intake->why), "%s", why);
+}
+
 /* Whether anything but the bare primary key is left. */
 static bool
 has_signature(const struct pgp_cert *cert)
@@ -64,8 +71,7 @@ candidate_judged(struct trial *trial, bool later, const char *why)
 	enum pgp_status status;
 
 	if (later) {
-		intake->later = true;
-		snprintf(intake->why, sizeof(intake->why), "%s", why);
+		intake_later(intake, why);
 		intake_leave(intake);
 		return;
 	}
@@ -75,7 +81,7 @@ candidate_judged(struct trial *trial, bool later, const char *why)
 	    (status == PGP_NOT_CERT && c->stored && has_signature(c->cert)))
 		s->cert = c->cert;
 	else if (status == PGP_NOMEM)
-		intake->later = true;
+		intake_later(intake, "no memory");
 	intake_leave(intake);
 }
 
@@ -95,7 +101,7 @@ candidate_start(struct intake *intake, size_t i, const struct pgp_blob *packets)
 	    &intake->config->limits.policy, false, (uint32_t)intake->now,
 	    &s->left, &c->cert);
 	if (status == PGP_NOMEM)
-		intake->later = true;
+		intake_later(intake, "no memory");
 	if (status != PGP_OK)
 		return;
 	s->fpr = *pgp_cert_fpr(c->cert);
@@ -137,7 +143,7 @@ revocation_with(struct intake *intake, const struct pgp_cert *stored,
 	FILE *f = open_memstream((char **)&packets.data, &packets.len);
 
 	if (f == NULL) {
-		intake->later = true;
+		intake_later(intake, "no memory");
 		return;
 	}
 	pgp_packet_write(f, PGP_TAG_PUBLIC_KEY, primary->body, primary->len);
@@ -145,7 +151,7 @@ revocation_with(struct intake *intake, const struct pgp_cert *stored,
 	if (fclose(f) == 0)
 		candidate_start(intake, intake->n++, &packets);
 	else
-		intake->later = true;
+		intake_later(intake, "no memory");
 	free(packets.data);
 }
 
@@ -155,10 +161,15 @@ revocation_try(struct intake *intake, const struct ks_query *query,
     const struct pgp_blob *revocation)
 {
 	struct ks_found found = {0};
+	enum ks_status status;
 	unsigned tried = 0;
 
-	if (ks_find(intake->ks, query, REVOCATION_KEYS, &found) != KS_OK)
+	status = ks_find(intake->ks, query, REVOCATION_KEYS, &found);
+	if (status != KS_OK) {
+		if (status != KS_NOT_FOUND && status != KS_TOO_MANY)
+			intake_later(intake, ks_strerror(status));
 		return 0;
+	}
 	for (size_t i = 0; i < found.n; i++) {
 		struct pgp_cert *stored = NULL;
 

@@ -8,17 +8,17 @@
 #include "mailkeyd/ipc.h"
 #include "mailkeyd/log.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define RUN_CLAIMS   2000	 /* signatures in one run of gpg */
 #define RUN_OCTETS   (16u << 20) /* octets in one run of gpg */
 #define DEADLINE     10000	 /* milliseconds for one certificate */
 #define RUN_DEADLINE 30000	 /* milliseconds for a run of several */
 #define GRACE	     5000	 /* until the checker itself is killed */
+#define PATIENCE     45000	 /* milliseconds without any checker */
+#define DEATHS	     3 /* of the checker under one certificate; then: later */
 
 TAILQ_HEAD(trial_list, trial);
 
@@ -39,7 +39,7 @@ judge_up(void *ctx, struct helper *helper)
 {
 	struct judge *j = ctx;
 	struct ipc_msg msg;
-	int n, rv;
+	int n, rv = -1;
 
 	ipc_msg_init(&msg, CHECKER_CONFIG, 0);
 	n = snprintf(msg.text, sizeof(msg.text), "%s/gnupg", j->config->state);
@@ -49,8 +49,10 @@ judge_up(void *ctx, struct helper *helper)
 		msg.fd[0] = ipc_memfd(
 		    "gpg", j->config->gpg, strlen(j->config->gpg), true);
 	msg.a = RUN_DEADLINE;
-	rv = helper_send(helper, &msg);
+	if (j->config->gpg == NULL || msg.fd[0] != -1)
+		rv = helper_send(helper, &msg);
 	ipc_msg_close(&msg);
+	loop_timer_set(j->watchdog, -1);
 	if (rv == 0)
 		judge_pump(j);
 	return rv;
@@ -125,73 +127,104 @@ run_choose(struct judge *j)
 	}
 }
 
+/* A memfd with what goes to the checker, or -1. */
 static int
-run_send(struct judge *j, long deadline)
+run_record(const struct judge *j)
 {
 	struct ipc_out out = {0};
 	struct trial *trial;
-	struct ipc_msg msg;
-	int rv = 0;
+	int rv = 0, fd = -1;
 
-	ipc_msg_init(&msg, CHECKER_JUDGE, ++j->run);
-	msg.a = (uint64_t)deadline;
 	ipc_put_u32(&out, (uint32_t)j->naway);
 	TAILQ_FOREACH(trial, &j->away, next)
 	rv |= trial_put(&out, trial);
 	if (rv == 0 && !out.failed)
-		msg.fd[0] = ipc_memfd("claims", out.data, out.len, true);
+		fd = ipc_memfd("claims", out.data, out.len, true);
 	ipc_out_free(&out);
-	if (msg.fd[0] == -1)
-		return -1;
-	rv = helper_send(j->helper, &msg);
-	ipc_msg_close(&msg);
-	return rv;
+	return fd;
+}
+
+/* Ends all of a list; who is told may start others. */
+static void
+trials_later(struct trial_list *list, const char *why)
+{
+	struct trial_list ended = TAILQ_HEAD_INITIALIZER(ended);
+	struct trial *trial;
+
+	TAILQ_CONCAT(&ended, list, next);
+	while ((trial = TAILQ_FIRST(&ended)) != NULL) {
+		TAILQ_REMOVE(&ended, trial, next);
+		trial_end(trial, true, why);
+	}
+}
+
+/* Back to where they waited, in their order. */
+static void
+run_back(struct judge *j)
+{
+	struct trial *trial;
+
+	j->naway = 0;
+	while ((trial = TAILQ_LAST(&j->away, trial_list)) != NULL) {
+		TAILQ_REMOVE(&j->away, trial, next);
+		trial->state = TRIAL_WAITS;
+		TAILQ_INSERT_HEAD(&j->waiting, trial, next);
+	}
 }
 
 /*
  * A run that failed is repeated one certificate at a time, so that a hostile
  * one harms only its own mail; alone, it is that one which cannot be judged:
- * nothing of it counts as verified.  `later`: the fault is ours.
+ * nothing of it counts as verified.
  */
 static void
-run_failed(struct judge *j, bool later, const char *why)
+run_failed(struct judge *j, const char *why)
 {
-	struct trial_list failed = TAILQ_HEAD_INITIALIZER(failed);
 	struct trial *trial;
 	size_t n = 0;
 
-	TAILQ_CONCAT(&failed, &j->away, next);
-	j->naway = 0;
-	TAILQ_FOREACH(trial, &failed, next)
+	TAILQ_FOREACH(trial, &j->away, next)
 	n++;
 	log_line(LOG_WARNING,
 	    "helper=mailkeyd-checker event=run_failed certificates=%zu "
 	    "reason=\"%s\"",
 	    n, why);
-	while ((trial = TAILQ_LAST(&failed, trial_list)) != NULL) {
-		TAILQ_REMOVE(&failed, trial, next);
-		if (n == 1 && trial->alone) {
-			trial_end(trial, later, why);
-			return;
-		}
-		trial->alone = true;
-		trial->state = TRIAL_WAITS;
-		TAILQ_INSERT_HEAD(&j->waiting, trial, next);
+	trial = TAILQ_FIRST(&j->away);
+	if (n == 1 && trial->alone) {
+		TAILQ_REMOVE(&j->away, trial, next);
+		j->naway = 0;
+		trial_end(trial, false, why);
+		return;
+	}
+	TAILQ_FOREACH(trial, &j->away, next)
+	trial->alone = true;
+	run_back(j);
+}
+
+/* The checker itself has ended.  Somebody else may have killed it, or it may
+ * be broken: that is no certificate's fault. */
+static void
+run_lost(struct judge *j, const char *why)
+{
+	struct trial *trial = TAILQ_FIRST(&j->away);
+
+	if (!trial->alone || TAILQ_NEXT(trial, next) != NULL)
+		run_failed(j, why);
+	else if (++trial->deaths < DEATHS)
+		run_back(j);
+	else {
+		j->naway = 0;
+		trials_later(&j->away, "the checker ended again and again");
 	}
 }
 
 static void
 run_no_gpg(struct judge *j, const char *why)
 {
-	struct trial *trial;
-
 	log_line(LOG_ERR, "helper=mailkeyd-checker event=no_gpg reason=\"%s\"",
 	    why);
 	j->naway = 0;
-	while ((trial = TAILQ_FIRST(&j->away)) != NULL) {
-		TAILQ_REMOVE(&j->away, trial, next);
-		trial_end(trial, true, "gpg cannot be run");
-	}
+	trials_later(&j->away, "gpg cannot be run");
 }
 
 static void
@@ -227,46 +260,64 @@ judge_message(void *ctx, struct helper *helper, struct ipc_msg *msg)
 	if (msg->status == CHECKER_NO_GPG)
 		run_no_gpg(j, msg->text);
 	else if (msg->status != CHECKER_OK)
-		run_failed(j, false, msg->text);
+		run_failed(j, msg->text);
 	else if (ipc_slurp(msg->fd[0], j->naway, &data, &len) == -1 ||
 	    len != j->naway)
-		run_failed(
-		    j, false, "the checker's answer has the wrong length");
+		run_failed(j, "the checker's answer has the wrong length");
 	else
 		run_verdict(j, (const unsigned char *)data);
 	free(data);
 	judge_pump(j);
 }
 
+/* Sends the run that was chosen; on failure all of it waits again, or is told
+ * to come later where that would not help. */
+static void
+run_start(struct judge *j)
+{
+	struct trial *first = TAILQ_FIRST(&j->away);
+	struct ipc_msg msg;
+	long deadline =
+	    TAILQ_NEXT(first, next) == NULL ? DEADLINE : RUN_DEADLINE;
+
+	ipc_msg_init(&msg, CHECKER_JUDGE, ++j->run);
+	msg.a = (uint64_t)deadline;
+	msg.fd[0] = run_record(j);
+	if (msg.fd[0] == -1) {
+		j->naway = 0;
+		trials_later(&j->away, "no memory");
+		return;
+	}
+	if (helper_send(j->helper, &msg) == 0)
+		loop_timer_set(j->watchdog, deadline + GRACE);
+	else {
+		/* It has ended, and its socket will say so in this round. */
+		run_back(j);
+		helper_kill(j->helper);
+	}
+	ipc_msg_close(&msg);
+}
+
 static void
 judge_pump(struct judge *j)
 {
-	struct trial *first;
-	long deadline;
-
 	while (j->helper != NULL && helper_is_up(j->helper) &&
 	    TAILQ_EMPTY(&j->away) && !TAILQ_EMPTY(&j->waiting)) {
 		run_choose(j);
-		first = TAILQ_FIRST(&j->away);
-		deadline = TAILQ_NEXT(first, next) == NULL ? DEADLINE
-							   : RUN_DEADLINE;
-		if (run_send(j, deadline) == 0) {
-			loop_timer_set(j->watchdog, deadline + GRACE);
-			return;
-		}
-		run_failed(j, true, "the checker cannot be reached");
+		run_start(j);
 	}
 }
 
+/* From now on nobody waits for ever. */
 static void
 judge_down(void *ctx, struct helper *helper)
 {
 	struct judge *j = ctx;
 
 	(void)helper;
-	loop_timer_set(j->watchdog, -1);
+	loop_timer_set(j->watchdog, PATIENCE);
 	if (!TAILQ_EMPTY(&j->away))
-		run_failed(j, false, "the checker ended");
+		run_lost(j, "the checker ended");
 }
 
 static void
@@ -274,7 +325,13 @@ judge_late(void *ctx)
 {
 	struct judge *j = ctx;
 
-	helper_kill(j->helper);
+	if (helper_is_up(j->helper)) {
+		run_failed(j, "the checker is out of time");
+		helper_kill(j->helper);
+	} else {
+		loop_timer_set(j->watchdog, PATIENCE);
+		trials_later(&j->waiting, "the checker cannot be started");
+	}
 }
 
 static const struct helper_calls judge_calls = {
@@ -295,8 +352,7 @@ judge_new(struct loop *loop, const struct config *config)
 		j->helper = helper_new(
 		    loop, config->libexec, "mailkeyd-checker", &judge_calls, j);
 	if (j->helper == NULL) {
-		loop_timer_free(j->watchdog);
-		free(j);
+		judge_free(j);
 		return NULL;
 	}
 	return j;
@@ -308,6 +364,9 @@ judge_free(struct judge *j)
 	if (j == NULL)
 		return;
 	helper_free(j->helper);
+	j->helper = NULL;
+	run_back(j);
+	trials_later(&j->waiting, "the server is ending");
 	loop_timer_free(j->watchdog);
 	free(j);
 }
@@ -317,6 +376,7 @@ trial_start(struct judge *j, struct trial *trial)
 {
 	trial->state = TRIAL_IDLE;
 	trial->alone = false;
+	trial->deaths = 0;
 	trial->claims = pgp_cert_claims(
 	    trial->cert, &j->config->limits.policy, trial->left,
 	    &trial->nclaims);
@@ -330,17 +390,6 @@ trial_start(struct judge *j, struct trial *trial)
 	trial->state = TRIAL_WAITS;
 	TAILQ_INSERT_TAIL(&j->waiting, trial, next);
 	judge_pump(j);
-}
-
-void
-trial_drop(struct judge *j, struct trial *trial)
-{
-	assert(trial->state != TRIAL_AWAY);
-	if (trial->state == TRIAL_WAITS)
-		TAILQ_REMOVE(&j->waiting, trial, next);
-	free(trial->claims);
-	trial->claims = NULL;
-	trial->state = TRIAL_IDLE;
 }
 
 bool

@@ -13,14 +13,14 @@ struct judge;
 
 /*
  * One certificate to be judged; part of the caller's own struct, which must
- * live until `done` was called or trial_drop().
+ * live until `done` was called.
  */
 struct trial {
 	struct pgp_cert *cert;	   /* lent; its signatures get `verified` */
 	struct pgp_left_out *left; /* lent */
 	/*
-	 * From the loop, or at once when there is nothing to ask.  `later`:
-	 * gpg cannot be asked at all, `why` says it.
+	 * From the loop, from judge_free(), or at once when there is nothing
+	 * to ask.  `later`: gpg cannot be asked at all, `why` says it.
 	 */
 	void (*done)(struct trial *, bool later, const char *why);
 	/* the judge's own */
@@ -28,16 +28,16 @@ struct trial {
 	struct pgp_claim *claims;
 	size_t nclaims;
 	bool alone; /* after a run that failed: one certificate at a time */
+	unsigned deaths; /* of the checker while it had this one alone */
 	TAILQ_ENTRY(trial) next;
 };
 
 struct judge *judge_new(struct loop *, const struct config *);
-void judge_free(struct judge *);
+void judge_free(struct judge *); /* what is still under way: later */
 
 /* Counts the claims first (pgp_cert_claims), so that a certificate with
  * nothing new is done without gpg. */
 void trial_start(struct judge *, struct trial *);
-void trial_drop(struct judge *, struct trial *);
 
 bool judge_is_up(const struct judge *);
 bool judge_is_idle(const struct judge *); /* no trial under way */

@@ -70,6 +70,8 @@ struct mail {
 	char *precedence;	/* lower case */
 	bool list;		/* any List-* field */
 	char *x_loop;		/* all X-Loop values, separated by LF */
+	char *keyserver_sent;	/* X-KeyServer-Sent: the servers that a sync
+				   mail has been at; printable ASCII, LF between */
 	unsigned nreceived;
 	/* for the digest that tells a repeat: as they stood, folds undone */
 	char *raw_message_id, *raw_received, *raw_resent_id, *raw_subject;
@@ -146,6 +148,10 @@ struct mail_answer {
  */
 int mail_compose(const struct mail_answer *, struct pgp_blob *out,
     char *message_id, size_t size);
+
+/* A moment as a Date field has it (RFC 5322, 3.3), malloc'ed; NULL: no
+ * memory. */
+char *mail_date(time_t);
 
 /* "Your command, <one clean line>" with suffix, at most about 200 characters
  * of the Subject that came; malloc'ed. */

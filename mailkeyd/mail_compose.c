@@ -116,8 +116,8 @@ fail:
 }
 
 /* RFC 5322, 3.3; never by strftime(3), which speaks the locale's language. */
-static char *
-date_value(time_t date)
+char *
+mail_date(time_t date)
 {
 	static const char days[][4] = {
 	    "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -199,7 +199,7 @@ header_new(const struct mail_answer *a, const char *message_id)
 	if (field_add(fields, "From", from_value(a)) != 0 ||
 	    field_add(fields, "To", strdup(a->to)) != 0 ||
 	    field_add(fields, "Subject", subject_value(a)) != 0 ||
-	    field_add(fields, "Date", date_value(a->date)) != 0 ||
+	    field_add(fields, "Date", mail_date(a->date)) != 0 ||
 	    field_add(fields, "Message-ID", strdup(message_id)) != 0 ||
 	    thread_add(fields, a) != 0 ||
 	    field_add(fields, "Auto-Submitted", strdup("auto-replied")) != 0 ||

@@ -463,6 +463,38 @@ take_x_loop(struct reading *r, const char *value, size_t len)
 	return 0;
 }
 
+/* Printable ASCII only, since it goes out again in a header: a server of a
+ * stranger name, or one too many, is left out, and at worst gets a sync mail
+ * that it does not need. */
+static int
+take_keyserver_sent(struct reading *r, const char *value, size_t len)
+{
+	struct mail *m = r->mail;
+	size_t before = m->keyserver_sent != NULL ? strlen(m->keyserver_sent)
+						  : 0;
+	char *all;
+
+	while (is_blank(*value)) { /* behind a fold */
+		value++;
+		len--;
+	}
+	if (len == 0 || len > MAIL_SENT_LINE ||
+	    before + 1 + len > MAIL_SENT_MAX)
+		return 0;
+	for (size_t i = 0; i < len; i++)
+		if ((value[i] < ' ' || value[i] > '~') && value[i] != '\t')
+			return 0;
+	if (asprintf(&all, "%s%s%.*s", before > 0 ? m->keyserver_sent : "",
+		before > 0 ? "\n" : "", (int)len, value) == -1)
+		return -1;
+	for (char *p = all; *p != '\0'; p++)
+		if (*p == '\t')
+			*p = ' ';
+	free(m->keyserver_sent);
+	m->keyserver_sent = all;
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	take_fn *take;
@@ -482,6 +514,7 @@ static const struct {
     {"Auto-Submitted", take_auto_submitted},
     {"Precedence", take_precedence},
     {"X-Loop", take_x_loop},
+    {"X-KeyServer-Sent", take_keyserver_sent},
 };
 
 static int

@@ -7,25 +7,74 @@
 #include <string.h>
 #include <strings.h>
 
-/* Whether a tag (behind its '<') begins or ends a line. */
+struct page {
+	char *text;
+	size_t len;
+	bool pre; /* line ends and blanks stand as they are */
+};
+
+static void
+put(struct page *page, char c)
+{
+	page->text[page->len++] = c;
+}
+
+/* Whether a tag (behind its '<' and '/') is of that name. */
 static bool
-breaks_line(const char *tag, size_t len)
+is(const char *tag, size_t len, const char *name)
+{
+	size_t n = strlen(name);
+
+	return len >= n && strncasecmp(tag, name, n) == 0 &&
+	       (len == n || strchr(" \t\r\n/", tag[n]) != NULL);
+}
+
+/* Such a tag begins or ends a line, but makes no empty one. */
+static bool
+is_block(const char *tag, size_t len)
 {
 	static const char *const names[] = {
-	    "br", "p", "div", "pre", "tr", "li", "blockquote"};
+	    "p", "div", "pre", "tr", "li", "blockquote", "table", "ul", "body"};
 
-	if (len > 0 && tag[0] == '/') {
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (is(tag, len, names[i]))
+			return true;
+	return false;
+}
+
+static void
+put_tag(struct page *page, const char *tag, size_t len)
+{
+	bool closing = len > 0 && tag[0] == '/';
+
+	if (closing) {
 		tag++;
 		len--;
 	}
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		size_t n = strlen(names[i]);
+	if (is(tag, len, "br"))
+		put(page, '\n');
+	else if (is_block(tag, len) && page->len > 0 &&
+		 page->text[page->len - 1] != '\n')
+		put(page, '\n');
+	if (is(tag, len, "pre"))
+		page->pre = !closing;
+	/* of a style (CSS Text 3, 3) we do not know where it ends */
+	else if (memmem(tag, len, "white-space", 11) != NULL)
+		page->pre = true;
+}
 
-		if (len >= n && strncasecmp(tag, names[i], n) == 0 &&
-		    (len == n || strchr(" \t\r\n/", tag[n]) != NULL))
-			return true;
-	}
-	return false;
+/* Outside <pre> a run of blanks and line ends is one blank, or nothing where a
+ * line begins: an editor may have broken an armor line there. */
+static void
+put_character(struct page *page, char c)
+{
+	bool blank = c == ' ' || c == '\t' || c == '\r' || c == '\n';
+
+	if (page->pre || !blank)
+		put(page, c);
+	else if (page->len > 0 &&
+		 strchr(" \n", page->text[page->len - 1]) == NULL)
+		put(page, ' ');
 }
 
 /* "#43" or "#x2B"; -1 for what is no ASCII character. */
@@ -70,16 +119,32 @@ entity(const char *s, size_t len)
 	return -1;
 }
 
+/* Whether lines are told by tags; where none is, line ends stand. */
+static bool
+has_lines(const char *html, size_t len)
+{
+	static const char *const tags[] = {"<br", "<p", "<div", "<td", "<li"};
+	const char *p = html, *end = html + len;
+
+	while ((p = memchr(p, '<', (size_t)(end - p))) != NULL) {
+		for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
+			if ((size_t)(end - p) > strlen(tags[i]) &&
+			    strncasecmp(p, tags[i], strlen(tags[i])) == 0)
+				return true;
+		p++;
+	}
+	return false;
+}
+
 char *
 mail_html_text(const char *html, size_t len, size_t *textlen)
 {
 	const char *p = html, *end = html + len, *stop;
-	char *text = malloc(len + 1);
+	struct page page = {malloc(len + 1), 0, !has_lines(html, len)};
 	bool tags = true; /* there may be another '>' */
-	size_t n = 0;
 	int c;
 
-	if (text == NULL)
+	if (page.text == NULL)
 		return NULL;
 	while (p < end) {
 		stop = NULL;
@@ -88,8 +153,7 @@ mail_html_text(const char *html, size_t len, size_t *textlen)
 			tags = stop != NULL;
 		}
 		if (stop != NULL) {
-			if (breaks_line(p + 1, (size_t)(stop - p - 1)))
-				text[n++] = '\n';
+			put_tag(&page, p + 1, (size_t)(stop - p - 1));
 			p = stop + 1;
 			continue;
 		}
@@ -99,13 +163,13 @@ mail_html_text(const char *html, size_t len, size_t *textlen)
 				       end - p > 10 ? 10 : (size_t)(end - p));
 		c = stop == NULL ? -1 : entity(p + 1, (size_t)(stop - p - 1));
 		if (c != -1) {
-			text[n++] = (char)c;
+			put(&page, (char)c);
 			p = stop + 1;
 		} else {
-			text[n++] = *p++;
+			put_character(&page, *p++);
 		}
 	}
-	text[n] = '\0';
-	*textlen = n;
-	return text;
+	page.text[page.len] = '\0';
+	*textlen = page.len;
+	return page.text;
 }

@@ -24,8 +24,10 @@ struct walk {
 struct part {
 	const char *text;
 	size_t len;
-	char *decoded; /* to free: the text lies here, or in the mail */
-	bool application, html, signature;
+	char *decoded; /* to free: the text lies here, or in the mail, */
+	char *utf8;    /* or here */
+	size_t utf8_len;
+	bool application, is_text, html, signature;
 	char *file; /* cleaned name, "" = none */
 };
 
@@ -110,19 +112,65 @@ decode(struct part *p, const struct mailmime_mechanism *encoding)
 	return 0;
 }
 
+/* The character set to undo before the ASCII in a text is seen: by a mark that
+ * Windows puts in front of files, or declared.  NULL: there is nothing to do.
+ */
+static const char *
+wide_charset(const struct part *p, const char *declared)
+{
+	static const char *const wide[] = {
+	    "utf-16", "utf-32", "ucs-2", "ucs-4", "utf-7"};
+
+	if (p->len > 1 && (memcmp(p->text, "\xff\xfe", 2) == 0 ||
+			      memcmp(p->text, "\xfe\xff", 2) == 0))
+		return "UTF-16";
+	for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++)
+		if (declared != NULL && p->is_text &&
+		    strncasecmp(declared, wide[i], strlen(wide[i])) == 0)
+			return declared;
+	return NULL;
+}
+
+/* 0 or -1. */
+static int
+undo_charset(struct part *p, const char *declared)
+{
+	const char *charset = wide_charset(p, declared);
+	FILE *out;
+
+	if (charset != NULL) {
+		out = open_memstream(&p->utf8, &p->utf8_len);
+		if (out == NULL)
+			return -1;
+		mail_charset_put(
+		    out, charset, strlen(charset), p->text, p->len);
+		if (fclose(out) != 0)
+			return -1;
+		p->text = p->utf8;
+		p->len = p->utf8_len;
+	}
+	if (p->len > 2 && memcmp(p->text, "\xef\xbb\xbf", 3) == 0) {
+		p->text += 3;
+		p->len -= 3;
+	}
+	return 0;
+}
+
 static int
 part_open(struct mailmime *m, struct part *p)
 {
 	struct mailmime_single_fields f;
 	const struct mailmime_content *c = m->mm_content_type;
 	const char *file = "";
+	int rc;
 
 	memset(p, 0, sizeof(*p));
 	mailmime_single_fields_init(&f, m->mm_mime_fields, m->mm_content_type);
 	p->text = m->mm_data.mm_single->dt_data.dt_text.dt_data;
 	p->len = m->mm_data.mm_single->dt_data.dt_text.dt_length;
 	p->application = is_application(c);
-	p->html = is_text(c) && strcasecmp(c->ct_subtype, "html") == 0;
+	p->is_text = is_text(c);
+	p->html = p->is_text && strcasecmp(c->ct_subtype, "html") == 0;
 	p->signature =
 	    p->application && strcasecmp(c->ct_subtype, "pgp-signature") == 0;
 	if (f.fld_disposition_filename != NULL)
@@ -130,7 +178,8 @@ part_open(struct mailmime *m, struct part *p)
 	else if (f.fld_content_name != NULL)
 		file = f.fld_content_name;
 	p->file = mail_words_decode(file, strlen(file), MAIL_STRING_MAX);
-	return p->file == NULL ? -1 : decode(p, f.fld_encoding);
+	rc = p->file == NULL ? -1 : decode(p, f.fld_encoding);
+	return rc == 0 ? undo_charset(p, f.fld_content_charset) : rc;
 }
 
 static void
@@ -141,6 +190,9 @@ part_close(struct part *p, bool wipe)
 			explicit_bzero(p->decoded, p->len);
 		mailmime_decoded_part_free(p->decoded);
 	}
+	if (p->utf8 != NULL && wipe)
+		explicit_bzero(p->utf8, p->utf8_len);
+	free(p->utf8);
 	free(p->file);
 }
 
@@ -156,12 +208,16 @@ is_key_file(const char *name)
 	return false;
 }
 
-/* Packets rather than text: RFC 9580, 4.2, bit 7 of the first octet is set. */
+/* Packets rather than text: RFC 9580, 4.2, bit 7 of the first octet is set.
+ * So it is in a text that begins with a letter beyond ASCII. */
 static bool
 is_binary(const struct part *p)
 {
+	static const char begin[] = "-----BEGIN PGP ";
+
 	return p->len > 0 && ((unsigned char)p->text[0] & 0x80) != 0 &&
-	       (p->application || is_key_file(p->file));
+	       (p->application || is_key_file(p->file)) &&
+	       memmem(p->text, p->len, begin, sizeof(begin) - 1) == NULL;
 }
 
 /* Where a part is, for a sentence: nothing in a mail of one part. */
@@ -392,5 +448,5 @@ mail_parse(const char *raw, size_t len, const struct mail_limits *limits,
 void
 mail_parse_prepare(void)
 {
-	mail_words_prepare();
+	mail_charset_prepare();
 }

@@ -6,6 +6,8 @@
 
 #include "mailkeyd/mail.h"
 
+#include <stdio.h>
+
 /* What a record may hold at most; the core checks it again. */
 #define MAIL_STRING_MAX	 16384 /* octets of a header string */
 #define MAIL_WHY_MAX	 500
@@ -13,6 +15,8 @@
 #define MAIL_PROBLEM_MAX 500 /* octets of one */
 #define MAIL_CERTS_MAX	 10000
 #define MAIL_MSGID_MAX	 250
+#define MAIL_SENT_MAX	 4096 /* octets of keyserver_sent */
+#define MAIL_SENT_LINE	 320  /* of one of its lines */
 #define MAIL_REFERENCES	 10
 
 /* ---- text (mail_words.c) ------------------------------------------------- */
@@ -28,8 +32,18 @@ char *mail_text_clean(const char *, size_t len, size_t max);
 /* The same after undoing encoded words (RFC 2047). */
 char *mail_words_decode(const char *, size_t len, size_t max);
 
-/* Opens the character sets. */
-void mail_words_prepare(void);
+/* ---- character sets (mail_charset.c) ------------------------------------- */
+
+/* All names of each, a blank between (mail_charset_names.c); NULL at the
+ * end. */
+extern const char *const mail_charset_names[];
+
+/* Opens them all. */
+void mail_charset_prepare(void);
+
+/* Writes octets of a character set in UTF-8: Latin-1, if it is not known. */
+void mail_charset_put(
+    FILE *, const char *name, size_t namelen, const char *octets, size_t len);
 
 /* ---- HTML (mail_html.c) -------------------------------------------------- */
 

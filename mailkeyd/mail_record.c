@@ -15,8 +15,8 @@ mail_free(struct mail *m)
 {
 	char *strings[] = {m->why, m->subject, m->from, m->reply_to,
 	    m->message_id, m->references, m->return_path, m->delivered_to,
-	    m->auto_submitted, m->precedence, m->x_loop, m->raw_message_id,
-	    m->raw_received, m->raw_resent_id, m->raw_subject};
+	    m->auto_submitted, m->precedence, m->x_loop, m->keyserver_sent,
+	    m->raw_message_id, m->raw_received, m->raw_resent_id, m->raw_subject};
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(strings[i]);
@@ -48,8 +48,8 @@ mail_put(struct ipc_out *out, const struct mail *m)
 {
 	const char *strings[] = {m->why, m->subject, m->from, m->reply_to,
 	    m->message_id, m->references, m->return_path, m->delivered_to,
-	    m->auto_submitted, m->precedence, m->x_loop, m->raw_message_id,
-	    m->raw_received, m->raw_resent_id, m->raw_subject};
+	    m->auto_submitted, m->precedence, m->x_loop, m->keyserver_sent,
+	    m->raw_message_id, m->raw_received, m->raw_resent_id, m->raw_subject};
 
 	ipc_put_u32(out, m->verdict);
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
@@ -121,6 +121,21 @@ is_lines(const char *s)
 	sound = sound && mail_text_sound(copy);
 	free(copy);
 	return sound;
+}
+
+/* Lines of printable ASCII, each short enough for a header. */
+static bool
+is_sent(const char *s)
+{
+	size_t line = 0;
+
+	for (; *s != '\0'; s++) {
+		if (*s == '\n' && line > 0)
+			line = 0;
+		else if (*s < ' ' || *s > '~' || ++line > MAIL_SENT_LINE)
+			return false;
+	}
+	return line > 0;
 }
 
 /* They go into a digest and nowhere else, so they may be any octets but those
@@ -207,6 +222,7 @@ get_header(struct ipc_in *in, struct mail *m)
 	    {&m->auto_submitted, MAIL_STRING_MAX, mail_text_sound},
 	    {&m->precedence, MAIL_STRING_MAX, mail_text_sound},
 	    {&m->x_loop, MAIL_STRING_MAX, is_lines},
+	    {&m->keyserver_sent, MAIL_SENT_MAX, is_sent},
 	    {&m->raw_message_id, MAIL_STRING_MAX, is_raw},
 	    {&m->raw_received, MAIL_STRING_MAX, is_raw},
 	    {&m->raw_resent_id, MAIL_STRING_MAX, is_raw},

@@ -1,78 +1,14 @@
 /*
  * Text of strangers: encoded words undone (RFC 2047), and made fit to be shown.
- *
- * The decoder is not libetpan's, whose iconv_open(3) loads a module from a file
- * for each new character set: in the jail that is death.
  */
 #include "mailkeyd/mail_read.h"
 
-#include <iconv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
-
-static struct {
-	const char *name;
-	iconv_t cd; /* NULL: not opened */
-} charsets[] = {
-    {"ISO-8859-1", NULL},
-    {"ISO-8859-2", NULL},
-    {"ISO-8859-3", NULL},
-    {"ISO-8859-4", NULL},
-    {"ISO-8859-5", NULL},
-    {"ISO-8859-6", NULL},
-    {"ISO-8859-7", NULL},
-    {"ISO-8859-8", NULL},
-    {"ISO-8859-9", NULL},
-    {"ISO-8859-10", NULL},
-    {"ISO-8859-13", NULL},
-    {"ISO-8859-14", NULL},
-    {"ISO-8859-15", NULL},
-    {"ISO-8859-16", NULL},
-    {"WINDOWS-1250", NULL},
-    {"WINDOWS-1251", NULL},
-    {"WINDOWS-1252", NULL},
-    {"WINDOWS-1253", NULL},
-    {"WINDOWS-1254", NULL},
-    {"WINDOWS-1255", NULL},
-    {"WINDOWS-1256", NULL},
-    {"WINDOWS-1257", NULL},
-    {"WINDOWS-1258", NULL},
-    {"KOI8-R", NULL},
-    {"KOI8-U", NULL},
-    {"IBM850", NULL},
-    {"MACINTOSH", NULL},
-    {"TIS-620", NULL},
-    {"UTF-7", NULL},
-    {"UTF-16", NULL},
-    {"ISO-2022-JP", NULL},
-    {"SHIFT_JIS", NULL},
-    {"EUC-JP", NULL},
-    {"EUC-KR", NULL},
-    {"GB2312", NULL},
-    {"GBK", NULL},
-    {"GB18030", NULL},
-    {"BIG5", NULL},
-};
-#define NCHARSETS (sizeof(charsets) / sizeof(charsets[0]))
-
-void
-mail_words_prepare(void)
-{
-	for (size_t i = 0; i < NCHARSETS; i++) {
-		iconv_t cd;
-
-		if (charsets[i].cd != NULL)
-			continue;
-		/* one that this system lacks is read as Latin-1 */
-		cd = iconv_open("UTF-8", charsets[i].name);
-		if (cd != (iconv_t)-1)
-			charsets[i].cd = cd;
-	}
-}
 
 /* ---- cleaning ------------------------------------------------------------ */
 
@@ -173,46 +109,11 @@ struct word {
  * may begin in one word and end in the next. */
 struct pending {
 	FILE *out;
-	unsigned char *octets;
+	char *octets;
 	size_t len;
 	const char *charset;
 	size_t charset_len;
 };
-
-static void
-put_latin1(FILE *out, unsigned char c)
-{
-	if (c < 0x80)
-		putc(c, out);
-	else
-		fprintf(out, "%c%c", 0xc0 | c >> 6, 0x80 | (c & 0x3f));
-}
-
-static void
-put_converted(FILE *out, iconv_t cd, char *in, size_t left)
-{
-	char room[512], *to = room;
-	size_t space = sizeof(room);
-
-	iconv(cd, NULL, NULL, NULL, NULL);
-	while (left > 0) {
-		size_t before = left;
-		size_t r = iconv(cd, &in, &left, &to, &space);
-
-		fwrite(room, 1, sizeof(room) - space, out);
-		if (r == (size_t)-1 && left == before && left > 0 &&
-		    space == sizeof(room)) {
-			/* no progress: pass over the octet in the way */
-			fputs(REPLACEMENT, out);
-			in++;
-			left--;
-		}
-		to = room;
-		space = sizeof(room);
-	}
-	iconv(cd, NULL, NULL, &to, &space); /* what waits for an accent */
-	fwrite(room, 1, sizeof(room) - space, out);
-}
 
 static bool
 same(const char *a, size_t len, const char *b)
@@ -220,48 +121,18 @@ same(const char *a, size_t len, const char *b)
 	return strlen(b) == len && strncasecmp(a, b, len) == 0;
 }
 
-static iconv_t
-find_charset(const char *name, size_t len)
-{
-	static const char *const aliases[][2] = {
-	    {"latin1", "ISO-8859-1"},
-	    {"cp1250", "WINDOWS-1250"},
-	    {"cp1251", "WINDOWS-1251"},
-	    {"cp1252", "WINDOWS-1252"},
-	    {"cp850", "IBM850"},
-	    {"ks_c_5601-1987", "EUC-KR"},
-	    {"sjis", "SHIFT_JIS"},
-	    {"x-sjis", "SHIFT_JIS"},
-	    {"iso-8859-8-i", "ISO-8859-8"},
-	};
-
-	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
-		if (same(name, len, aliases[i][0])) {
-			name = aliases[i][1];
-			len = strlen(name);
-		}
-	for (size_t i = 0; i < NCHARSETS; i++)
-		if (same(name, len, charsets[i].name))
-			return charsets[i].cd;
-	return NULL;
-}
-
 static void
 flush(struct pending *p)
 {
-	iconv_t cd;
-
-	if (p->len > 0 && (same(p->charset, p->charset_len, "UTF-8") ||
-			      same(p->charset, p->charset_len, "US-ASCII"))) {
+	if (p->len == 0)
+		return;
+	/* whoever says ASCII, and then is not, most likely means UTF-8 */
+	if (same(p->charset, p->charset_len, "UTF-8") ||
+	    same(p->charset, p->charset_len, "US-ASCII"))
 		fwrite(p->octets, 1, p->len, p->out);
-	} else if (p->len > 0) {
-		cd = find_charset(p->charset, p->charset_len);
-		if (cd != NULL)
-			put_converted(p->out, cd, (char *)p->octets, p->len);
-		else /* most are ASCII where the commands are */
-			for (size_t i = 0; i < p->len; i++)
-				put_latin1(p->out, p->octets[i]);
-	}
+	else
+		mail_charset_put(
+		    p->out, p->charset, p->charset_len, p->octets, p->len);
 	p->len = 0;
 }
 
@@ -310,25 +181,24 @@ hex(char c)
 }
 
 static size_t
-undo_q(const char *s, size_t len, unsigned char *out)
+undo_q(const char *s, size_t len, char *out)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < len; i++) {
 		if (s[i] == '=' && len - i > 2 && hex(s[i + 1]) >= 0 &&
 		    hex(s[i + 2]) >= 0) {
-			out[n++] =
-			    (unsigned char)(hex(s[i + 1]) << 4 | hex(s[i + 2]));
+			out[n++] = (char)(hex(s[i + 1]) << 4 | hex(s[i + 2]));
 			i += 2;
 		} else {
-			out[n++] = s[i] == '_' ? ' ' : (unsigned char)s[i];
+			out[n++] = s[i] == '_' ? ' ' : s[i];
 		}
 	}
 	return n;
 }
 
 static size_t
-undo_b(const char *s, size_t len, unsigned char *out)
+undo_b(const char *s, size_t len, char *out)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -345,7 +215,7 @@ undo_b(const char *s, size_t len, unsigned char *out)
 		have += 6;
 		if (have >= 8) {
 			have -= 8;
-			out[n++] = (unsigned char)(bits >> have);
+			out[n++] = (char)(bits >> have);
 		}
 	}
 	return n;

@@ -12,7 +12,6 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -32,6 +31,8 @@
 #define DATA_MAX	(256u << 20)
 
 extern char **environ;
+
+enum { OPT_SENDER = 256, OPT_RECIPIENT, OPT_VERSION };
 
 struct ctl {
 	const char *file;
@@ -214,9 +215,11 @@ leave(struct ctl *ctl, int status)
 		return status;
 	while (waitpid(ctl->attendant, &death, 0) == -1 && errno == EINTR)
 		;
-	if (status == EX_PROTOCOL && WIFEXITED(death) &&
-	    WEXITSTATUS(death) != 0)
-		return WEXITSTATUS(death);
+	if (status != EX_PROTOCOL)
+		return status;
+	if (WIFEXITED(death) && WEXITSTATUS(death) != 0)
+		return WEXITSTATUS(death); /* it has said why */
+	fprintf(stderr, "mailkeyctl: mailkeyd ended half-way\n");
 	return status;
 }
 
@@ -373,24 +376,39 @@ envelope_fd(const struct ctl *ctl)
 	return fd;
 }
 
-/* Waits for the commit, but not for ever: the MTA comes again. */
+static void
+deliver_signal(int signal_number)
+{
+	(void)signal_number;
+	_exit(EX_TEMPFAIL);
+}
+
+/* To some MTAs death by a signal is a bounce.  Nor does anything here take for
+ * ever, be it a daemon that is stopped: the MTA comes again. */
+static void
+deliver_signals(void)
+{
+	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGHUP, deliver_signal);
+	signal(SIGINT, deliver_signal);
+	signal(SIGTERM, deliver_signal);
+	signal(SIGALRM, deliver_signal);
+	alarm(DELIVER_SECONDS);
+}
+
+/* Waits for the commit. */
 static int
 deliver_wait(int sock)
 {
-	struct pollfd pfd = {.fd = sock, .events = POLLIN};
 	struct ipc_msg msg;
 
-	for (;;) {
-		int n = poll(&pfd, 1, DELIVER_SECONDS * 1000);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n != 1 || ipc_recv(sock, &msg) != 1)
-			return EX_TEMPFAIL;
+	alarm(DELIVER_SECONDS);
+	while (ipc_recv(sock, &msg) == 1) {
 		ipc_msg_close(&msg);
 		if (msg.type == CONTROL_END)
 			return msg.status == 0 ? EX_OK : EX_TEMPFAIL;
 	}
+	return EX_TEMPFAIL;
 }
 
 /* 0 after the daemon's commit, else 75, and nothing on standard output: an
@@ -402,7 +420,12 @@ do_deliver(struct ctl *ctl, int argc, char **argv)
 	int status = EX_TEMPFAIL;
 
 	(void)argv;
-	if (argc != 0 || config_load(ctl) == -1)
+	deliver_signals();
+	if (argc != 0) {
+		fprintf(stderr, "mailkeyctl: deliver takes options only\n");
+		return EX_TEMPFAIL;
+	}
+	if (config_load(ctl) == -1)
 		return EX_TEMPFAIL;
 	ipc_msg_init(&msg, CONTROL_DELIVER, 0);
 	ctl->sock = connect_daemon(ctl->config->control);
@@ -591,21 +614,27 @@ do_queue(struct ctl *ctl, int argc, char **argv)
 				  : simple(ctl, CONTROL_QUEUE, "", 0);
 }
 
-/* A pipe transport must hear 0 or 75, nothing else: every other status would
- * bounce the mail. */
+/* Options that leave no work for a command.  A pipe transport must hear 0
+ * after a commit or 75, nothing else: every other status would bounce the
+ * mail, and what stands on standard output with it. */
 static int
-bad_usage(int argc, char **argv)
+no_command(int option, int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++)
-		if (strcmp(argv[i], "deliver") == 0)
+		if (strcmp(argv[i], "deliver") == 0) {
+			print_usage(stderr);
 			return EX_TEMPFAIL;
-	return EX_USAGE;
+		}
+	if (option == OPT_VERSION)
+		puts("mailkeyctl " VERSION);
+	else
+		print_usage(option == 'h' ? stdout : stderr);
+	return option == '?' ? EX_USAGE : EX_OK;
 }
 
 int
 main(int argc, char **argv)
 {
-	enum { OPT_SENDER = 256, OPT_RECIPIENT, OPT_VERSION };
 	static const struct option longs[] = {
 	    {"config", required_argument, NULL, 'c'},
 	    {"sender", required_argument, NULL, OPT_SENDER},
@@ -629,12 +658,8 @@ main(int argc, char **argv)
 			ctl.sender = optarg;
 		else if (c == OPT_RECIPIENT)
 			ctl.recipient = optarg;
-		else if (c == OPT_VERSION)
-			return puts("mailkeyctl " VERSION) < 0;
-		else if (c == 'h')
-			return print_usage(stdout), EX_OK;
 		else
-			return print_usage(stderr), bad_usage(argc, argv);
+			return no_command(c, argc, argv);
 	}
 	for (const struct verb *v = verbs; optind < argc && v->name; v++)
 		if (strcmp(argv[optind], v->name) == 0)

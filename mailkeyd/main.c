@@ -49,6 +49,7 @@ struct server {
 	struct loop_io *signals;
 	struct loop_timer *expire, *drain;
 	int sigfd;
+	int one; /* MODE_ONE: a memfd with the mail */
 	bool ending;
 	int exit_status;
 };
@@ -139,8 +140,19 @@ server_is_idle(const struct server *s)
 	    (s->despatch == NULL || despatch_stop(s->despatch));
 }
 
-/* Told to end: no new mails; what is in hand is committed, what is being sent
- * is sent, for as long as that takes a reasonable time. */
+/* No new mails, no new commands. */
+static void
+server_stop(struct server *s)
+{
+	s->ending = true;
+	for (size_t i = 0; s->lmtp != NULL && i < s->config->nreceive; i++)
+		lmtp_stop(s->lmtp[i]);
+	if (s->control != NULL)
+		control_stop(s->control);
+}
+
+/* Told to end: what is in hand is committed, what is being sent is sent, for
+ * as long as that takes a reasonable time. */
 static void
 server_end(struct server *s)
 {
@@ -148,9 +160,7 @@ server_end(struct server *s)
 		loop_stop(s->loop);
 		return;
 	}
-	s->ending = true;
-	for (size_t i = 0; s->lmtp != NULL && i < s->config->nreceive; i++)
-		lmtp_stop(s->lmtp[i]);
+	server_stop(s);
 	loop_timer_set(s->drain, 0);
 }
 
@@ -210,6 +220,7 @@ exit_of(enum ks_status status)
 	case KS_NOMEM:
 		return EX_TEMPFAIL;
 	case KS_TOO_NEW:
+	case KS_TOO_OLD:
 		return EX_CONFIG;
 	default:
 		return EX_IOERR;
@@ -310,8 +321,11 @@ server_parts(struct server *s)
 	s->drain = loop_timer_new(s->loop, server_drain, s);
 	if (s->gateway == NULL || s->expire == NULL || s->drain == NULL)
 		fatal(EX_OSERR, "no memory");
-	if (s->options.mode == MODE_ATTEND)
-		s->control = control_attend(&parts, s->gateway, ATTEND_FD);
+	if (s->options.mode != MODE_ATTEND)
+		return;
+	s->control = control_attend(&parts, s->gateway, ATTEND_FD);
+	if (s->control == NULL)
+		fatal(EX_USAGE, "--attend is mailkeyctl's to use");
 }
 
 static void
@@ -345,6 +359,11 @@ server_free(struct server *s)
 {
 	enum ks_status status;
 
+	/* Who waits for what is still in hand hears now to come later. */
+	server_stop(s);
+	judge_free(s->judge);
+	reader_free(s->reader);
+	gateway_free(s->gateway);
 	control_free(s->control);
 	for (size_t i = 0; s->lmtp != NULL && i < s->config->nreceive; i++)
 		lmtp_free(s->lmtp[i]);
@@ -352,10 +371,7 @@ server_free(struct server *s)
 	loop_io_free(s->signals);
 	loop_timer_free(s->expire);
 	loop_timer_free(s->drain);
-	gateway_free(s->gateway);
 	despatch_free(s->despatch);
-	judge_free(s->judge);
-	reader_free(s->reader);
 	loop_free(s->loop);
 	status = ks_close(s->ks);
 	if (status != KS_OK) {
@@ -382,15 +398,17 @@ read_stdin(const struct config *config)
 
 	if (fd == -1)
 		fatal(EX_OSERR, "memfd: %s", strerror(errno));
-	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) > 0) {
+	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) != 0) {
 		size_t take = (size_t)n < room ? (size_t)n : room;
 
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			fatal(EX_IOERR, "standard input: %s", strerror(errno));
 		if (take > 0 && write(fd, buf, take) != (ssize_t)take)
 			fatal(EX_TEMPFAIL, "memfd: %s", strerror(errno));
 		room -= take;
 	}
-	if (n == -1)
-		fatal(EX_IOERR, "standard input: %s", strerror(errno));
 	return fd;
 }
 
@@ -418,8 +436,7 @@ one_submit(struct server *s)
 		envelope.sender = getenv("SENDER");
 	if (envelope.recipient == NULL)
 		envelope.recipient = getenv("RECIPIENT");
-	if (gateway_submit(s->gateway, read_stdin(s->config), &envelope,
-		one_done, s) == NULL)
+	if (gateway_submit(s->gateway, s->one, &envelope, one_done, s) == NULL)
 		fatal(EX_TEMPFAIL, "try again later: %s", strerror(errno));
 }
 
@@ -461,6 +478,8 @@ main(int argc, char **argv)
 	if (server.config->syslog && server.options.mode == MODE_DAEMON)
 		log_open("mailkeyd", 1, server.options.verbose);
 	server_store(&server);
+	if (server.options.mode == MODE_ONE)
+		server.one = read_stdin(server.config);
 	server.loop = loop_new();
 	if (server.loop == NULL)
 		fatal(EX_OSERR, "epoll: %s", strerror(errno));

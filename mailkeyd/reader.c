@@ -10,18 +10,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TRIES 2 /* with a parser that dies under a mail; then: try later */
+#define TRIES	 2 /* with a parser that dies under a mail; then: try later */
+#define DEADLINE 30 /* seconds for a mail, kept by the parser */
+#define PATIENCE 45000 /* ms without any news of the parser */
 
 TAILQ_HEAD(reading_list, reading);
 
 struct reader {
-	struct loop *loop;
 	const struct config *config;
 	struct helper *helper;
 	struct reading_list waiting, away;
-	unsigned naway;	  /* mails with a child */
-	bool importing;	  /* the one slot that imports have to themselves */
+	unsigned naway; /* mails with a child */
+	struct reading *import; /* has the one slot that imports share */
+	struct reading *stuck;	/* waits, and could not be sent */
 	uint64_t last_id;
+	struct loop_timer *again, *watchdog;
 };
 
 /* One slot more than mails may use, so that an import never stops them. */
@@ -32,7 +35,7 @@ parser_config_fill(struct parser_config *pc, const struct config *config)
 	pc->size = sizeof(*pc);
 	pc->children = config->parsers + 1;
 	pc->jail_mails = config->jail_mails;
-	pc->deadline = 30;
+	pc->deadline = DEADLINE;
 	pc->cpu = 10;
 	pc->memory = (uint64_t)256 << 20;
 	pc->import_batch = 100;
@@ -63,6 +66,16 @@ reader_up(void *ctx, struct helper *helper)
 	return rv;
 }
 
+/* Something moved: the parser has its time again, when it is asked for
+ * anything. */
+static void
+reader_moved(struct reader *r)
+{
+	bool idle = TAILQ_EMPTY(&r->waiting) && TAILQ_EMPTY(&r->away);
+
+	loop_timer_set(r->watchdog, idle ? -1 : PATIENCE);
+}
+
 /* Takes a reading off the parser's hands. */
 static void
 reading_back(struct reader *r, struct reading *reading)
@@ -72,41 +85,52 @@ reading_back(struct reader *r, struct reading *reading)
 	if (reading->record != -1)
 		close(reading->record);
 	reading->record = -1;
-	if (reading->import)
-		r->importing = reading->more;
-	else
+	if (!reading->import)
 		r->naway--;
+	else if (r->import == reading && !reading->more)
+		r->import = NULL;
 }
 
 static void
 reading_fail(struct reading *reading, const char *why)
 {
+	reading->state = READING_IDLE;
 	reading->more = false;
 	reading->done(reading, PARSER_NO_CHILD, NULL, why);
 }
 
+/* From `waiting` to `away`, when it can be sent. */
 static int
-reading_send(struct reader *r, struct reading *reading, enum parser_type type)
+reading_send(struct reader *r, struct reading *reading)
 {
 	struct ipc_msg msg;
+	int rv;
 
-	reading->record = ipc_memfd("record", NULL, 0, false);
-	if (reading->record == -1)
+	if (!reading->more)
+		reading->id = ++r->last_id;
+	ipc_msg_init(&msg,
+	    reading->more     ? PARSER_MORE
+	    : reading->import ? PARSER_IMPORT
+			      : PARSER_MAIL,
+	    reading->id);
+	msg.fd[0] = reading->more ? -1 : reading->fd;
+	msg.fd[1] = ipc_memfd("record", NULL, 0, false);
+	if (msg.fd[1] == -1)
 		return -1;
-	ipc_msg_init(&msg, type, reading->id);
-	msg.fd[0] = type == PARSER_MORE ? -1 : reading->fd;
-	msg.fd[1] = reading->record;
-	if (helper_send(r->helper, &msg) == -1) {
-		close(reading->record);
-		reading->record = -1;
+	rv = helper_send(r->helper, &msg);
+	if (rv == -1) {
+		close(msg.fd[1]);
 		return -1;
 	}
+	reading->record = msg.fd[1];
 	reading->state = READING_AWAY;
+	TAILQ_REMOVE(&r->waiting, reading, next);
 	TAILQ_INSERT_TAIL(&r->away, reading, next);
-	if (reading->import)
-		r->importing = true;
-	else
+	if (!reading->import)
 		r->naway++;
+	else if (r->import == NULL)
+		r->import = reading;
+	reader_moved(r);
 	return 0;
 }
 
@@ -118,26 +142,65 @@ reader_next(struct reader *r)
 	struct reading *reading;
 
 	TAILQ_FOREACH(reading, &r->waiting, next)
-	if (reading->import ? !r->importing : r->naway < r->config->parsers)
+	if (reading->import ? reading->more || r->import == NULL
+			    : r->naway < r->config->parsers)
 		return reading;
 	return NULL;
 }
 
+/* Hands out what may go.  Of one that cannot be sent nobody is told from
+ * here, since it may be called from within reading_start(). */
 static void
 reader_pump(struct reader *r)
 {
 	struct reading *reading;
 
-	if (r->helper == NULL || !helper_is_up(r->helper))
-		return;
-	while ((reading = reader_next(r)) != NULL) {
-		TAILQ_REMOVE(&r->waiting, reading, next);
-		reading->id = ++r->last_id;
-		if (reading_send(r, reading,
-			reading->import ? PARSER_IMPORT : PARSER_MAIL) == 0)
+	while (r->helper != NULL && helper_is_up(r->helper) &&
+	    r->stuck == NULL && (reading = reader_next(r)) != NULL) {
+		if (reading_send(r, reading) == 0)
 			continue;
-		reading->state = READING_IDLE;
-		reading_fail(reading, strerror(errno));
+		r->stuck = reading;
+		loop_timer_set(r->again, 0);
+	}
+}
+
+/* Tries once more what could not be sent.  A parser that has ended is known to
+ * be down by now: then the reading waits for the next one. */
+static void
+reader_again(void *ctx)
+{
+	struct reader *r = ctx;
+	struct reading *stuck = r->stuck;
+
+	r->stuck = NULL;
+	if (stuck != NULL && helper_is_up(r->helper) &&
+	    reading_send(r, stuck) == -1) {
+		TAILQ_REMOVE(&r->waiting, stuck, next);
+		reading_fail(stuck, strerror(errno));
+	}
+	reader_pump(r);
+}
+
+/* A parser that is silent for so long hangs; while there is none, nobody
+ * waits for ever. */
+static void
+reader_late(void *ctx)
+{
+	struct reader *r = ctx;
+	struct reading_list lost = TAILQ_HEAD_INITIALIZER(lost);
+	struct reading *reading;
+
+	if (helper_is_up(r->helper)) {
+		loop_timer_set(r->watchdog, PATIENCE);
+		if (!TAILQ_EMPTY(&r->away))
+			helper_kill(r->helper);
+		return;
+	}
+	r->stuck = NULL;
+	TAILQ_CONCAT(&lost, &r->waiting, next);
+	while ((reading = TAILQ_FIRST(&lost)) != NULL) {
+		TAILQ_REMOVE(&lost, reading, next);
+		reading_fail(reading, "the parser cannot be started");
 	}
 }
 
@@ -198,6 +261,7 @@ reader_message(void *ctx, struct helper *helper, struct ipc_msg *msg)
 		    msg->status == PARSER_DIED ? PARSER_DIED : PARSER_NO_CHILD,
 		    NULL, msg->text);
 	close(record);
+	reader_moved(r);
 	reader_pump(r);
 }
 
@@ -210,18 +274,19 @@ reader_down(void *ctx, struct helper *helper)
 	struct reading *reading;
 
 	(void)helper;
-	TAILQ_CONCAT(&lost, &r->away, next);
-	while ((reading = TAILQ_FIRST(&lost)) != NULL) {
-		TAILQ_REMOVE(&lost, reading, next);
-		TAILQ_INSERT_TAIL(&r->away, reading, next);
+	r->import = NULL;
+	while ((reading = TAILQ_FIRST(&r->away)) != NULL) {
 		reading->more = false;
 		reading_back(r, reading);
+		TAILQ_INSERT_TAIL(&lost, reading, next);
+	}
+	while ((reading = TAILQ_FIRST(&lost)) != NULL) {
+		TAILQ_REMOVE(&lost, reading, next);
 		if (!reading->import && ++reading->tries < TRIES)
 			reading_start(r, reading);
 		else
 			reading_fail(reading, "the parser ended");
 	}
-	r->importing = false;
 }
 
 static const struct helper_calls reader_calls = {
@@ -234,14 +299,16 @@ reader_new(struct loop *loop, const struct config *config)
 
 	if (r == NULL)
 		return NULL;
-	r->loop = loop;
 	r->config = config;
 	TAILQ_INIT(&r->waiting);
 	TAILQ_INIT(&r->away);
-	r->helper = helper_new(
-	    loop, config->libexec, "mailkeyd-parser", &reader_calls, r);
+	r->again = loop_timer_new(loop, reader_again, r);
+	r->watchdog = loop_timer_new(loop, reader_late, r);
+	if (r->again != NULL && r->watchdog != NULL)
+		r->helper = helper_new(
+		    loop, config->libexec, "mailkeyd-parser", &reader_calls, r);
 	if (r->helper == NULL) {
-		free(r);
+		reader_free(r);
 		return NULL;
 	}
 	return r;
@@ -250,37 +317,57 @@ reader_new(struct loop *loop, const struct config *config)
 void
 reader_free(struct reader *r)
 {
+	struct reading *reading;
+
 	if (r == NULL)
 		return;
 	helper_free(r->helper);
+	r->helper = NULL;
+	while ((reading = TAILQ_FIRST(&r->away)) != NULL) {
+		reading_back(r, reading);
+		TAILQ_INSERT_TAIL(&r->waiting, reading, next);
+	}
+	while ((reading = TAILQ_FIRST(&r->waiting)) != NULL) {
+		TAILQ_REMOVE(&r->waiting, reading, next);
+		reading_fail(reading, "the server is ending");
+	}
+	loop_timer_free(r->again);
+	loop_timer_free(r->watchdog);
 	free(r);
 }
 
-void
-reading_start(struct reader *r, struct reading *reading)
+static void
+reading_wait(struct reader *r, struct reading *reading)
 {
+	if (TAILQ_EMPTY(&r->waiting) && TAILQ_EMPTY(&r->away))
+		loop_timer_set(r->watchdog, PATIENCE);
 	reading->state = READING_WAITS;
 	reading->record = -1;
-	reading->more = false;
 	TAILQ_INSERT_TAIL(&r->waiting, reading, next);
 	reader_pump(r);
 }
 
 void
+reading_start(struct reader *r, struct reading *reading)
+{
+	reading->more = false;
+	reading_wait(r, reading);
+}
+
+void
 reading_more(struct reader *r, struct reading *reading)
 {
-	if (reading_send(r, reading, PARSER_MORE) == -1)
-		reading_fail(reading, "the parser ended");
+	reading_wait(r, reading);
 }
 
 void
 reading_drop(struct reader *r, struct reading *reading)
 {
-	bool slot = reading->import &&
+	bool begun = reading->import &&
 	    (reading->state == READING_AWAY || reading->more);
 	struct ipc_msg msg;
 
-	if (slot) {
+	if (begun) {
 		ipc_msg_init(&msg, PARSER_DROP, reading->id);
 		helper_send(r->helper, &msg);
 	}
@@ -289,8 +376,10 @@ reading_drop(struct reader *r, struct reading *reading)
 		TAILQ_REMOVE(&r->waiting, reading, next);
 	else if (reading->state == READING_AWAY)
 		reading_back(r, reading);
-	else if (slot)
-		r->importing = false;
+	if (r->stuck == reading)
+		r->stuck = NULL;
+	if (r->import == reading)
+		r->import = NULL;
 	reading->state = READING_IDLE;
 	reader_pump(r);
 }

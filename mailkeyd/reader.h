@@ -22,7 +22,8 @@ struct reading {
 	int fd;	       /* the sealed mail, or the file to import; lent */
 	bool import;   /* a file: `done` comes once for each record */
 	/*
-	 * From the loop.  PARSER_OK: *mail is the callee's to free with
+	 * From the loop, never from within reading_start() or reading_more(),
+	 * or from reader_free().  PARSER_OK: *mail is the callee's to free with
 	 * mail_free().  Otherwise mail is NULL and `why` says what happened.
 	 */
 	void (*done)(struct reading *, enum parser_status, struct mail *mail,
@@ -38,6 +39,7 @@ struct reading {
 };
 
 struct reader *reader_new(struct loop *, const struct config *);
+/* Fails what is still under way; imports were dropped before. */
 void reader_free(struct reader *);
 
 void reading_start(struct reader *, struct reading *);

@@ -3,7 +3,7 @@
  * checks a message signed by that subkey, and tells nobody before; so this is
  * verified here, by its rules: the newest one counts, hashed ones come first.
  */
-#include "pgp/backsig.h"
+#include "pgp/pgp.h"
 #include "pgp/verify.h"
 
 #include <openssl/evp.h>

@@ -217,11 +217,22 @@ cert_drop(struct pgp_cert *cert, const bool *drop)
 	cert->ncomponents = n;
 }
 
+bool
+component_has(const struct pgp_component *c, const struct pgp_signature *sig)
+{
+	size_t i;
+
+	for (i = 0; i < c->nsigs; i++)
+		if (signature_same(c->sigs[i], sig) == 0)
+			return true;
+	return false;
+}
+
 struct pgp_component *
 cert_find(const struct pgp_cert *cert, const struct pgp_component *c)
 {
-	return bsearch(c, cert->components, cert->ncomponents, sizeof(*c),
-	    component_qcmp);
+	return bsearch(
+	    c, cert->components, cert->ncomponents, sizeof(*c), component_qcmp);
 }
 
 static int
@@ -337,8 +348,8 @@ collapse_identical(struct builder *b, struct pgp_component *c)
 static bool
 too_many(const struct builder *b, enum pgp_kind kind)
 {
-	size_t cap = kind == PGP_SUBKEY ? b->policy->subkeys :
-					  b->policy->userids;
+	size_t cap =
+	    kind == PGP_SUBKEY ? b->policy->subkeys : b->policy->userids;
 
 	return b->count[kind] >= cap * COMPONENTS_FACTOR;
 }
@@ -355,9 +366,8 @@ close_current(struct builder *b)
 	b->has_current = false;
 	hasher_free(&b->on_current);
 	if (b->current.nsigs == 0 || too_many(b, b->current.kind)) {
-		leave_out(b,
-		    b->current.nsigs == 0 ? PGP_LEFT_NO_SELFSIG :
-					    PGP_LEFT_TOO_MANY);
+		leave_out(b, b->current.nsigs == 0 ? PGP_LEFT_NO_SELFSIG
+						   : PGP_LEFT_TOO_MANY);
 		component_free(&b->current);
 		return PGP_OK;
 	}
@@ -377,9 +387,9 @@ close_current(struct builder *b)
 static bool
 component_welcome(struct builder *b, enum pgp_kind kind, size_t len)
 {
-	size_t cap = kind == PGP_USERID ? b->policy->userid_size :
-	    kind == PGP_ATTRIBUTE	? b->policy->attribute_size :
-					  b->policy->packet_size;
+	size_t cap = kind == PGP_USERID	     ? b->policy->userid_size
+		     : kind == PGP_ATTRIBUTE ? b->policy->attribute_size
+					     : b->policy->packet_size;
 
 	if (kind == PGP_ATTRIBUTE && cap == 0)
 		leave_out(b, PGP_LEFT_ATTRIBUTE);
@@ -448,8 +458,7 @@ signature_objection(const struct builder *b, const struct pgp_signature *sig)
 {
 	if (!sig->exportable)
 		return PGP_LEFT_LOCAL;
-	if (!b->trusted &&
-	    sig->created > (uint64_t)b->now + b->policy->future)
+	if (!b->trusted && sig->created > (uint64_t)b->now + b->policy->future)
 		return PGP_LEFT_FUTURE;
 	if (sig->created < b->primary.created)
 		return PGP_LEFT_TOO_OLD;
@@ -472,8 +481,8 @@ take_signature(struct builder *b, const struct signature_parts *parts)
 		leave_out(b, PGP_LEFT_UNKNOWN);
 		return PGP_OK;
 	}
-	status = signature_canonical(parts,
-	    on == &b->primary ? &b->on_primary : &b->on_current, &sig);
+	status = signature_canonical(
+	    parts, on == &b->primary ? &b->on_primary : &b->on_current, &sig);
 	if (status == PGP_MALFORMED) {
 		leave_out(b, PGP_LEFT_UNKNOWN);
 		return PGP_OK;
@@ -649,8 +658,8 @@ pgp_cert_parse(const unsigned char *packets, size_t len,
     const struct pgp_policy *policy, bool trusted, uint32_t now,
     struct pgp_left_out *left, struct pgp_cert **out)
 {
-	struct builder b = {.policy = policy, .trusted = trusted, .now = now,
-	    .left = left};
+	struct builder b = {
+	    .policy = policy, .trusted = trusted, .now = now, .left = left};
 	enum pgp_status status;
 	size_t i;
 

@@ -11,15 +11,15 @@
 
 /* RFC 9580, 9.5, by number; RIPEMD-160 and MD5 sign old keys. */
 static const char *const digest_name[HASHER_ALGOS] = {
-	[1] = "MD5",
-	[2] = "SHA1",
-	[3] = "RIPEMD160",
-	[8] = "SHA256",
-	[9] = "SHA384",
-	[10] = "SHA512",
-	[11] = "SHA224",
-	[12] = "SHA3-256",
-	[14] = "SHA3-512",
+    [1] = "MD5",
+    [2] = "SHA1",
+    [3] = "RIPEMD160",
+    [8] = "SHA256",
+    [9] = "SHA384",
+    [10] = "SHA512",
+    [11] = "SHA224",
+    [12] = "SHA3-256",
+    [14] = "SHA3-512",
 };
 #define SHA256 8
 
@@ -32,7 +32,8 @@ digest_fetch(void)
 	size_t i;
 
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG |
-		OPENSSL_INIT_LOAD_CRYPTO_STRINGS | OPENSSL_INIT_NO_ATEXIT,
+				OPENSSL_INIT_LOAD_CRYPTO_STRINGS |
+				OPENSSL_INIT_NO_ATEXIT,
 	    NULL);
 	for (i = 0; i < HASHER_ALGOS; i++)
 		if (digest_name[i] != NULL)

@@ -16,7 +16,7 @@ static inline uint32_t
 get32(const unsigned char *p)
 {
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
-	    (uint32_t)p[2] << 8 | p[3];
+	       (uint32_t)p[2] << 8 | p[3];
 }
 
 static inline void
@@ -39,7 +39,7 @@ struct cursor {
 	size_t len;
 };
 const unsigned char *cursor_take(struct cursor *, size_t); /* NULL: too few */
-bool cursor_mpi(struct cursor *, struct cursor *octets); /* RFC 9580, 3.2 */
+bool cursor_mpi(struct cursor *, struct cursor *octets);   /* RFC 9580, 3.2 */
 
 /* Orders octet strings; a prefix comes before what it begins. */
 int octets_cmp(const unsigned char *, size_t, const unsigned char *, size_t);
@@ -78,8 +78,8 @@ struct packet_length {
  * Reads a header from at most len octets: its length, 0 when more octets are
  * needed, -1 when it is no header.
  */
-int packet_header_read(const unsigned char *, size_t len, unsigned *tag,
-    struct packet_length *);
+int packet_header_read(
+    const unsigned char *, size_t len, unsigned *tag, struct packet_length *);
 
 /* Reads a length in the new form, as it stands after a part: as above. */
 int packet_length_read(
@@ -102,10 +102,10 @@ struct armor_text {
 enum armor_line armor_line_kind(struct armor_text *);
 
 struct armor_decoder {
-	bool body;	   /* the headers are over */
-	bool footer;	   /* the CRC has been read; nothing may follow */
-	unsigned digits;   /* of the group under way */
-	unsigned pad;	   /* of these, '=' */
+	bool body;	 /* the headers are over */
+	bool footer;	 /* the CRC has been read; nothing may follow */
+	unsigned digits; /* of the group under way */
+	unsigned pad;	 /* of these, '=' */
 	uint32_t group;
 	uint32_t crc;
 	enum pgp_crc verdict;
@@ -139,8 +139,8 @@ enum pgp_status key_fill(
 /* The parts of a signature packet's body, lent from it. */
 struct signature_parts {
 	uint8_t version, type, pkalgo, hashalgo;
-	uint32_t created; /* v3 only */
-	const unsigned char *keyid; /* v3 only */
+	uint32_t created;	    /* v3 only */
+	const unsigned char *keyid; /* v3 only, else NULL */
 	struct cursor hashed, unhashed;
 	const unsigned char *left16;
 	struct cursor value; /* MPIs, or whatever the algorithm has */
@@ -158,8 +158,8 @@ enum issuer signature_issuer(
     const struct signature_parts *, const struct pgp_component *key);
 
 /* The issuer that a signature names, hashed or not; zeros, len 0: none. */
-void signature_issuer_named(const struct signature_parts *,
-    unsigned char keyid[8], struct pgp_fpr *);
+void signature_issuer_named(
+    const struct signature_parts *, unsigned char keyid[8], struct pgp_fpr *);
 
 /* Digests of what signatures of one component stand on, begun once each. */
 struct hasher {
@@ -174,8 +174,8 @@ void hasher_free(struct hasher *);
  * Makes the canonical signature of a body: PGP_OK; PGP_MALFORMED when its
  * value cannot be read; PGP_NOMEM.
  */
-enum pgp_status signature_canonical(const struct signature_parts *,
-    struct hasher *, struct pgp_signature **);
+enum pgp_status signature_canonical(
+    const struct signature_parts *, struct hasher *, struct pgp_signature **);
 
 void signature_free(struct pgp_signature *);
 struct pgp_signature *signature_dup(const struct pgp_signature *);
@@ -209,6 +209,8 @@ void cert_drop(struct pgp_cert *, const bool *drop);
 size_t component_size(const struct pgp_component *);
 size_t cert_size(const struct pgp_cert *);
 unsigned component_tag(const struct pgp_component *);
+/* Whether one of its signatures is the same as this. */
+bool component_has(const struct pgp_component *, const struct pgp_signature *);
 /* The same component of another certificate; NULL: it has none. */
 struct pgp_component *cert_find(
     const struct pgp_cert *, const struct pgp_component *);

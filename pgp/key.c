@@ -21,19 +21,17 @@ static const struct algorithm {
 	unsigned n; /* MPIs or octets */
 	unsigned bits;
 } algorithms[] = {
-	{1, M_MPIS, 2, 0},	  /* RSA */
-	{2, M_MPIS, 2, 0},
-	{3, M_MPIS, 2, 0},
-	{16, M_MPIS, 3, 0},	  /* Elgamal */
-	{17, M_MPIS, 4, 0},	  /* DSA */
-	{18, M_CURVE_KDF, 1, 0},  /* ECDH */
-	{19, M_CURVE, 1, 0},	  /* ECDSA */
-	{20, M_MPIS, 3, 0},	  /* Elgamal, sign and encrypt */
-	{22, M_CURVE, 1, 0},	  /* EdDSALegacy */
-	{25, M_OCTETS, 32, 255},  /* X25519 */
-	{26, M_OCTETS, 56, 448},  /* X448 */
-	{27, M_OCTETS, 32, 255},  /* Ed25519 */
-	{28, M_OCTETS, 57, 448},  /* Ed448 */
+    {1, M_MPIS, 2, 0},					      /* RSA */
+    {2, M_MPIS, 2, 0}, {3, M_MPIS, 2, 0}, {16, M_MPIS, 3, 0}, /* Elgamal */
+    {17, M_MPIS, 4, 0},					      /* DSA */
+    {18, M_CURVE_KDF, 1, 0},				      /* ECDH */
+    {19, M_CURVE, 1, 0},				      /* ECDSA */
+    {20, M_MPIS, 3, 0},	     /* Elgamal, sign and encrypt */
+    {22, M_CURVE, 1, 0},     /* EdDSALegacy */
+    {25, M_OCTETS, 32, 255}, /* X25519 */
+    {26, M_OCTETS, 56, 448}, /* X448 */
+    {27, M_OCTETS, 32, 255}, /* Ed25519 */
+    {28, M_OCTETS, 57, 448}, /* Ed448 */
 };
 
 /* RFC 9580, 9.2. */
@@ -42,17 +40,17 @@ static const struct curve {
 	unsigned char oid[10];
 	unsigned bits;
 } curves[] = {
-	{8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}, 256},
-	{5, {0x2b, 0x81, 0x04, 0x00, 0x22}, 384},
-	{5, {0x2b, 0x81, 0x04, 0x00, 0x23}, 521},
-	{5, {0x2b, 0x81, 0x04, 0x00, 0x0a}, 256},
-	{9, {0x2b, 0x24, 3, 3, 2, 8, 1, 1, 7}, 256},
-	{9, {0x2b, 0x24, 3, 3, 2, 8, 1, 1, 11}, 384},
-	{9, {0x2b, 0x24, 3, 3, 2, 8, 1, 1, 13}, 512},
-	{9, {0x2b, 6, 1, 4, 1, 0xda, 0x47, 0x0f, 1}, 255},
-	{10, {0x2b, 6, 1, 4, 1, 0x97, 0x55, 1, 5, 1}, 255},
-	{3, {0x2b, 0x65, 0x6f}, 448},
-	{3, {0x2b, 0x65, 0x71}, 448},
+    {8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}, 256},
+    {5, {0x2b, 0x81, 0x04, 0x00, 0x22}, 384},
+    {5, {0x2b, 0x81, 0x04, 0x00, 0x23}, 521},
+    {5, {0x2b, 0x81, 0x04, 0x00, 0x0a}, 256},
+    {9, {0x2b, 0x24, 3, 3, 2, 8, 1, 1, 7}, 256},
+    {9, {0x2b, 0x24, 3, 3, 2, 8, 1, 1, 11}, 384},
+    {9, {0x2b, 0x24, 3, 3, 2, 8, 1, 1, 13}, 512},
+    {9, {0x2b, 6, 1, 4, 1, 0xda, 0x47, 0x0f, 1}, 255},
+    {10, {0x2b, 6, 1, 4, 1, 0x97, 0x55, 1, 5, 1}, 255},
+    {3, {0x2b, 0x65, 0x6f}, 448},
+    {3, {0x2b, 0x65, 0x71}, 448},
 };
 
 static const struct algorithm *
@@ -191,7 +189,8 @@ fill_v4(struct pgp_component *key, struct cursor body, struct cursor c)
 	struct cursor part[2] = {{head, 3}, body};
 	enum pgp_status status;
 
-	if (body.len > V4_BODY_MAX || !material_read(c, key->pkalgo, &key->bits))
+	if (body.len > V4_BODY_MAX ||
+	    !material_read(c, key->pkalgo, &key->bits))
 		return PGP_MALFORMED;
 	put16(head + 1, (uint16_t)body.len);
 	status = fingerprint(key, SHA1, 20, part, 2);
@@ -239,8 +238,8 @@ key_fill(struct pgp_component *key, const unsigned char *octets, size_t len)
 	if (p == NULL)
 		return PGP_MALFORMED;
 	key->pkalgo = *p;
-	return key->version == 4 ? fill_v4(key, body, c) :
-				   fill_v6(key, body, c);
+	return key->version == 4 ? fill_v4(key, body, c)
+				 : fill_v6(key, body, c);
 }
 
 enum pgp_status
@@ -261,13 +260,12 @@ pgp_key_identify(
 		    packet.tag == PGP_TAG_SECRET_SUBKEY)
 			status = PGP_SECRET;
 		else if (packet.tag == PGP_TAG_PUBLIC_KEY ||
-		    packet.tag == PGP_TAG_PUBLIC_SUBKEY)
+			 packet.tag == PGP_TAG_PUBLIC_SUBKEY)
 			status = key_fill(info, packet.body, packet.len);
 		else
 			status = PGP_NOT_CERT;
-		info->kind = packet.tag == PGP_TAG_PUBLIC_SUBKEY ?
-		    PGP_SUBKEY :
-		    PGP_PRIMARY;
+		info->kind = packet.tag == PGP_TAG_PUBLIC_SUBKEY ? PGP_SUBKEY
+								 : PGP_PRIMARY;
 	} else if (status == PGP_END)
 		status = PGP_NOT_CERT;
 	pgp_blob_free(&joined, status == PGP_SECRET);

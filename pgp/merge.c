@@ -42,8 +42,8 @@ unite(const struct pgp_cert *a, const struct pgp_cert *b)
 
 	if (cert == NULL)
 		return NULL;
-	cert->components = calloc(
-	    a->ncomponents + b->ncomponents, sizeof(*cert->components));
+	cert->components =
+	    calloc(a->ncomponents + b->ncomponents, sizeof(*cert->components));
 	good = cert->components != NULL;
 	while (good && (i < a->ncomponents || j < b->ncomponents)) {
 		if (i == a->ncomponents)
@@ -57,24 +57,13 @@ unite(const struct pgp_cert *a, const struct pgp_cert *b)
 		else if (r < 0)
 			good = append(cert, &a->components[i++], NULL);
 		else
-			good = append(cert, &a->components[i++],
-			    &b->components[j++]);
+			good = append(
+			    cert, &a->components[i++], &b->components[j++]);
 	}
 	if (good)
 		return cert;
 	pgp_cert_free(cert);
 	return NULL;
-}
-
-static bool
-had_signature(const struct pgp_component *had, const struct pgp_signature *sig)
-{
-	size_t i;
-
-	for (i = 0; i < had->nsigs; i++)
-		if (signature_same(had->sigs[i], sig) == 0)
-			return true;
-	return false;
 }
 
 static void
@@ -84,7 +73,7 @@ count_signatures(const struct pgp_component *now,
 	size_t i;
 
 	for (i = 0; i < now->nsigs; i++) {
-		if (had_signature(had, now->sigs[i]))
+		if (component_has(had, now->sigs[i]))
 			continue;
 		if (signature_is_revocation(now->sigs[i]))
 			added->revocations++;

@@ -15,10 +15,10 @@ old_length_read(const unsigned char *in, size_t len, struct packet_length *out)
 	if (len < (size_t)n + 1)
 		return 0;
 	out->kind = n == 0 ? LENGTH_TO_THE_END : LENGTH_FIXED;
-	out->len = n == 0 ? 0 :
-	    n == 1	  ? in[1] :
-	    n == 2	  ? get16(in + 1) :
-			    get32(in + 1);
+	out->len = n == 0   ? 0
+		   : n == 1 ? in[1]
+		   : n == 2 ? get16(in + 1)
+			    : get32(in + 1);
 	return n + 1;
 }
 

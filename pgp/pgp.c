@@ -100,8 +100,8 @@ pgp_fpr_cmp(const struct pgp_fpr *a, const struct pgp_fpr *b)
 }
 
 int
-octets_cmp(const unsigned char *a, size_t alen, const unsigned char *b,
-    size_t blen)
+octets_cmp(
+    const unsigned char *a, size_t alen, const unsigned char *b, size_t blen)
 {
 	size_t n = alen < blen ? alen : blen;
 	int r = n > 0 ? memcmp(a, b, n) : 0;

@@ -94,9 +94,10 @@ struct pgp_armored {
  * and decodes it.  *pos moves past what was looked at, so that calling again
  * finds the next block.  Lines are counted on from out->next_line: keep one
  * struct for all blocks of a text, or zero it, and then they are counted anew.
- * (Nothing of it is read while *pos is 0.)  PGP_OK: *out is filled and the caller frees
- * out->blob.  PGP_END: no further block.  PGP_TRUNCATED, PGP_BAD_ARMOR: there
- * is a block, refused as a whole; out->line says where, out->blob is empty.
+ * (Nothing of it is read while *pos is 0.)  PGP_OK: *out is filled and the
+ * caller frees out->blob.  PGP_END: no further block.  PGP_TRUNCATED,
+ * PGP_BAD_ARMOR: there is a block, refused as a whole; out->line says where,
+ * out->blob is empty.
  */
 enum pgp_status pgp_dearmor(
     const char *text, size_t len, size_t *pos, struct pgp_armored *out);
@@ -149,35 +150,35 @@ int pgp_packet_write(FILE *, unsigned tag, const unsigned char *body, size_t);
 /* ---- what may be kept (keys.md in the design; mailkeyd.conf(5)) --------- */
 
 struct pgp_policy {
-	size_t certificate_size;   /* octets after cleaning: 256 KiB */
-	size_t packet_size;	   /* of a packet that is no signature: 8383 */
-	size_t userid_size;	   /* 1024 */
-	size_t attribute_size;	   /* 0: none is kept (65536 to keep them) */
-	size_t signature_size;	   /* 64 KiB */
-	unsigned userids;	   /* of one certificate: 256 */
-	unsigned subkeys;	   /* of one certificate: 64 */
-	unsigned self_signatures;  /* newest kept of one component: 10 */
-	unsigned revocations;	   /* kept of one component: 10 */
-	unsigned claims;	   /* unverified looked at of one component,
-				      self-signatures and revocations apart: 32 */
-	uint32_t future;	   /* seconds a signature may lie ahead: 86400 */
+	size_t certificate_size;  /* octets after cleaning: 256 KiB */
+	size_t packet_size;	  /* of a packet that is no signature: 8383 */
+	size_t userid_size;	  /* 1024 */
+	size_t attribute_size;	  /* 0: none is kept (65536 to keep them) */
+	size_t signature_size;	  /* 64 KiB */
+	unsigned userids;	  /* of one certificate: 256 */
+	unsigned subkeys;	  /* of one certificate: 64 */
+	unsigned self_signatures; /* newest kept of one component: 10 */
+	unsigned revocations;	  /* kept of one component: 10 */
+	unsigned claims;	  /* unverified looked at of one component,
+				     revocations counted apart: 32 */
+	uint32_t future;	  /* seconds a signature may lie ahead: 86400 */
 };
 extern const struct pgp_policy pgp_policy_default;
 
 /* Why something of a certificate was left out; counted for the answer. */
 enum pgp_left_reason {
-	PGP_LEFT_THIRD_PARTY,	/* signatures by others */
-	PGP_LEFT_UNVERIFIED,	/* self-signatures that did not verify */
-	PGP_LEFT_NO_SELFSIG,	/* user IDs, subkeys without a valid one */
-	PGP_LEFT_ATTRIBUTE,	/* user attributes (photos) */
-	PGP_LEFT_TOO_LARGE,	/* packets over their cap on octets */
-	PGP_LEFT_TOO_MANY,	/* user IDs, subkeys, claims over a number */
-	PGP_LEFT_SUPERSEDED,	/* self-signatures older than those kept */
-	PGP_LEFT_FUTURE,	/* signatures made more than a day ahead */
-	PGP_LEFT_TOO_OLD,	/* signatures older than their key */
-	PGP_LEFT_UNKNOWN,	/* packets and versions that are not known */
-	PGP_LEFT_LOCAL,		/* self-signatures marked as not exportable */
-	PGP_LEFT_DUPLICATE,	/* the same again; not worth a word */
+	PGP_LEFT_THIRD_PARTY, /* signatures by others */
+	PGP_LEFT_UNVERIFIED,  /* self-signatures that did not verify */
+	PGP_LEFT_NO_SELFSIG,  /* user IDs, subkeys without a valid one */
+	PGP_LEFT_ATTRIBUTE,   /* user attributes (photos) */
+	PGP_LEFT_TOO_LARGE,   /* packets over their cap on octets */
+	PGP_LEFT_TOO_MANY,    /* user IDs, subkeys, claims over a number */
+	PGP_LEFT_SUPERSEDED,  /* self-signatures older than those kept */
+	PGP_LEFT_FUTURE,      /* signatures made more than a day ahead */
+	PGP_LEFT_TOO_OLD,     /* signatures older than their key */
+	PGP_LEFT_UNKNOWN,     /* packets and versions that are not known */
+	PGP_LEFT_LOCAL,	      /* self-signatures marked as not exportable */
+	PGP_LEFT_DUPLICATE,   /* the same again; not worth a word */
 	PGP_LEFT_REASONS
 };
 struct pgp_left_out {
@@ -196,17 +197,17 @@ struct pgp_signature {
 	size_t len;
 	size_t body; /* offset of the body in the packet */
 	uint8_t version, type, pkalgo, hashalgo;
-	bool verified;		/* by us, now or when it was stored */
-	bool exportable;	/* RFC 9580, 5.2.3.19 */
-	bool hard;		/* revocation, reason missing, 0 or 2 */
-	bool primary_userid;	/* 5.2.3.27 */
+	bool verified;	     /* by us, now or when it was stored */
+	bool exportable;     /* RFC 9580, 5.2.3.19 */
+	bool hard;	     /* revocation, reason missing, 0 or 2 */
+	bool primary_userid; /* 5.2.3.27 */
 	bool has_key_flags;
-	bool no_modify;		/* 5.2.3.25 */
-	uint8_t key_flags;	/* 5.2.3.29, first octet */
-	uint8_t reason;		/* of a revocation, 5.2.3.31 */
-	uint32_t created;	/* seconds since 1970; hashed area only */
-	uint32_t expires;	/* seconds after created, 0 = never */
-	uint32_t key_expires;	/* seconds after the key's creation, 0 never */
+	bool no_modify;		 /* 5.2.3.25 */
+	uint8_t key_flags;	 /* 5.2.3.29, first octet */
+	uint8_t reason;		 /* of a revocation, 5.2.3.31 */
+	uint32_t created;	 /* seconds since 1970; hashed area only */
+	uint32_t expires;	 /* seconds after created, 0 = never */
+	uint32_t key_expires;	 /* seconds after the key's creation, 0 never */
 	unsigned char issuer[8]; /* key ID, zeros when none is named */
 	struct pgp_fpr issuer_fpr; /* len 0 when none is named */
 };
@@ -216,11 +217,11 @@ struct pgp_component {
 	enum pgp_kind kind;
 	unsigned char *body; /* of its packet, as it came */
 	size_t len;
-	struct pgp_fpr fpr;	/* keys only */
-	unsigned char keyid[8]; /* keys only */
-	uint8_t version, pkalgo; /* keys only */
-	uint32_t created;	/* keys only */
-	unsigned bits;		/* keys only */
+	struct pgp_fpr fpr;	     /* keys only */
+	unsigned char keyid[8];	     /* keys only */
+	uint8_t version, pkalgo;     /* keys only */
+	uint32_t created;	     /* keys only */
+	unsigned bits;		     /* keys only */
 	struct pgp_signature **sigs; /* revocations first, newest first */
 	size_t nsigs;
 };
@@ -281,7 +282,7 @@ enum pgp_status pgp_cert_octets(const struct pgp_cert *, struct pgp_blob *);
  */
 struct pgp_claim {
 	const struct pgp_component *primary;
-	const struct pgp_component *on; /* the primary key itself: on == primary */
+	const struct pgp_component *on; /* primary itself: its own */
 	struct pgp_signature *sig;
 };
 
@@ -298,8 +299,8 @@ void pgp_cert_known(struct pgp_cert *, const struct pgp_cert *stored);
  * Applies policy->claims, userids and subkeys to what is still unverified
  * (newest first; what is known is not counted, of subkeys the newest stay),
  * and returns the rest as a malloc'ed array (free(3)) of *n claims, in the
- * certificate's order; call it after pgp_cert_known().  NULL with *n == 0 when nothing is to be judged;
- * NULL with *n == SIZE_MAX when memory ran out.
+ * certificate's order; call it after pgp_cert_known().  NULL with *n == 0 when
+ * nothing is to be judged; NULL with *n == SIZE_MAX when memory ran out.
  */
 struct pgp_claim *pgp_cert_claims(struct pgp_cert *, const struct pgp_policy *,
     struct pgp_left_out *, size_t *n);
@@ -315,10 +316,10 @@ int pgp_claim_write(FILE *, const struct pgp_claim *);
  * smaller in octets.  Then user IDs and subkeys over their number go, and what
  * is over policy->certificate_size: user attributes first, then older
  * self-signatures, then user IDs from the end, the oldest subkeys, and those
- * that are revoked; the newest hard revocation of the primary key always stays.  PGP_OK;
- * PGP_NOT_CERT when nothing worth keeping by itself is left: no valid user ID,
- * no revocation of the primary key, no direct-key signature (what is left may
- * still be merged into a stored certificate of that key); PGP_NOMEM.
+ * that are revoked; the newest hard revocation of the primary key always stays.
+ * PGP_OK; PGP_NOT_CERT when nothing worth keeping by itself is left: no valid
+ * user ID, no revocation of the primary key, no direct-key signature (what is
+ * left may still be merged into a stored certificate of that key); PGP_NOMEM.
  */
 enum pgp_status pgp_cert_clean(
     struct pgp_cert *, const struct pgp_policy *, struct pgp_left_out *);
@@ -327,7 +328,7 @@ enum pgp_status pgp_cert_clean(
  * is counted as itself; signatures and revocations are those of components
  * that were there before. */
 struct pgp_added {
-	bool key;	   /* the whole certificate is new */
+	bool key; /* the whole certificate is new */
 	unsigned userids, subkeys, attributes, signatures, revocations;
 };
 
@@ -345,21 +346,56 @@ enum pgp_status pgp_cert_merge(struct pgp_cert *into,
 
 struct pgp_cert *pgp_cert_dup(const struct pgp_cert *); /* NULL: no memory */
 
+/* A signature by the first octets of the SHA-256 of its canonical packet. */
+#define PGP_DIGEST_LEN 8
+
+/*
+ * The digests of the signatures of `now` that `old`, an earlier form of it,
+ * does not have in any variant, as a malloc'ed array (free(3)) of *n; NULL
+ * when there are none.  A new component shows in its signatures: it has at
+ * least one.  PGP_OK, PGP_NOMEM.
+ */
+enum pgp_status pgp_cert_news(const struct pgp_cert *old,
+    const struct pgp_cert *now, unsigned char (**digest)[PGP_DIGEST_LEN],
+    size_t *n);
+
+/*
+ * Writes the part of a certificate that has these signatures and verifies by
+ * itself: the primary key, each user ID, attribute or subkey that one of them
+ * stands on, and they behind it.  Digests that no signature has are passed
+ * over; when there is none that one has, nothing is written.  Returns 0, or -1
+ * when the stream has an error or memory ran out.
+ */
+int pgp_cert_select(FILE *, const struct pgp_cert *,
+    const unsigned char (*digest)[PGP_DIGEST_LEN], size_t n);
+
 /* What a client would make of a key or user ID at a moment, as gpg judges it.
  * A subkey or user ID is judged by itself: a revoked primary key takes all of
  * them along. */
 struct pgp_state {
 	bool revoked;
-	bool hard;		/* revoked for all of time */
+	bool hard; /* revoked for all of time */
 	bool expired;
-	uint32_t expires;	/* moment since 1970, 0 = never */
-	uint8_t key_flags;	/* of the newest self-signature, 0 = none */
+	uint32_t expires;  /* moment since 1970, 0 = never */
+	uint8_t key_flags; /* of the newest self-signature, 0 = none */
 };
 void pgp_component_state(const struct pgp_cert *, const struct pgp_component *,
     uint32_t now, struct pgp_state *);
 
 /* The user ID that clients show first; NULL when there is none. */
 const struct pgp_component *pgp_cert_primary_userid(const struct pgp_cert *);
+
+/* ---- back-signatures (RFC 9580, 5.2.1.8 and 5.2.1.9) -------------------- */
+
+/*
+ * A subkey that signs must say itself that it belongs to the primary key, or
+ * anybody could claim what another one signed.  Judges a subkey binding (type
+ * 0x18) that is known to be the primary key's.  True when its key flags do not
+ * say that the subkey signs, or when the newest back-signature embedded in it
+ * verifies.  False for what cannot be judged, running out of memory included.
+ */
+bool pgp_binding_backed(const struct pgp_packet *primary,
+    const struct pgp_packet *subkey, const struct pgp_packet *binding);
 
 /* ---- streams of certificates -------------------------------------------- */
 

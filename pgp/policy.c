@@ -8,17 +8,17 @@
 #include <string.h>
 
 const struct pgp_policy pgp_policy_default = {
-	.certificate_size = 256 << 10,
-	.packet_size = 8383,
-	.userid_size = 1024,
-	.attribute_size = 0,
-	.signature_size = 64 << 10,
-	.userids = 256,
-	.subkeys = 64,
-	.self_signatures = 10,
-	.revocations = 10,
-	.claims = 32,
-	.future = 86400,
+    .certificate_size = 256 << 10,
+    .packet_size = 8383,
+    .userid_size = 1024,
+    .attribute_size = 0,
+    .signature_size = 64 << 10,
+    .userids = 256,
+    .subkeys = 64,
+    .self_signatures = 10,
+    .revocations = 10,
+    .claims = 32,
+    .future = 86400,
 };
 
 /* ---- what the store holds already ---------------------------------------- */
@@ -420,8 +420,8 @@ shed(struct diet *d, enum worth worth)
 				    behind_newest(&d->cert->components[i]));
 	} else if (worth == WORTH_PRIMARY) {
 		/* A hard revocation, if there is one, is the first. */
-		shed_signatures(d, primary,
-		    primary->nsigs > 0 && primary->sigs[0]->hard);
+		shed_signatures(
+		    d, primary, primary->nsigs > 0 && primary->sigs[0]->hard);
 	} else
 		shed_components(d, worth);
 }
@@ -430,8 +430,11 @@ bool
 cert_cap_size(struct pgp_cert *cert, const struct pgp_policy *policy,
     const struct pgp_cert *held, struct pgp_left_out *left)
 {
-	struct diet d = {.cert = cert, .held = held, .left = left,
-	    .size = cert_size(cert), .cap = policy->certificate_size};
+	struct diet d = {.cert = cert,
+	    .held = held,
+	    .left = left,
+	    .size = cert_size(cert),
+	    .cap = policy->certificate_size};
 	enum worth worth;
 
 	if (d.size <= d.cap)
@@ -486,7 +489,8 @@ worth_keeping(const struct pgp_cert *cert)
 	/* What stands on the key itself is a revocation or a direct-key
 	 * signature. */
 	return cert->components[0].nsigs > 0 ||
-	    (cert->ncomponents > 1 && cert->components[1].kind == PGP_USERID);
+	       (cert->ncomponents > 1 &&
+		   cert->components[1].kind == PGP_USERID);
 }
 
 enum pgp_status

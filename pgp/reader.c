@@ -89,8 +89,8 @@ wipe(struct pgp_reader *r)
 	explicit_bzero(r->in + r->in_len, INPUT_SIZE - r->in_len);
 	explicit_bzero(r->line, sizeof(r->line));
 	explicit_bzero(r->octets, r->octets_pos);
-	explicit_bzero(r->octets + r->octets_len,
-	    sizeof(r->octets) - r->octets_len);
+	explicit_bzero(
+	    r->octets + r->octets_len, sizeof(r->octets) - r->octets_len);
 	buffer_wipe(&r->body);
 	buffer_wipe(&r->out);
 }
@@ -235,9 +235,9 @@ fill_armor(struct pgp_reader *r)
 		}
 		kind = armor_line_kind(&t);
 		if (kind == ARMOR_END) {
-			end_block(r,
-			    armor_decoder_done(&r->decoder) ? PGP_END :
-							      PGP_BAD_ARMOR);
+			end_block(r, armor_decoder_done(&r->decoder)
+					 ? PGP_END
+					 : PGP_BAD_ARMOR);
 			return false;
 		}
 		if (kind == ARMOR_BEGIN) {
@@ -246,8 +246,7 @@ fill_armor(struct pgp_reader *r)
 			return false;
 		}
 		if (!whole ||
-		    !armor_decode(
-			&r->decoder, t, r->octets, &r->octets_len)) {
+		    !armor_decode(&r->decoder, t, r->octets, &r->octets_len)) {
 			r->octets_len = 0;
 			end_block(r, PGP_BAD_ARMOR);
 			return false;
@@ -294,7 +293,7 @@ begins_packets(unsigned char c)
 	unsigned tag;
 
 	return packet_header_read(head, sizeof(head), &tag, &length) > 0 &&
-	    memchr(tags, (int)tag, sizeof(tags)) != NULL;
+	       memchr(tags, (int)tag, sizeof(tags)) != NULL;
 }
 
 static bool
@@ -426,8 +425,8 @@ read_part(struct pgp_reader *r, size_t cap)
 	while (left > 0 || to_the_end) {
 		n = window(r, &p);
 		if (n == 0)
-			return to_the_end && r->why == PGP_END ? PGP_OK :
-								 cut_short(r);
+			return to_the_end && r->why == PGP_END ? PGP_OK
+							       : cut_short(r);
 		if (n > left && !to_the_end)
 			n = left;
 		keep = cap - r->body.len;
@@ -478,7 +477,7 @@ append(struct pgp_reader *r, unsigned tag)
 	size_t n = packet_header(header, tag, r->body.len);
 
 	return buffer_add(&r->out, header, n) &&
-	    buffer_add(&r->out, r->body.data, r->body.len);
+	       buffer_add(&r->out, r->body.data, r->body.len);
 }
 
 /* Keeps the packet under way, or gives the whole certificate up. */
@@ -527,8 +526,8 @@ take_signature(struct pgp_reader *r, struct item *item)
 static void
 take_component(struct pgp_reader *r, struct item *item)
 {
-	item->skip_sigs = r->over ||
-	    (r->tag == PGP_TAG_ATTRIBUTE && r->policy.attribute_size == 0);
+	item->skip_sigs = r->over || (r->tag == PGP_TAG_ATTRIBUTE &&
+					 r->policy.attribute_size == 0);
 	if (!item->skip_sigs)
 		collect(r, item);
 	else if (r->tag == PGP_TAG_ATTRIBUTE && r->policy.attribute_size == 0)
@@ -672,7 +671,7 @@ static bool
 is_filler(unsigned tag)
 {
 	return tag == PGP_TAG_MARKER || tag == PGP_TAG_TRUST ||
-	    tag == PGP_TAG_PADDING;
+	       tag == PGP_TAG_PADDING;
 }
 
 static enum pgp_status

@@ -46,8 +46,8 @@ subpacket_next(struct cursor *area, struct subpacket *out)
 	if (area->p[0] >= 224 && area->p[0] < 255) {
 		if (area->len < 2)
 			return -1;
-		length.len = (uint32_t)(area->p[0] - 192) * 256 + area->p[1] +
-		    192;
+		length.len =
+		    (uint32_t)(area->p[0] - 192) * 256 + area->p[1] + 192;
 		n = 2;
 	} else {
 		n = packet_length_read(area->p, area->len, &length);
@@ -185,8 +185,8 @@ area_issuer(struct cursor area, const struct pgp_component *key)
 			return ISSUER_MATCHES;
 	}
 	if (area_fpr(area, &fpr))
-		return pgp_fpr_cmp(&fpr, &key->fpr) == 0 ? ISSUER_MATCHES :
-							   ISSUER_OTHER;
+		return pgp_fpr_cmp(&fpr, &key->fpr) == 0 ? ISSUER_MATCHES
+							 : ISSUER_OTHER;
 	return issuer;
 }
 
@@ -196,10 +196,9 @@ signature_issuer(
 {
 	enum issuer issuer;
 
-	if (parts->version == 3)
-		return memcmp(parts->keyid, key->keyid, 8) == 0 ?
-		    ISSUER_MATCHES :
-		    ISSUER_OTHER;
+	if (parts->keyid != NULL)
+		return memcmp(parts->keyid, key->keyid, 8) == 0 ? ISSUER_MATCHES
+								: ISSUER_OTHER;
 	issuer = area_issuer(parts->hashed, key);
 	if (issuer == ISSUER_NONE)
 		issuer = area_issuer(parts->unhashed, key);
@@ -214,7 +213,7 @@ signature_issuer_named(const struct signature_parts *parts,
 
 	memset(keyid, 0, 8);
 	memset(fpr, 0, sizeof(*fpr));
-	if (parts->version == 3) {
+	if (parts->keyid != NULL) {
 		memcpy(keyid, parts->keyid, 8);
 		return;
 	}
@@ -256,7 +255,7 @@ signature_has_back(const struct pgp_signature *sig)
 
 	return signature_split(
 		   sig->packet + sig->body, sig->len - sig->body, &parts) &&
-	    (area_has_back(parts.hashed) || area_has_back(parts.unhashed));
+	       (area_has_back(parts.hashed) || area_has_back(parts.unhashed));
 }
 
 bool
@@ -326,7 +325,7 @@ read_fields(struct pgp_signature *sig)
 		read_subpacket(sig, &sub);
 	/* 5.2.3.31: a missing reason is as hard as 0 and 2. */
 	sig->hard = signature_is_revocation(sig) &&
-	    (sig->reason == 0 || sig->reason == 2);
+		    (sig->reason == 0 || sig->reason == 2);
 	signature_issuer_named(&parts, sig->issuer, &sig->issuer_fpr);
 }
 
@@ -354,8 +353,7 @@ hasher_free(struct hasher *h)
 
 /* v3 signatures have nothing before a user ID, v4 ones its kind and length. */
 static bool
-hash_component(
-    struct evp_md_ctx_st *md, const struct pgp_component *c, bool v4)
+hash_component(struct evp_md_ctx_st *md, const struct pgp_component *c, bool v4)
 {
 	unsigned char head[5];
 	size_t n = 0;
@@ -369,8 +367,7 @@ hash_component(
 		put32(head + 1, (uint32_t)c->len);
 		n = 5;
 	}
-	return digest_update(md, head, n) &&
-	    digest_update(md, c->body, c->len);
+	return digest_update(md, head, n) && digest_update(md, c->body, c->len);
 }
 
 /* PGP_UNSUPPORTED: the hash algorithm is not known. */
@@ -399,8 +396,8 @@ hasher_begin(
 static bool
 hash_trailer(struct evp_md_ctx_st *md, const struct signature_parts *parts)
 {
-	unsigned char head[6] = {4, parts->type, parts->pkalgo,
-	    parts->hashalgo};
+	unsigned char head[6] = {
+	    4, parts->type, parts->pkalgo, parts->hashalgo};
 	unsigned char tail[6] = {4, 0xff};
 
 	if (parts->version == 3) {
@@ -411,14 +408,14 @@ hash_trailer(struct evp_md_ctx_st *md, const struct signature_parts *parts)
 	put16(head + 4, (uint16_t)parts->hashed.len);
 	put32(tail + 2, (uint32_t)parts->hashed.len + 6);
 	return digest_update(md, head, 6) &&
-	    digest_update(md, parts->hashed.p, parts->hashed.len) &&
-	    digest_update(md, tail, 6);
+	       digest_update(md, parts->hashed.p, parts->hashed.len) &&
+	       digest_update(md, tail, 6);
 }
 
 /* The left 16 bits as they must be, or as they came for an unknown hash. */
 static enum pgp_status
-left16(struct hasher *h, const struct signature_parts *parts,
-    unsigned char out[2])
+left16(
+    struct hasher *h, const struct signature_parts *parts, unsigned char out[2])
 {
 	unsigned char digest[DIGEST_MAX];
 	struct evp_md_ctx_st *md;
@@ -687,7 +684,7 @@ static size_t
 parts_size(const struct signature_parts *parts)
 {
 	return parts->hashed.len + parts->unhashed.len + parts->value.len +
-	    GROWTH;
+	       GROWTH;
 }
 
 enum pgp_status
@@ -708,10 +705,10 @@ signature_canonical(const struct signature_parts *parts, struct hasher *h,
 	if (status == PGP_OK)
 		status = left16(h, parts, left);
 	if (status == PGP_OK) {
-		good = parts->version == 3 ?
-		    out_v3(&body, parts, h->primary, left) :
-		    out_v4(&body, parts, h->primary, has_back ? &back : NULL,
-			left);
+		good = parts->version == 3
+			   ? out_v3(&body, parts, h->primary, left)
+			   : out_v4(&body, parts, h->primary,
+				 has_back ? &back : NULL, left);
 		*out = good ? signature_new(&body) : NULL;
 		if (*out == NULL)
 			status = good ? PGP_NOMEM : PGP_MALFORMED;

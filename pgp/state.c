@@ -10,7 +10,7 @@ static bool
 has_expired(const struct pgp_signature *sig, uint32_t now)
 {
 	return sig->expires != 0 &&
-	    (uint64_t)sig->created + sig->expires <= now;
+	       (uint64_t)sig->created + sig->expires <= now;
 }
 
 /*
@@ -81,8 +81,8 @@ set_expiry(
 }
 
 static void
-judge_userid(const struct pgp_component *c, uint32_t now,
-    struct pgp_state *state)
+judge_userid(
+    const struct pgp_component *c, uint32_t now, struct pgp_state *state)
 {
 	const struct pgp_signature *self = newest(c, now);
 
@@ -95,8 +95,8 @@ judge_userid(const struct pgp_component *c, uint32_t now,
 }
 
 static void
-judge_subkey(const struct pgp_component *c, uint32_t now,
-    struct pgp_state *state)
+judge_subkey(
+    const struct pgp_component *c, uint32_t now, struct pgp_state *state)
 {
 	const struct pgp_signature *binding = newest(c, now);
 
@@ -130,8 +130,7 @@ judge_primary(
 		if (cert->components[i].kind != PGP_USERID)
 			break;
 		sig = newest(&cert->components[i], now);
-		pgp_component_state(
-		    cert, &cert->components[i], now, &userid);
+		pgp_component_state(cert, &cert->components[i], now, &userid);
 		if (sig == NULL || userid.revoked)
 			continue;
 		if (sig->key_expires != 0 &&
@@ -181,7 +180,7 @@ rank(const struct pgp_cert *cert, const struct pgp_component *c,
 	 * to see the same user ID as before. */
 	pgp_component_state(cert, c, 0, &state);
 	return (state.revoked ? 0 : 2) +
-	    (self != NULL && self->primary_userid ? 1 : 0);
+	       (self != NULL && self->primary_userid ? 1 : 0);
 }
 
 const struct pgp_component *

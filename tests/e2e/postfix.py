@@ -21,8 +21,8 @@ import tempfile
 import time
 
 from lib import (ADDRESS, B, ROOT, SLOW, Delivery, end_on_sigterm, equal,
-                 expect, fingerprints, gpg, key, mail, new_id, note, run, smtp_to,
-                 wait_until)
+                 expect, fingerprints, gpg, key, mail, new_id, note, run,
+                 smtp_to, wait_until)
 
 MTA = os.path.join(ROOT, "build/mta/postfix")
 UNSHARE = ["unshare", "-m", "-n", "-p", "-f", "--kill-child", "--mount-proc"]

@@ -46,7 +46,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t pos = 0, before = 0;
 
 	while ((status = pgp_packet_read(data, size, &pos, &joined, &p)) ==
-	    PGP_OK) {
+	       PGP_OK) {
 		require(p.start == before && p.end == pos && pos > before);
 		require(pos <= size && p.len < pos - before);
 		there_and_back(&p);

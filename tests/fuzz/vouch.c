@@ -4,7 +4,7 @@
  * must be found in it.
  */
 #include "mailkeyd/vouch.h"
-#include "pgp/backsig.h"
+#include "pgp/pgp.h"
 
 #include <stdlib.h>
 

@@ -19,100 +19,96 @@ struct case_armor {
 };
 
 static const struct case_armor cases[] = {
-	{"nothing", "", PGP_END, NULL, 0, 0},
-	{"text only", "Hello,\n-----BEGIN\n", PGP_END, NULL, 0, 0},
-	{"plain", BEGIN "\n" HELLO CRC END, PGP_OK, "hello", PGP_CRC_GOOD, 1},
-	{"headers", BEGIN "Version: 2.6\nComment: a: b\n\n" HELLO CRC END,
-	    PGP_OK, "hello", PGP_CRC_GOOD, 1},
-	{"header without a value", BEGIN "Comment:\n\n" HELLO CRC END, PGP_OK,
-	    "hello", PGP_CRC_GOOD, 1},
-	{"no blank line", BEGIN HELLO CRC END, PGP_OK, "hello", PGP_CRC_GOOD,
-	    1},
-	{"headers, no blank line", BEGIN "Version: 2.6\n" HELLO CRC END,
-	    PGP_OK, "hello", PGP_CRC_GOOD, 1},
-	{"blank line of blanks", BEGIN " \t \n" HELLO CRC END, PGP_OK, "hello",
-	    PGP_CRC_GOOD, 1},
-	{"blank lines all over", BEGIN "\n\naGVs\n\nbG8=\n\n" CRC "\n" END,
-	    PGP_OK, "hello", PGP_CRC_GOOD, 1},
-	{"CR LF", "-----BEGIN PGP PUBLIC KEY BLOCK-----\r\n\r\naGVsbG8=\r\n"
-		  "=R/WK\r\n-----END PGP PUBLIC KEY BLOCK-----\r\n",
-	    PGP_OK, "hello", PGP_CRC_GOOD, 1},
-	{"trailing blanks",
-	    "-----BEGIN PGP PUBLIC KEY BLOCK-----  \n\t\naGVsbG8= \n=R/WK\t\n"
-	    "-----END PGP PUBLIC KEY BLOCK----- \n",
-	    PGP_OK, "hello", PGP_CRC_GOOD, 1},
-	{"indented",
-	    "  -----BEGIN PGP PUBLIC KEY BLOCK-----\n\n  aGVsbG8=\n  =R/WK\n"
-	    "  -----END PGP PUBLIC KEY BLOCK-----\n",
-	    PGP_OK, "hello", PGP_CRC_GOOD, 1},
-	{"dash-escaped",
-	    "- -----BEGIN PGP PUBLIC KEY BLOCK-----\n\naGVsbG8=\n"
-	    "- -----END PGP PUBLIC KEY BLOCK-----\n",
-	    PGP_OK, "hello", PGP_CRC_MISSING, 1},
-	{"dash-escaped twice",
-	    "- - -----BEGIN PGP PUBLIC KEY BLOCK-----\n\naGVsbG8=\n"
-	    "- - -----END PGP PUBLIC KEY BLOCK-----\n",
-	    PGP_OK, "hello", PGP_CRC_MISSING, 1},
-	{"in a signed message",
-	    "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nMy key:\n"
-	    "- -----BEGIN PGP PUBLIC KEY BLOCK-----\n\naGVsbG8=\n"
-	    "- -----END PGP PUBLIC KEY BLOCK-----\n",
-	    PGP_OK, "hello", PGP_CRC_MISSING, 5},
-	{"text before", "Hi,\n\nhere it is:\n" BEGIN "\n" HELLO CRC END "--\n",
-	    PGP_OK, "hello", PGP_CRC_GOOD, 4},
-	{"no line end at the end",
-	    BEGIN "\n" HELLO CRC "-----END PGP PUBLIC KEY BLOCK-----", PGP_OK,
-	    "hello", PGP_CRC_GOOD, 1},
-	{"another kind of block",
-	    "-----BEGIN PGP MESSAGE, PART 1/2-----\n\n" HELLO
-	    "-----END PGP MESSAGE, PART 1/2-----\n",
-	    PGP_OK, "hello", PGP_CRC_MISSING, 1},
-	{"private key block",
-	    "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n" HELLO
-	    "-----END PGP PRIVATE KEY BLOCK-----\n",
-	    PGP_OK, "hello", PGP_CRC_MISSING, 1},
-	{"one padding character", BEGIN "\naGVsbG9v\n" END, PGP_OK, "helloo",
-	    PGP_CRC_MISSING, 1},
-	{"two padding characters", BEGIN "\naGVsbA==\n" END, PGP_OK, "hell",
-	    PGP_CRC_MISSING, 1},
-	{"padding in a line of its own", BEGIN "\naGVsbA\n==\n" END, PGP_OK,
-	    "hell", PGP_CRC_MISSING, 1},
-	{"lines of one character",
-	    BEGIN "\na\nG\nV\ns\nb\nG\n8\n=\n" CRC END, PGP_OK, "hello",
-	    PGP_CRC_GOOD, 1},
-	{"empty", BEGIN "\n" END, PGP_OK, "", PGP_CRC_MISSING, 1},
-	{"wrong CRC", BEGIN "\n" HELLO "=AAAA\n" END, PGP_OK, "hello",
-	    PGP_CRC_WRONG, 1},
-	{"bent CRC", BEGIN "\n" HELLO "=R/\n" END, PGP_OK, "hello",
-	    PGP_CRC_WRONG, 1},
-	{"no END", BEGIN "\n" HELLO CRC, PGP_TRUNCATED, NULL, 0, 1},
-	{"nothing but BEGIN", BEGIN, PGP_TRUNCATED, NULL, 0, 1},
-	{"BEGIN instead of END", BEGIN "\n" HELLO BEGIN "\n" HELLO END,
-	    PGP_TRUNCATED, NULL, 0, 1},
-	{"a line of text", BEGIN "\nhello there\n" CRC END, PGP_BAD_ARMOR, NULL,
-	    0, 1},
-	{"a blank in a line", BEGIN "\naGVs bG8=\n" CRC END, PGP_BAD_ARMOR,
-	    NULL, 0, 1},
-	{"a bent character", BEGIN "\naGVs*G8=\n" CRC END, PGP_BAD_ARMOR, NULL,
-	    0, 1},
-	{"an octet over 127", BEGIN "\naGVs\xe4G8=\n" CRC END, PGP_BAD_ARMOR,
-	    NULL, 0, 1},
-	{"a character too few", BEGIN "\naGVsbG8\n" END, PGP_BAD_ARMOR, NULL, 0,
-	    1},
-	{"data behind padding", BEGIN "\naGVsbG8=aGVs\n" END, PGP_BAD_ARMOR,
-	    NULL, 0, 1},
-	{"data behind padding, next line", BEGIN "\naGVsbG8=\naGVs\n" END,
-	    PGP_BAD_ARMOR, NULL, 0, 1},
-	{"data within padding", BEGIN "\naGVsbA=a\n" END, PGP_BAD_ARMOR, NULL,
-	    0, 1},
-	{"too much padding", BEGIN "\naGVsb===\n" END, PGP_BAD_ARMOR, NULL, 0,
-	    1},
-	{"data behind the CRC", BEGIN "\n" HELLO CRC HELLO END, PGP_BAD_ARMOR,
-	    NULL, 0, 1},
-	{"a header after data", BEGIN "\naGVs\nComment: x\nbG8=\n" END,
-	    PGP_BAD_ARMOR, NULL, 0, 1},
-	{"a quoted line", BEGIN "\n> aGVsbG8=\n" END, PGP_BAD_ARMOR, NULL, 0,
-	    1},
+    {"nothing", "", PGP_END, NULL, 0, 0},
+    {"text only", "Hello,\n-----BEGIN\n", PGP_END, NULL, 0, 0},
+    {"plain", BEGIN "\n" HELLO CRC END, PGP_OK, "hello", PGP_CRC_GOOD, 1},
+    {"headers", BEGIN "Version: 2.6\nComment: a: b\n\n" HELLO CRC END, PGP_OK,
+	"hello", PGP_CRC_GOOD, 1},
+    {"header without a value", BEGIN "Comment:\n\n" HELLO CRC END, PGP_OK,
+	"hello", PGP_CRC_GOOD, 1},
+    {"no blank line", BEGIN HELLO CRC END, PGP_OK, "hello", PGP_CRC_GOOD, 1},
+    {"headers, no blank line", BEGIN "Version: 2.6\n" HELLO CRC END, PGP_OK,
+	"hello", PGP_CRC_GOOD, 1},
+    {"blank line of blanks", BEGIN " \t \n" HELLO CRC END, PGP_OK, "hello",
+	PGP_CRC_GOOD, 1},
+    {"blank lines all over", BEGIN "\n\naGVs\n\nbG8=\n\n" CRC "\n" END, PGP_OK,
+	"hello", PGP_CRC_GOOD, 1},
+    {"CR LF",
+	"-----BEGIN PGP PUBLIC KEY BLOCK-----\r\n\r\naGVsbG8=\r\n"
+	"=R/WK\r\n-----END PGP PUBLIC KEY BLOCK-----\r\n",
+	PGP_OK, "hello", PGP_CRC_GOOD, 1},
+    {"trailing blanks",
+	"-----BEGIN PGP PUBLIC KEY BLOCK-----  \n\t\naGVsbG8= \n=R/WK\t\n"
+	"-----END PGP PUBLIC KEY BLOCK----- \n",
+	PGP_OK, "hello", PGP_CRC_GOOD, 1},
+    {"indented",
+	"  -----BEGIN PGP PUBLIC KEY BLOCK-----\n\n  aGVsbG8=\n  =R/WK\n"
+	"  -----END PGP PUBLIC KEY BLOCK-----\n",
+	PGP_OK, "hello", PGP_CRC_GOOD, 1},
+    {"dash-escaped",
+	"- -----BEGIN PGP PUBLIC KEY BLOCK-----\n\naGVsbG8=\n"
+	"- -----END PGP PUBLIC KEY BLOCK-----\n",
+	PGP_OK, "hello", PGP_CRC_MISSING, 1},
+    {"dash-escaped twice",
+	"- - -----BEGIN PGP PUBLIC KEY BLOCK-----\n\naGVsbG8=\n"
+	"- - -----END PGP PUBLIC KEY BLOCK-----\n",
+	PGP_OK, "hello", PGP_CRC_MISSING, 1},
+    {"in a signed message",
+	"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nMy key:\n"
+	"- -----BEGIN PGP PUBLIC KEY BLOCK-----\n\naGVsbG8=\n"
+	"- -----END PGP PUBLIC KEY BLOCK-----\n",
+	PGP_OK, "hello", PGP_CRC_MISSING, 5},
+    {"text before", "Hi,\n\nhere it is:\n" BEGIN "\n" HELLO CRC END "--\n",
+	PGP_OK, "hello", PGP_CRC_GOOD, 4},
+    {"no line end at the end",
+	BEGIN "\n" HELLO CRC "-----END PGP PUBLIC KEY BLOCK-----", PGP_OK,
+	"hello", PGP_CRC_GOOD, 1},
+    {"another kind of block",
+	"-----BEGIN PGP MESSAGE, PART 1/2-----\n\n" HELLO
+	"-----END PGP MESSAGE, PART 1/2-----\n",
+	PGP_OK, "hello", PGP_CRC_MISSING, 1},
+    {"private key block",
+	"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n" HELLO
+	"-----END PGP PRIVATE KEY BLOCK-----\n",
+	PGP_OK, "hello", PGP_CRC_MISSING, 1},
+    {"one padding character", BEGIN "\naGVsbG9v\n" END, PGP_OK, "helloo",
+	PGP_CRC_MISSING, 1},
+    {"two padding characters", BEGIN "\naGVsbA==\n" END, PGP_OK, "hell",
+	PGP_CRC_MISSING, 1},
+    {"padding in a line of its own", BEGIN "\naGVsbA\n==\n" END, PGP_OK, "hell",
+	PGP_CRC_MISSING, 1},
+    {"lines of one character", BEGIN "\na\nG\nV\ns\nb\nG\n8\n=\n" CRC END,
+	PGP_OK, "hello", PGP_CRC_GOOD, 1},
+    {"empty", BEGIN "\n" END, PGP_OK, "", PGP_CRC_MISSING, 1},
+    {"wrong CRC", BEGIN "\n" HELLO "=AAAA\n" END, PGP_OK, "hello",
+	PGP_CRC_WRONG, 1},
+    {"bent CRC", BEGIN "\n" HELLO "=R/\n" END, PGP_OK, "hello", PGP_CRC_WRONG,
+	1},
+    {"no END", BEGIN "\n" HELLO CRC, PGP_TRUNCATED, NULL, 0, 1},
+    {"nothing but BEGIN", BEGIN, PGP_TRUNCATED, NULL, 0, 1},
+    {"BEGIN instead of END", BEGIN "\n" HELLO BEGIN "\n" HELLO END,
+	PGP_TRUNCATED, NULL, 0, 1},
+    {"a line of text", BEGIN "\nhello there\n" CRC END, PGP_BAD_ARMOR, NULL, 0,
+	1},
+    {"a blank in a line", BEGIN "\naGVs bG8=\n" CRC END, PGP_BAD_ARMOR, NULL, 0,
+	1},
+    {"a bent character", BEGIN "\naGVs*G8=\n" CRC END, PGP_BAD_ARMOR, NULL, 0,
+	1},
+    {"an octet over 127", BEGIN "\naGVs\xe4G8=\n" CRC END, PGP_BAD_ARMOR, NULL,
+	0, 1},
+    {"a character too few", BEGIN "\naGVsbG8\n" END, PGP_BAD_ARMOR, NULL, 0, 1},
+    {"data behind padding", BEGIN "\naGVsbG8=aGVs\n" END, PGP_BAD_ARMOR, NULL,
+	0, 1},
+    {"data behind padding, next line", BEGIN "\naGVsbG8=\naGVs\n" END,
+	PGP_BAD_ARMOR, NULL, 0, 1},
+    {"data within padding", BEGIN "\naGVsbA=a\n" END, PGP_BAD_ARMOR, NULL, 0,
+	1},
+    {"too much padding", BEGIN "\naGVsb===\n" END, PGP_BAD_ARMOR, NULL, 0, 1},
+    {"data behind the CRC", BEGIN "\n" HELLO CRC HELLO END, PGP_BAD_ARMOR, NULL,
+	0, 1},
+    {"a header after data", BEGIN "\naGVs\nComment: x\nbG8=\n" END,
+	PGP_BAD_ARMOR, NULL, 0, 1},
+    {"a quoted line", BEGIN "\n> aGVsbG8=\n" END, PGP_BAD_ARMOR, NULL, 0, 1},
 };
 #define CASES (sizeof(cases) / sizeof(*cases))
 
@@ -142,10 +138,10 @@ static void
 several_blocks(void **state)
 {
 	static const char text[] =
-	    "Hi\n" BEGIN "\n" HELLO CRC END	/* 2 to 6 */
-	    "and\n" BEGIN "\nno base64\n" END	/* 8 to 11 */
-	    BEGIN "\n" HELLO			/* 12 to 14, no END */
-	    BEGIN "\naGVsbA==\n" END "bye\n";	/* 15 to 18 */
+	    "Hi\n" BEGIN "\n" HELLO CRC END	      /* 2 to 6 */
+	    "and\n" BEGIN "\nno base64\n" END	      /* 8 to 11 */
+		BEGIN "\n" HELLO		      /* 12 to 14, no END */
+		    BEGIN "\naGVsbA==\n" END "bye\n"; /* 15 to 18 */
 	static const struct {
 		enum pgp_status status;
 		size_t line, len;
@@ -213,8 +209,7 @@ there_and_back(void **state)
 		text = row_close(&row);
 		pos = 0;
 		assert_int_equal(
-		    pgp_dearmor((char *)text.data, text.len, &pos, &a),
-		    PGP_OK);
+		    pgp_dearmor((char *)text.data, text.len, &pos, &a), PGP_OK);
 		assert_int_equal(a.crc, PGP_CRC_GOOD);
 		assert_int_equal(a.blob.len, n);
 		assert_memory_equal(a.blob.data, data, n);

@@ -54,6 +54,7 @@ static int
 remove_dir(void **state)
 {
 	static const char *const names[] = {"t.conf", "more.conf", "self.conf",
+	    "peer.conf",
 	    "s/db", "s/quarantine", "s/gnupg", "s", "file", "folder"};
 	char path[256];
 
@@ -102,6 +103,7 @@ read_text(const char *text, char *error, size_t size)
 #define OF_LIMITS(s)  A "limits {\n" s "\n}\n"
 #define OF_SEND(s)    A "send {\n" s "\n}\n"
 #define OF_RECEIVE(s) A "receive \"x\" {\n" s "\n}\n"
+#define OF_PEER(s)    A "peer \"x\" {\n" s "\n}\n"
 
 static const struct mistake {
 	const char *name, *text, *error;
@@ -216,11 +218,11 @@ static const struct mistake {
     {"bad host", OF_SEND("host = \"a b\""),
 	"t.conf:3: host cannot be \"a b\"; write one host name or address"},
     {"no title", A "receive { type = lmtp }\n",
-	"t.conf:2: missing title for section 'receive'; write receive "
-	"\"NAME\" { ... }"},
+	"t.conf:2: missing title for section 'receive'; write it behind the "
+	"name, as in peer \"NAME\" { ... }"},
     {"a title too many", A "limits \"x\" { }\n",
 	"t.conf:2: missing opening brace for section 'limits'; write NAME { "
-	"... }; only receive has a title"},
+	"... }; only receive and peer have a title"},
     {"empty receive",
 	A "receive \"a\" { type = lmtp port = 1 }\n"
 	  "receive \"x\" {\n}\n",
@@ -249,8 +251,8 @@ static const struct mistake {
     {"the same title",
 	A "receive \"x\" { type = lmtp port = 1 }\n"
 	  "receive \"x\" { type = lmtp port = 2 }\n",
-	"t.conf:3: found duplicate title 'x'; give each receive section a "
-	"name of its own"},
+	"t.conf:3: found duplicate title 'x'; give each section a name of "
+	"its own"},
     {"the same title in two files",
 	A "receive \"x\" { type = lmtp port = 1 }\ninclude(\"more.conf\")\n",
 	"more.conf:1: receive \"x\" is also in t.conf:2; give each a name of "
@@ -265,6 +267,66 @@ static const struct mistake {
 	  "receive \"y\" { type = lmtp host = \"127.0.0.1\" port = 1 }\n",
 	"t.conf:3: receive \"y\" listens where \"x\" of t.conf:2 does; change "
 	"one"},
+    {"empty peer", A "peer \"a\" { }\n",
+	"t.conf:2: peer \"a\" is empty; write address = "
+	"\"keys@example.net\""},
+    {"empty peer behind another",
+	A "peer \"a\" { address = \"a@b.example\" }\npeer \"b\" { }\n",
+	"t.conf:3: peer \"b\" is empty; write address = "
+	"\"keys@example.net\""},
+    {"peer without an address", OF_PEER("gather = 0"),
+	"t.conf:3: peer \"x\" has no address; write address = "
+	"\"keys@example.net\""},
+    {"peer without a title",
+	A "peer \"\" { address = \"a@b.example\" }\n",
+	"t.conf:2: a peer's title has 1 to 64 octets; write another one"},
+    {"peer with our address", OF_PEER("\naddress = \"Keys@example.ORG\""),
+	"t.conf:4: address Keys@example.ORG of peer \"x\" is our own; write "
+	"the other server's"},
+    {"peer with an alias of ours",
+	OF_PEER("address = \"k@b.example\"") "aliases = k@b.example\n",
+	"t.conf:3: address k@b.example of peer \"x\" is our own; write the "
+	"other server's"},
+    {"bad address of a peer", OF_PEER("address = \"k\""),
+	"t.conf:3: address cannot be \"k\"; write an address such as "
+	"keys@example.org"},
+    {"mails too small for a peer", OF_PEER("mail_size = 1K"),
+	"t.conf:3: mail_size is 1K; set it between 16K and 32M"},
+    {"no mails an hour", OF_PEER("mails_per_hour = 0"),
+	"t.conf:3: mails_per_hour is 0; set it between 1 and 100000"},
+    {"gathers too long", OF_PEER("gather = 2d"),
+	"t.conf:3: gather is 2d; set it between 0 and 1d"},
+    {"unknown option of a peer", OF_PEER("adress = k@b.example"),
+	"t.conf:3: unknown option \"adress\"; mailkeyd.conf(5) lists what "
+	"there is"},
+    {"two peers of one title",
+	A "peer \"x\" { address = \"a@b.example\" }\n"
+	  "include(\"peer.conf\")\n",
+	"peer.conf:1: peer \"x\" is also in t.conf:2; give each a name of its "
+	"own"},
+    {"two peers of one address",
+	A "peer \"x\" { address = \"a@b.example\" }\n"
+	  "peer \"y\" { address = \"A@B.example\" }\n",
+	"t.conf:3: peer \"y\" has the address of \"x\" of t.conf:2; remove "
+	"one"},
+    {"two peers of one sender",
+	A "peer \"x\" { address = \"a@b.example\" }\n"
+	  "peer \"y\" { address = \"c@b.example\" sender = "
+	  "\"a@b.example\" }\n",
+	"t.conf:3: peer \"y\" has the address of \"x\" of t.conf:2; remove "
+	"one"},
+    {"bad language", A "language = \"../de\"\n",
+	"t.conf:2: language cannot be \"../de\"; write a code such as en or "
+	"zh-tw"},
+    {"empty language", A "language = \"\"\n",
+	"t.conf:2: language cannot be \"\"; write a code such as en or "
+	"zh-tw"},
+    {"bad mget", OF_LIMITS("mget = on"),
+	"t.conf:3: mget cannot be \"on\"; write no or yes"},
+    {"too many days", OF_LIMITS("max_last = 30d"),
+	"t.conf:3: max_last cannot be \"30d\"; write a number in digits"},
+    {"no part", OF_LIMITS("max_parts = 0"),
+	"t.conf:3: max_parts is 0; set it between 1 and 100"},
     {"the control socket",
 	A "control = \"/a\"\nreceive \"x\" { type = lmtp path = \"/a\" }\n",
 	"t.conf:3: receive \"x\" listens where control does; change one"},
@@ -330,6 +392,7 @@ each_mistake(void **state)
 	(void)state;
 	write_file("more.conf", "receive \"x\" { type = lmtp port = 2 }\n" A);
 	write_file("self.conf", "include(\"t.conf\")\n");
+	write_file("peer.conf", "peer \"x\" { address = \"c@b.example\" }\n");
 	for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
 		struct config *c =
 		    read_text(mistakes[i].text, error, sizeof(error));
@@ -432,6 +495,14 @@ defaults(void **state)
 	assert_int_equal(c->limits.reply_size, 2 << 20);
 	assert_int_equal(c->limits.keys_per_mail, 50);
 	assert_int_equal(c->limits.max_reply_keys, 10);
+	assert_int_equal(c->limits.max_parts, 5);
+	assert_int_equal(c->limits.max_last, 30);
+	assert_int_equal(c->limits.max_last_reply_keys, 100);
+	assert_int_equal(c->limits.mget, 0);
+	assert_string_equal(c->language, "en");
+	assert_int_equal(c->npeer, 0);
+	assert_int_equal(config_message_size(c), 5 << 20);
+	assert_null(config_peer_of(c, "a@b.example", "a@b.example"));
 	assert_int_equal(c->limits.replies_per_hour, 20);
 	assert_int_equal(c->limits.replies_per_day, 200);
 	assert_int_equal(c->limits.bytes_per_day, 20 << 20);
@@ -517,6 +588,85 @@ all_set(void **state)
 	assert_int_equal(c->limits.policy.self_signatures, 11);
 	assert_int_equal(c->limits.policy.future, 7200);
 	assert_int_equal(c->limits.reply_size, 3 << 20);
+	config_free(c);
+}
+
+static void
+peers(void **state)
+{
+	static const char text[] = A
+	    "language = zh-tw\n"
+	    "peer \"Example net\" { address = \"Keys@example.net\" }\n"
+	    "peer \"old\" {\n  address = \"pks@example.com\"\n"
+	    "  sender = \"maint@example.com\" header_from = yes\n"
+	    "  gather = 0 message_size = 2M mail_size = 128000\n"
+	    "  mails_per_hour = 7\n}\n"
+	    "limits { mget = yes max_last = 7 max_last_reply_keys = 8\n"
+	    "  max_parts = 9 }\n";
+	char error[512];
+	struct config *c = read_text(text, error, sizeof(error));
+
+	(void)state;
+	assert_string_equal(error, "");
+	assert_non_null(c);
+	assert_string_equal(c->language, "zh-tw");
+	assert_int_equal(c->limits.mget, 1);
+	assert_int_equal(c->limits.max_last, 7);
+	assert_int_equal(c->limits.max_last_reply_keys, 8);
+	assert_int_equal(c->limits.max_parts, 9);
+	assert_int_equal(c->npeer, 2);
+	assert_string_equal(c->peer[0].title, "Example net");
+	assert_string_equal(c->peer[0].address, "Keys@example.net");
+	assert_string_equal(c->peer[0].sender, "Keys@example.net");
+	assert_int_equal(c->peer[0].header_from, 0);
+	assert_int_equal(c->peer[0].gather, 60);
+	assert_int_equal(c->peer[0].message_size, 16 << 20);
+	assert_int_equal(c->peer[0].mail_size, 1 << 20);
+	assert_int_equal(c->peer[0].mails_per_hour, 60);
+	assert_int_equal(c->peer[1].header_from, 1);
+	assert_int_equal(c->peer[1].gather, 0);
+	assert_int_equal(c->peer[1].message_size, 2 << 20);
+	assert_int_equal(c->peer[1].mail_size, 128000);
+	assert_int_equal(c->peer[1].mails_per_hour, 7);
+	assert_int_equal(c->peer[1].line, 5);
+	assert_int_equal(config_message_size(c), 16 << 20);
+	config_free(c);
+}
+
+/* A peer is known by its whole address, and by From only where it says so. */
+static const struct {
+	const char *sender, *from;
+	int peer; /* -1: none */
+} senders[] = {{"a@b.example", NULL, 0}, {"A@B.EXAMPLE", NULL, 0},
+    {"a@b.example", "x@y.example", 0}, {"a@b.example ", NULL, -1},
+    {"aa@b.example", NULL, -1}, {"a+x@b.example", NULL, -1},
+    {"a@b.example.org", NULL, -1}, {"", "a@b.example", -1},
+    {"x@y.example", "a@b.example", -1}, {"", "c@d.example", 1},
+    {NULL, "C@D.example", 1}, {"x@y.example", "c@d.example", 1},
+    {"c@d.example", NULL, 1}, {"e@d.example", "e@d.example", -1},
+    {NULL, NULL, -1}, {"", NULL, -1}, {"", "", -1}};
+
+static void
+whose_peer(void **state)
+{
+	static const char text[] = A
+	    "peer \"a\" { address = \"a@b.example\" }\n"
+	    "peer \"c\" { address = \"e@d.example\" sender = "
+	    "\"c@d.example\" header_from = yes }\n";
+	char error[512];
+	struct config *c = read_text(text, error, sizeof(error));
+
+	(void)state;
+	assert_non_null(c);
+	for (size_t i = 0; i < sizeof(senders) / sizeof(senders[0]); i++) {
+		const struct config_peer *want = senders[i].peer == -1
+						     ? NULL
+						     : &c->peer[senders[i].peer];
+
+		if (config_peer_of(c, senders[i].sender, senders[i].from) !=
+		    want)
+			fail_msg("case %zu", i);
+	}
 	config_free(c);
 }
 
@@ -742,6 +892,7 @@ main(void)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(each_mistake),
 	    cmocka_unit_test(not_a_file), cmocka_unit_test(odd_files),
 	    cmocka_unit_test(defaults), cmocka_unit_test(all_set),
+	    cmocka_unit_test(peers), cmocka_unit_test(whose_peer),
 	    cmocka_unit_test(ways_to_send), cmocka_unit_test(at_the_limits),
 	    cmocka_unit_test(sample), cmocka_unit_test(read_sizes),
 	    cmocka_unit_test(whose), cmocka_unit_test(prepares),

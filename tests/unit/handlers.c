@@ -1,26 +1,9 @@
 /*
  * The commands against a real store: what is answered, and what is sent.
  */
-#include "handlers/handler.h"
-#include "tests/unit/forge.h"
-#include "tests/unit/tempstore.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/room.h"
 
 #define CREATED 1500000000u
-
-/* A test's store, request and answer. */
-struct room {
-	struct tempstore store;
-	struct request request;
-	struct reply reply;
-	enum outcome outcome;
-};
 
 static const struct forged alice = {.seed = 1,
     .created = CREATED,
@@ -39,142 +22,6 @@ static const struct forged other_twin = {.seed = 77,
     .id = {{.text = "Twin Two <two@example.net>"}}};
 #define TWIN	   "ED83190F8A8989A5E6E65CBDC7B34B3DB2D8E30A"
 #define OTHER_TWIN "42DDD662CABF7785CF044424B16AE563B2D8E30A"
-
-static int
-setup(void **state)
-{
-	struct room *room;
-
-	if ((room = calloc(1, sizeof *room)) == NULL)
-		return -1;
-	room->request = (struct request){
-	    .sender = "somebody@example.org",
-	    .address = "keys@keys.example.org",
-	    .site = "Example key server",
-	    .admin = "admin@example.org",
-	    .now = FORGE_NOW,
-	    .limits = {3, 50, 2 << 20},
-	};
-	*state = room;
-	return tempstore_open(&room->store);
-}
-
-static int
-teardown(void **state)
-{
-	struct room *room = *state;
-	int r;
-
-	request_free(&room->request);
-	reply_free(&room->reply);
-	r = tempstore_close(&room->store);
-	free(room);
-	return r;
-}
-
-static void
-put_at(struct room *room, const struct forged *what, time_t when)
-{
-	struct pgp_cert *cert = forge(what);
-
-	assert_non_null(cert);
-	assert_int_equal(tempstore_put(&room->store, cert, when), KS_OK);
-	pgp_cert_free(cert);
-}
-
-static void
-put(struct room *room, const struct forged *what)
-{
-	put_at(room, what, FORGE_NOW);
-}
-
-/* Runs a Subject as the daemon does. */
-static void
-ask(struct room *room, const char *subject)
-{
-	const struct command *command;
-	enum ks_room need;
-
-	request_free(&room->request);
-	reply_free(&room->reply);
-	command = request_parse(subject, &room->request);
-	assert_non_null(room->request.word);
-	if (command == NULL)
-		command = &command_invalid;
-	need =
-	    (command->flags & COMMAND_KEYS) != 0 ? KS_ROOM_ADD : KS_ROOM_QUERY;
-	assert_int_equal(reply_new(&room->reply), 0);
-	assert_int_equal(ks_begin(room->store.ks, need), KS_OK);
-	room->outcome =
-	    command->run(room->store.ks, &room->request, &room->reply);
-	assert_int_equal(ks_commit(room->store.ks), KS_OK);
-	assert_int_equal(reply_finish(&room->reply), 0);
-}
-
-static bool
-says(const struct room *room, const char *text)
-{
-	return strstr(room->reply.text_data, text) != NULL;
-}
-
-#define assert_says(room, text)                                                \
-	do {                                                                   \
-		if (!says(room, text))                                         \
-			fail_msg("no \"%s\" in:\n%s", text,                    \
-			    (room)->reply.text_data);                          \
-	} while (0)
-#define assert_silent(room, text)                                              \
-	do {                                                                   \
-		if (says(room, text))                                          \
-			fail_msg(                                              \
-			    "\"%s\" in:\n%s", text, (room)->reply.text_data);  \
-	} while (0)
-
-/* Short lines, but for those with a user ID or what was asked. */
-static void
-assert_lines(const struct room *room)
-{
-	const char *s;
-	size_t len, i, column;
-
-	for (s = room->reply.text_data; *s != '\0'; s += len + 1) {
-		len = strcspn(s, "\n");
-		assert_int_equal(s[len], '\n');
-		column = 0;
-		for (i = 0; i < len; i++) {
-			assert_true((unsigned char)s[i] >= 0x20);
-			column += ((unsigned char)s[i] & 0xC0) != 0x80;
-		}
-		assert_true(len < 998);
-		if (memchr(s, '@', len) == NULL && column > 76)
-			fail_msg("too long: %.*s", (int)len, s);
-	}
-}
-
-static void
-assert_outcome(
-    const struct room *room, enum outcome outcome, const char *suffix)
-{
-	assert_int_equal(room->outcome, outcome);
-	assert_string_equal(room->reply.suffix, suffix);
-	assert_lines(room);
-}
-
-static void
-assert_no_keys(const struct room *room)
-{
-	assert_int_equal(room->reply.nkeys, 0);
-	assert_int_equal(room->reply.keys_len, 0);
-}
-
-/* Refused with this text, and nothing sent. */
-static void
-assert_refused(const struct room *room, const char *text)
-{
-	assert_outcome(room, REFUSED, ", failed");
-	assert_says(room, text);
-	assert_no_keys(room);
-}
 
 /* ---- HELP ---- */
 
@@ -343,28 +190,6 @@ test_too_many(void **state)
 }
 
 /* ---- GET ---- */
-
-/* The keys part is these certificates and nothing else. */
-static void
-assert_keys(const struct room *room, const struct forged *const *what, size_t n)
-{
-	struct pgp_cert *cert;
-	char *octets;
-	size_t i, len;
-	FILE *f = open_memstream(&octets, &len);
-
-	for (i = 0; i < n; i++) {
-		cert = forge(what[i]);
-		assert_non_null(cert);
-		assert_int_equal(pgp_cert_write(f, cert), 0);
-		pgp_cert_free(cert);
-	}
-	fclose(f);
-	assert_int_equal(room->reply.nkeys, n);
-	assert_int_equal(room->reply.keys_len, len);
-	assert_memory_equal(room->reply.keys_data, octets, len);
-	free(octets);
-}
 
 static void
 test_get(void **state)
@@ -961,39 +786,37 @@ test_outcomes(void **state)
 		assert_int_equal(outcome_of(table[i].status), table[i].outcome);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_help),
-	    TEST(test_help_nobody),
-	    TEST(test_invalid),
-	    TEST(test_no_argument),
-	    TEST(test_not_found),
-	    TEST(test_bad_query),
-	    TEST(test_argument_escaped),
-	    TEST(test_too_many),
-	    TEST(test_get),
-	    TEST(test_get_exact),
-	    TEST(test_get_short),
-	    TEST(test_get_bare_word),
-	    TEST(test_get_revoked),
-	    TEST(test_get_expired),
-	    TEST(test_get_too_large),
-	    TEST(test_hostile_userid),
-	    TEST(test_index),
-	    TEST(test_order),
-	    TEST(test_index_too_large),
-	    TEST(test_add),
-	    TEST(test_add_revocation),
-	    TEST(test_add_left_out),
-	    TEST(test_add_nothing),
-	    TEST(test_add_problems),
-	    TEST(test_add_secret),
-	    TEST(test_add_over),
-	    TEST(test_real_keys),
+	    ROOM_TEST(test_help),
+	    ROOM_TEST(test_help_nobody),
+	    ROOM_TEST(test_invalid),
+	    ROOM_TEST(test_no_argument),
+	    ROOM_TEST(test_not_found),
+	    ROOM_TEST(test_bad_query),
+	    ROOM_TEST(test_argument_escaped),
+	    ROOM_TEST(test_too_many),
+	    ROOM_TEST(test_get),
+	    ROOM_TEST(test_get_exact),
+	    ROOM_TEST(test_get_short),
+	    ROOM_TEST(test_get_bare_word),
+	    ROOM_TEST(test_get_revoked),
+	    ROOM_TEST(test_get_expired),
+	    ROOM_TEST(test_get_too_large),
+	    ROOM_TEST(test_hostile_userid),
+	    ROOM_TEST(test_index),
+	    ROOM_TEST(test_order),
+	    ROOM_TEST(test_index_too_large),
+	    ROOM_TEST(test_add),
+	    ROOM_TEST(test_add_revocation),
+	    ROOM_TEST(test_add_left_out),
+	    ROOM_TEST(test_add_nothing),
+	    ROOM_TEST(test_add_problems),
+	    ROOM_TEST(test_add_secret),
+	    ROOM_TEST(test_add_over),
+	    ROOM_TEST(test_real_keys),
 	    cmocka_unit_test(test_outcomes),
 	};
 

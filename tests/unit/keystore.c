@@ -12,9 +12,11 @@ static enum ks_change
 put(struct tempstore *t, const struct pgp_cert *cert, time_t now,
     struct pgp_added *added)
 {
+	const struct ks_origin origin = {.now = now};
 	enum ks_change change;
 
-	assert_int_equal(ks_put(t->ks, cert, now, &change, added), KS_OK);
+	assert_int_equal(
+	    ks_put(t->ks, cert, &origin, &change, added), KS_OK);
 	return change;
 }
 
@@ -216,6 +218,7 @@ aborted(void **state)
 static void
 failed_write_cannot_be_committed(void **state)
 {
+	const struct ks_origin origin = {.now = NOW};
 	struct tempstore *t = *state;
 	struct pgp_cert *one = store_cert(1, "Alice One", NULL);
 	struct pgp_cert *two = store_cert(2, "Bob Two", NULL);
@@ -231,7 +234,7 @@ failed_write_cannot_be_committed(void **state)
 	commit(t);
 	begin(t);
 	put(t, one, NOW, &added);
-	assert_int_equal(ks_put(t->ks, two, NOW, &change, &added), KS_CORRUPT);
+	assert_int_equal(ks_put(t->ks, two, &origin, &change, &added), KS_CORRUPT);
 	assert_int_equal(ks_commit(t->ks), KS_CORRUPT);
 	assert_false(there(t, pgp_cert_fpr(one)));
 	assert_int_equal(info_of(t).certificates, 0);
@@ -495,6 +498,7 @@ room_to_begin(void **state)
 static void
 put_for_ever(const char *dir, int report)
 {
+	const struct ks_origin origin = {.now = NOW};
 	struct ks_options o = store_options();
 	struct tempstore t;
 	const char *error;
@@ -512,7 +516,7 @@ put_for_ever(const char *dir, int report)
 		    "Person %u <p%u@example.org>", i, i);
 		cert = store_cert(i, userid, NULL);
 		if (ks_begin(t.ks, KS_ROOM_ADD) != KS_OK ||
-		    ks_put(t.ks, cert, NOW, &change, &added) != KS_OK ||
+		    ks_put(t.ks, cert, &origin, &change, &added) != KS_OK ||
 		    (i % 2 == 0 ? ks_commit(t.ks) : ks_commit_lazy(t.ks)) !=
 			KS_OK)
 			_exit(2);
@@ -581,13 +585,14 @@ static void
 stay_in_a_transaction(
     struct tempstore *t, const struct pgp_cert *cert, int ready)
 {
+	const struct ks_origin origin = {.now = NOW};
 	struct pgp_added added;
 	enum ks_change change;
 	const char *error = "";
 
 	if (store_try_open(t, &error) != KS_OK ||
 	    ks_begin(t->ks, KS_ROOM_ADD) != KS_OK ||
-	    ks_put(t->ks, cert, NOW, &change, &added) != KS_OK ||
+	    ks_put(t->ks, cert, &origin, &change, &added) != KS_OK ||
 	    t->ks->env->txn_checkpoint(t->ks->env, 0, 0, DB_FORCE) != 0 ||
 	    write(ready, "x", 1) != 1)
 		_exit(1);

@@ -289,6 +289,18 @@ static const struct {
     {"precedences", "Precedence: normal\nPrecedence: list\nPrecedence: x",
 	F(precedence), "list"},
     {"x-loop", "X-Loop: a@b\nX-Loop: c@d", F(x_loop), "a@b\nc@d"},
+    {"keyserver sent", "X-KeyServer-Sent: a@b", F(keyserver_sent), "a@b"},
+    {"keyserver sent, both spellings",
+	"X-KeyServer-Sent: a@b\nX-Keyserver-Sent: c@d\nX-KEYSERVER-SENT:e@f",
+	F(keyserver_sent), "a@b\nc@d\ne@f"},
+    {"keyserver sent, stray blanks",
+	"X-KeyServer-Sent:  \t a@b \t\nX-Keyserver-Sent:\n c@d \n"
+	"X-KeyServer-Sent: \nX-KeyServer-Sent:",
+	F(keyserver_sent), "a@b\nc@d"},
+    {"keyserver sent, what cannot go out again",
+	"X-KeyServer-Sent: \xe9@b\nX-KeyServer-Sent: c\x01@d\n"
+	"X-KeyServer-Sent: e@f",
+	F(keyserver_sent), "e@f"},
     {"raw received", "Received: by x\n\tid 1\nReceived: by y", F(raw_received),
 	"by x\tid 1"},
     {"raw resent-id", "Resent-Message-ID: <1>\nResent-Message-ID: <2>",
@@ -380,11 +392,14 @@ test_long_strings(void **state)
 		for (int i = 0; i < 1000; i++)
 			putc('x', out);
 	}
+	for (int k = 0; k < 40; k++)
+		fprintf(out, "\nX-KeyServer-Sent: %0*d", 320 + (k & 1), k);
 	fputs("\n\n", out);
 	assert_int_equal(fclose(out), 0);
 	m = parse(raw);
 	assert_int_equal(strlen(m.subject), MAIL_STRING_MAX / 3 * 3);
 	assert_int_equal(strlen(m.x_loop), 16 * 1001 - 1);
+	assert_int_equal(strlen(m.keyserver_sent), 12 * 321 - 1);
 	mail_free(&m);
 	free(raw);
 }
@@ -765,7 +780,12 @@ test_html(void **state)
 		const char *html, *text;
 	} cases[] = {
 	    {"a<br>b<BR/>c", "a\nb\nc"},
-	    {"<p>a</p><b>b</b><brx>c", "\na\nbc"},
+	    {"<p>a</p><b>b</b><brx>c", "a\nbc"},
+	    {"<div>a</div>\n <div>b</div>\r\n<p>&nbsp;</p>c", "a\nb\n \nc"},
+	    {"a\n  b<br>\nc", "a b\nc"},
+	    {"<pre>a\n  b</pre>\n<p>c\nd", "a\n  b\nc d"},
+	    {"<div style='white-space: pre-wrap'>a\nb", "a\nb"},
+	    {"no such tag:\n<b>a</b>\nb", "no such tag:\na\nb"},
 	    {"a&#43;b&#x3D;c&lt;d&gt;&amp;&nbsp;", "a+b=c<d>& "},
 	    {"a&x;b&#0;&#999999999;&;&", "a&x;b&#0;&#999999999;&;&"},
 	    {"a<b", "a<b"},

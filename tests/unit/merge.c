@@ -164,14 +164,13 @@ flooded(void)
 	row_open(&row);
 	row_primary(&row, alice);
 	for (i = 0; i < 25; i++)
-		row_forged(&row,
-		    (struct forged){0x20, LATER + i / 2,
-			i % 3 == 0 ? NULL : "02 1d 01", BY_ALICE, i});
+		row_forged(
+		    &row, (struct forged){0x20, LATER + i / 2,
+			      i % 3 == 0 ? NULL : "02 1d 01", BY_ALICE, i});
 	row_packet(&row, PGP_TAG_USERID, "a", 1);
 	for (i = 0; i < 25; i++)
-		row_forged(&row,
-		    (struct forged){i % 2 == 0 ? 0x13 : 0x10, LATER + i / 3,
-			NULL, BY_ALICE, i});
+		row_forged(&row, (struct forged){i % 2 == 0 ? 0x13 : 0x10,
+				     LATER + i / 3, NULL, BY_ALICE, i});
 	b = row_close(&row);
 	cert = parse(b, &left);
 	pgp_blob_free(&b, false);
@@ -180,8 +179,8 @@ flooded(void)
 }
 
 static void
-check_pieces(
-    const struct pgp_cert *a, const struct pgp_cert *b, const struct pgp_cert *c)
+check_pieces(const struct pgp_cert *a, const struct pgp_cert *b,
+    const struct pgp_cert *c)
 {
 	struct pgp_cert *ab = merged(a, b), *ba = merged(b, a);
 	struct pgp_cert *bc = merged(b, c), *aa = merged(a, a);
@@ -245,7 +244,8 @@ union_of_pieces(void **state)
 static void
 whole_of_parts(void **state)
 {
-	struct pgp_cert *whole = cert_of_key("debian-ecdsa-photo.asc"), *sum, *one;
+	struct pgp_cert *whole = cert_of_key("debian-ecdsa-photo.asc"), *sum,
+			*one;
 	struct pgp_left_out left = {{0}};
 	struct pgp_added added;
 	struct pgp_claim *claims;
@@ -295,8 +295,8 @@ smaller_stays(void **state)
 		row_open(&row);
 		row_primary(&row, alice);
 		row_packet(&row, PGP_TAG_USERID, "a", 1);
-		n = octets_of_hex("04131608 0006 05025e0c90a0 0000 0000", head,
-		    sizeof(head));
+		n = octets_of_hex(
+		    "04131608 0006 05025e0c90a0 0000 0000", head, sizeof(head));
 		m = octets_of_hex(value[i], tail, sizeof(tail));
 		memcpy(head + n, tail, m);
 		row_packet(&row, PGP_TAG_SIGNATURE, head, n + m);
@@ -307,10 +307,10 @@ smaller_stays(void **state)
 	for (i = 0; i < 4; i++)
 		for (j = 0; j < 4; j++) {
 			sum = merged(cert[i], cert[j]);
-			assert_same(sum, i == 2 || j == 2 ? cert[2] :
-				i == 1 || j == 1	  ? cert[1] :
-				i == 0 || j == 0	  ? cert[0] :
-							    cert[3]);
+			assert_same(sum, i == 2 || j == 2   ? cert[2]
+					 : i == 1 || j == 1 ? cert[1]
+					 : i == 0 || j == 0 ? cert[0]
+							    : cert[3]);
 			pgp_cert_free(sum);
 		}
 	for (i = 0; i < 4; i++)
@@ -336,13 +336,12 @@ struct case_added {
 };
 
 static const struct case_added adds[] = {
-	{"the same again", "alice.asc", "alice.asc", {0}},
-	{"newer signatures, a revocation", "alice.asc", "alice-later.asc",
-	    {.signatures = 2, .revocations = 1}},
-	{"older signatures", "alice-later.asc", "alice.asc", {.signatures = 2}},
-	{"a key revocation", "carol.asc", "carol-revoked.asc",
-	    {.revocations = 1}},
-	{"nothing new", "carol-revoked.asc", "carol.asc", {0}},
+    {"the same again", "alice.asc", "alice.asc", {0}},
+    {"newer signatures, a revocation", "alice.asc", "alice-later.asc",
+	{.signatures = 2, .revocations = 1}},
+    {"older signatures", "alice-later.asc", "alice.asc", {.signatures = 2}},
+    {"a key revocation", "carol.asc", "carol-revoked.asc", {.revocations = 1}},
+    {"nothing new", "carol-revoked.asc", "carol.asc", {0}},
 };
 #define ADDS (sizeof(adds) / sizeof(*adds))
 

@@ -12,36 +12,36 @@ struct case_read {
 };
 
 static const struct case_read reads[] = {
-	{"nothing", "", PGP_END, 0, "", 0},
-	{"old, one octet of length", "b4 03 616263", PGP_OK, 13, "616263", 5},
-	{"old, two octets", "b5 0003 616263", PGP_OK, 13, "616263", 6},
-	{"old, four octets", "b6 00000003 616263 b4", PGP_OK, 13, "616263", 8},
-	{"old, to the end", "b7 6162636465", PGP_OK, 13, "6162636465", 6},
-	{"old, to the end, empty", "b7", PGP_OK, 13, "", 1},
-	{"old, empty", "b4 00", PGP_OK, 13, "", 2},
-	{"new, one octet", "cd 03 616263", PGP_OK, 13, "616263", 5},
-	{"new, five octets", "cd ff00000003 616263", PGP_OK, 13, "616263", 9},
-	{"new, highest tag", "ff 01 61", PGP_OK, 63, "61", 3},
-	{"two parts", "cd e1 6162 01 63", PGP_OK, 13, "616263", 6},
-	{"parts, the last empty", "cd e0 61 00", PGP_OK, 13, "61", 4},
-	{"parts of one octet", "cd e0 61 e0 62 e0 63 01 64", PGP_OK, 13,
-	    "61626364", 9},
-	{"part, last length in five octets", "cd e0 61 ff00000001 62", PGP_OK,
-	    13, "6162", 9},
-	{"only a tag", "cd", PGP_TRUNCATED, 0, "", 0},
-	{"old, half a length", "b5 00", PGP_TRUNCATED, 0, "", 0},
-	{"new, half of two octets", "cd c0", PGP_TRUNCATED, 0, "", 0},
-	{"new, half of five octets", "cd ff000000", PGP_TRUNCATED, 0, "", 0},
-	{"body too short", "b4 03 6162", PGP_TRUNCATED, 0, "", 0},
-	{"length of 4 GiB", "cd ffffffffff 61", PGP_TRUNCATED, 0, "", 0},
-	{"old length of 4 GiB", "b6 ffffffff 61", PGP_TRUNCATED, 0, "", 0},
-	{"part too short", "cd e2 616263", PGP_TRUNCATED, 0, "", 0},
-	{"part of 1 GiB", "cd fe 61", PGP_TRUNCATED, 0, "", 0},
-	{"part and nothing behind", "cd e0 61", PGP_TRUNCATED, 0, "", 0},
-	{"part and half a length", "cd e0 61 c0", PGP_TRUNCATED, 0, "", 0},
-	{"no packet", "41 42", PGP_MALFORMED, 0, "", 0},
-	{"tag 0, old", "80 00", PGP_MALFORMED, 0, "", 0},
-	{"tag 0, new", "c0 00", PGP_MALFORMED, 0, "", 0},
+    {"nothing", "", PGP_END, 0, "", 0},
+    {"old, one octet of length", "b4 03 616263", PGP_OK, 13, "616263", 5},
+    {"old, two octets", "b5 0003 616263", PGP_OK, 13, "616263", 6},
+    {"old, four octets", "b6 00000003 616263 b4", PGP_OK, 13, "616263", 8},
+    {"old, to the end", "b7 6162636465", PGP_OK, 13, "6162636465", 6},
+    {"old, to the end, empty", "b7", PGP_OK, 13, "", 1},
+    {"old, empty", "b4 00", PGP_OK, 13, "", 2},
+    {"new, one octet", "cd 03 616263", PGP_OK, 13, "616263", 5},
+    {"new, five octets", "cd ff00000003 616263", PGP_OK, 13, "616263", 9},
+    {"new, highest tag", "ff 01 61", PGP_OK, 63, "61", 3},
+    {"two parts", "cd e1 6162 01 63", PGP_OK, 13, "616263", 6},
+    {"parts, the last empty", "cd e0 61 00", PGP_OK, 13, "61", 4},
+    {"parts of one octet", "cd e0 61 e0 62 e0 63 01 64", PGP_OK, 13, "61626364",
+	9},
+    {"part, last length in five octets", "cd e0 61 ff00000001 62", PGP_OK, 13,
+	"6162", 9},
+    {"only a tag", "cd", PGP_TRUNCATED, 0, "", 0},
+    {"old, half a length", "b5 00", PGP_TRUNCATED, 0, "", 0},
+    {"new, half of two octets", "cd c0", PGP_TRUNCATED, 0, "", 0},
+    {"new, half of five octets", "cd ff000000", PGP_TRUNCATED, 0, "", 0},
+    {"body too short", "b4 03 6162", PGP_TRUNCATED, 0, "", 0},
+    {"length of 4 GiB", "cd ffffffffff 61", PGP_TRUNCATED, 0, "", 0},
+    {"old length of 4 GiB", "b6 ffffffff 61", PGP_TRUNCATED, 0, "", 0},
+    {"part too short", "cd e2 616263", PGP_TRUNCATED, 0, "", 0},
+    {"part of 1 GiB", "cd fe 61", PGP_TRUNCATED, 0, "", 0},
+    {"part and nothing behind", "cd e0 61", PGP_TRUNCATED, 0, "", 0},
+    {"part and half a length", "cd e0 61 c0", PGP_TRUNCATED, 0, "", 0},
+    {"no packet", "41 42", PGP_MALFORMED, 0, "", 0},
+    {"tag 0, old", "80 00", PGP_MALFORMED, 0, "", 0},
+    {"tag 0, new", "c0 00", PGP_MALFORMED, 0, "", 0},
 };
 #define READS (sizeof(reads) / sizeof(*reads))
 
@@ -73,8 +73,8 @@ read_one(void **state)
 static void
 joined_is_used_again(void **state)
 {
-	static const unsigned char in[] = {0xcd, 0xe1, 'a', 'b', 1, 'c', 0xcd,
-	    0xe0, 'd', 0, 0xb4, 1, 'e'};
+	static const unsigned char in[] = {
+	    0xcd, 0xe1, 'a', 'b', 1, 'c', 0xcd, 0xe0, 'd', 0, 0xb4, 1, 'e'};
 	struct pgp_blob joined = {NULL, 0};
 	struct pgp_packet p;
 	size_t pos = 0;
@@ -104,17 +104,17 @@ struct case_write {
 };
 
 static const struct case_write writes[] = {
-	{"old 0", 13, 0, "b4 00"},
-	{"old 255", 13, 255, "b4 ff"},
-	{"old 256", 13, 256, "b5 0100"},
-	{"old 65535", 13, 65535, "b5 ffff"},
-	{"old 65536", 13, 65536, "b6 00010000"},
-	{"old tag 15", 15, 1, "bc 01"},
-	{"new tag 16", 16, 1, "d0 01"},
-	{"new 191", 17, 191, "d1 bf"},
-	{"new 192", 17, 192, "d1 c000"},
-	{"new 8383", 17, 8383, "d1 dfff"},
-	{"new 8384", 17, 8384, "d1 ff000020c0"},
+    {"old 0", 13, 0, "b4 00"},
+    {"old 255", 13, 255, "b4 ff"},
+    {"old 256", 13, 256, "b5 0100"},
+    {"old 65535", 13, 65535, "b5 ffff"},
+    {"old 65536", 13, 65536, "b6 00010000"},
+    {"old tag 15", 15, 1, "bc 01"},
+    {"new tag 16", 16, 1, "d0 01"},
+    {"new 191", 17, 191, "d1 bf"},
+    {"new 192", 17, 192, "d1 c000"},
+    {"new 8383", 17, 8383, "d1 dfff"},
+    {"new 8384", 17, 8384, "d1 ff000020c0"},
 };
 #define WRITES (sizeof(writes) / sizeof(*writes))
 
@@ -136,8 +136,7 @@ write_one(void **state)
 	assert_int_equal(out.len, n + c->len);
 	assert_memory_equal(out.data, header, n);
 	assert_int_equal(
-	    pgp_packet_read(out.data, out.len, &pos, &joined, &packet),
-	    PGP_OK);
+	    pgp_packet_read(out.data, out.len, &pos, &joined, &packet), PGP_OK);
 	assert_int_equal(packet.tag, c->tag);
 	assert_int_equal(packet.len, c->len);
 	assert_null(joined.data);

@@ -18,6 +18,19 @@
 /* 2026-01-01: what the tests take for now. */
 #define NOW 1767225600u
 
+/* How much longer things may take under sanitizers, and under valgrind. */
+static inline unsigned
+slowness(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+#ifdef SANITIZED
+	return 20;
+#endif
+	return preload != NULL && strstr(preload, "vgpreload") != NULL ? 100
+								       : 1;
+}
+
 static inline struct pgp_blob
 octets_of_file(const char *name)
 {
@@ -129,8 +142,8 @@ forged_body(unsigned char *out, size_t size, const struct forged *s)
 	p[5] = (unsigned char)(n + 6);
 	p += 12 + n;
 	size -= 12 + n;
-	n = s->unhashed == NULL ? 0 :
-				  octets_of_hex(s->unhashed, p + 2, size - 2);
+	n = s->unhashed == NULL ? 0
+				: octets_of_hex(s->unhashed, p + 2, size - 2);
 	p[0] = (unsigned char)(n >> 8);
 	p[1] = (unsigned char)n;
 	p += 2 + n;
@@ -144,8 +157,8 @@ row_forged(struct row *r, struct forged s)
 {
 	unsigned char body[4096];
 
-	row_packet(r, PGP_TAG_SIGNATURE, body,
-	    forged_body(body, sizeof(body), &s));
+	row_packet(
+	    r, PGP_TAG_SIGNATURE, body, forged_body(body, sizeof(body), &s));
 }
 
 /* The packets of a certificate that stand for its primary key. */

@@ -49,13 +49,14 @@ tempstore_open(struct tempstore *t)
 static inline enum ks_status
 tempstore_put(struct tempstore *t, const struct pgp_cert *cert, time_t now)
 {
+	const struct ks_origin origin = {.now = now};
 	enum ks_change change;
 	struct pgp_added added;
 	enum ks_status status;
 
 	if ((status = ks_begin(t->ks, KS_ROOM_ADD)) != KS_OK)
 		return status;
-	if ((status = ks_put(t->ks, cert, now, &change, &added)) != KS_OK) {
+	if ((status = ks_put(t->ks, cert, &origin, &change, &added)) != KS_OK) {
 		ks_abort(t->ks);
 		return status;
 	}

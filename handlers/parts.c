@@ -1,0 +1,83 @@
+/*
+ * How an answer that is too large for one mail is cut into several, each of
+ * them whole certificates.
+ */
+#include "handlers/handler.h"
+
+#include <stdlib.h>
+
+/* A header, a boundary or two, the text around the armor. */
+#define AROUND 4096
+
+/* What armor makes of so many octets: 64 characters and a line end for 48. */
+static size_t
+armored(size_t len)
+{
+	return len / 48 * 65 + 256;
+}
+
+/* Where the certificate that begins at `from` ends: where the next primary
+ * key stands.  The packets are our own. */
+static size_t
+cert_end(const unsigned char *keys, size_t len, size_t from)
+{
+	struct pgp_blob joined = {0};
+	struct pgp_packet packet;
+	size_t pos = from, end = len;
+
+	while (pgp_packet_read(keys, len, &pos, &joined, &packet) == PGP_OK)
+		if (packet.tag == PGP_TAG_PUBLIC_KEY && packet.start > from) {
+			end = packet.start;
+			break;
+		}
+	pgp_blob_free(&joined, false);
+	return end;
+}
+
+static bool
+part_add(struct reply_part **parts, size_t *n)
+{
+	struct reply_part *more =
+	    realloc(*parts, (*n + 1) * sizeof(**parts));
+
+	if (more == NULL)
+		return false;
+	*parts = more;
+	more[(*n)++] = (struct reply_part){0};
+	return true;
+}
+
+int
+reply_parts(const unsigned char *keys, size_t len, size_t text_len,
+    size_t reply_size, struct reply_part **parts, size_t *n, bool *fits)
+{
+	/* The text may triple in quoted-printable; the first mail has it all,
+	 * and the others are no larger. */
+	size_t text = AROUND + 3 * text_len;
+	size_t room = reply_size > text ? reply_size - text : 0;
+	size_t at = 0;
+
+	*parts = NULL;
+	*n = 0;
+	*fits = true;
+	while (at < len) {
+		size_t end = cert_end(keys, len, at);
+		struct reply_part *part = *n > 0 ? &(*parts)[*n - 1] : NULL;
+
+		if (armored(end - at) > room)
+			*fits = false;
+		if (part == NULL || armored(part->len + end - at) > room) {
+			if (!part_add(parts, n)) {
+				free(*parts);
+				*parts = NULL;
+				return -1;
+			}
+			part = &(*parts)[*n - 1];
+			part->from = at;
+		}
+		part->len += end - at;
+		part->nkeys++;
+		at = end;
+	}
+	return 0;
+}
