@@ -16,7 +16,7 @@
 
 /* Above these many changes a search with a limit does not count one by one:
  * it must not hold up all others for more than some milliseconds. */
-#define COUNT_MAX 5000
+#define COUNT_MAX 1000
 
 /*
  * A clock that was wrong for a while leaves entries that look old among newer
@@ -51,6 +51,7 @@ change_add(struct keystore *ks, const struct pgp_fpr *fpr,
 	unsigned char key[8], *value, *p;
 	enum ks_status st;
 
+	assert((digest == NULL) == (ndigests == 0));
 	if ((value = malloc(total)) == NULL)
 		return KS_NOMEM;
 	ks->counters.serial++;
@@ -68,7 +69,7 @@ change_add(struct keystore *ks, const struct pgp_fpr *fpr,
 	p += slen;
 	*p++ = '\0';
 	be32_put(p, (uint32_t)ndigests);
-	if (dlen > 0)
+	if (digest != NULL)
 		memcpy(p + 4, digest, dlen);
 	be64_put(key, ks->counters.serial);
 	st = table_put(ks, T_CHANGE, key, sizeof(key), value, total);
@@ -258,16 +259,20 @@ newest_walk(struct walk *w, struct newest *n)
 	uint64_t before, count;
 	enum ks_status st;
 
-	for (st = walk_get(w, DB_LAST); st == KS_OK; st = walk_get(w, DB_PREV)) {
+	for (st = walk_get(w, DB_LAST); st == KS_OK;
+	     st = walk_get(w, DB_PREV)) {
 		if ((st = newest_take(w, n)) != KS_OK || n->old == OLD_ENOUGH)
 			return st;
 		if (n->max == 0 || n->found->total <= n->max ||
 		    n->walked < COUNT_MAX)
 			continue;
 		before = be64_get(w->key) - 1;
-		if ((st = count_about(w, n, before, &count)) == KS_OK)
-			n->found->total += count;
-		return st;
+		if ((st = count_about(w, n, before, &count)) != KS_OK)
+			return st;
+		n->found->total += count;
+		if (n->found->total > w->ks->counters.certificates)
+			n->found->total = w->ks->counters.certificates;
+		return KS_OK;
 	}
 	return st == KS_NOT_FOUND ? KS_OK : st;
 }

@@ -89,15 +89,14 @@ cert_write(struct keystore *ks, const struct pgp_fpr *fpr,
 /* ---- reading ------------------------------------------------------------- */
 
 enum ks_status
-cert_meta(
-    struct keystore *ks, const struct pgp_fpr *fpr, struct ks_meta *meta)
+cert_meta(struct keystore *ks, const struct pgp_fpr *fpr, struct ks_meta *meta)
 {
 	unsigned char head[CERT_HEADER];
 	struct pgp_blob value = {.data = head};
 	enum ks_status st;
 
-	st = table_get_part(ks, T_CERTS, fpr->octet, fpr->len, head,
-	    sizeof(head), &value.len);
+	st = table_get_part(
+	    ks, T_CERTS, fpr->octet, fpr->len, head, sizeof(head), &value.len);
 	return st == KS_OK ? header_read(&value, meta) : st;
 }
 

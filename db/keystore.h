@@ -203,8 +203,8 @@ struct ks_found {
 	struct pgp_fpr *fpr; /* primary fingerprints, in the store's order */
 	size_t n;
 	uint64_t total; /* matches in all, also when KS_TOO_MANY; for
-			   several words, and for some thousand changes,
-			   an upper bound */
+			   several words, and for more than a thousand
+			   changes, an upper bound */
 };
 
 /*

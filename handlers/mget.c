@@ -20,6 +20,7 @@
 #define SLICE_NS    5000000   /* of the loop's time, at once */
 #define SEARCH_NS   100000000 /* and in all */
 #define PATTERN_WHY 256
+#define DIGITS_MAX  255 /* of key IDs and fingerprints in a row */
 
 /* ---- one pattern ---- */
 
@@ -76,7 +77,6 @@ compile(const char *text, pcre2_code **code, char why[static PATTERN_WHY])
 	    (PCRE2_SPTR)text, strlen(text), options, &error, &at, NULL);
 	if (*code != NULL && is_plain(*code))
 		return KS_OK;
-	/* ERR21 is PCRE2's want of memory. */
 	if (*code == NULL && error == PCRE2_ERROR_HEAP_FAILED)
 		return KS_NOMEM;
 	if (*code != NULL || pcre2_get_error_message(
@@ -180,15 +180,15 @@ static enum ks_status
 match_key(struct mget_pattern *pattern, const unsigned char *octets, size_t len)
 {
 	struct pgp_component key;
-	char hex[PGP_FPR_HEX], id[17], lines[2 * (PGP_FPR_HEX + 16 + 8 + 10)];
+	struct pgp_fpr keyid = {.len = sizeof key.keyid};
+	char hex[PGP_FPR_HEX], id[PGP_FPR_HEX], lines[4 * PGP_FPR_HEX];
 	int n;
-	unsigned i;
 
 	if (pgp_key_identify(octets, len, &key) != PGP_OK)
 		return KS_NOT_FOUND;
 	pgp_fpr_hex(&key.fpr, hex);
-	for (i = 0; i < 8; i++)
-		snprintf(id + 2 * i, 3, "%02X", key.keyid[i]);
+	memcpy(keyid.octet, key.keyid, sizeof key.keyid);
+	pgp_fpr_hex(&keyid, id);
 	n = snprintf(lines, sizeof lines, "%s\n%s\n%s\n0x%s\n0x%s\n0x%s", hex,
 	    id, id + 8, hex, id, id + 8);
 	return mget_match(pattern, (const unsigned char *)lines, (size_t)n);
@@ -376,7 +376,7 @@ digits_only(const char *argument)
 	struct ks_query query;
 	enum ks_status status = KS_OK;
 
-	if (strlen(argument) > MGET_CHARACTERS)
+	if (strlen(argument) > DIGITS_MAX)
 		return KS_BAD_QUERY;
 	while (argument != NULL && status == KS_OK) {
 		status = digits_read(&argument, &query);
@@ -590,7 +590,7 @@ scan(struct keystore *ks, struct request *request, bool *more)
 const struct command command_mget = {
     .name = "MGET",
     .argument = "REGEXP",
-    .summary = "sends the keys that a regular expression matches",
+    .summary = "sends keys that match REGEXP, if the operator allows",
     .flags = COMMAND_SCAN,
     .run = run,
     .scan = scan,

@@ -58,12 +58,12 @@ over(uint64_t count, uint64_t limit)
 }
 
 static bool
-address_over(const struct config_limits *limits,
-    const struct limit_count *hour, const struct limit_count *day)
+address_over(const struct config_limits *limits, const struct limit_count *hour,
+    const struct limit_count *day)
 {
 	return over(hour->replies, limits->replies_per_hour) ||
-	    over(day->replies, limits->replies_per_day) ||
-	    over(day->octets, limits->bytes_per_day);
+	       over(day->replies, limits->replies_per_day) ||
+	       over(day->octets, limits->bytes_per_day);
 }
 
 enum ks_status
@@ -82,8 +82,8 @@ budget_get(const struct budget *b, bool *spent, unsigned *helps)
 		if (status != KS_OK)
 			break;
 		if (names.name[i].domain)
-			*spent |= over(
-			    hour.replies, b->limits->domain_per_hour);
+			*spent |=
+			    over(hour.replies, b->limits->domain_per_hour);
 		else {
 			*spent |= address_over(b->limits, &hour, &day);
 			if (day.helps > *helps)

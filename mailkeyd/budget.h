@@ -22,9 +22,7 @@ struct budget {
 
 /* *spent: one more answer would be over a limit.  *helps: unasked-for help
  * texts of the day. */
-enum ks_status budget_get(
-    const struct budget *, bool *spent, unsigned *helps);
-enum ks_status budget_add(
-    const struct budget *, const struct limit_count *);
+enum ks_status budget_get(const struct budget *, bool *spent, unsigned *helps);
+enum ks_status budget_add(const struct budget *, const struct limit_count *);
 
 #endif

@@ -47,11 +47,11 @@ struct client {
 	bool asked, ended;
 	STAILQ_HEAD(, message) queue; /* not sent yet */
 	unsigned nqueue;
-	struct job *job;	/* DELIVER */
-	struct import *import;	/* IMPORT */
+	struct job *job;       /* DELIVER */
+	struct import *import; /* IMPORT */
 	int file;
-	bool dumps;		/* DUMP */
-	struct pgp_fpr dumped;	/* the last one sent */
+	bool dumps;	       /* DUMP */
+	struct pgp_fpr dumped; /* the last one sent */
 };
 
 struct message {
@@ -61,7 +61,7 @@ struct message {
 
 static void client_free(struct client *);
 
-/* ---- what is said --------------------------------------------------------- */
+/* ---- what is said -------------------------------------------------------- */
 
 /* Sends what waits; whether everything has gone. */
 static bool
@@ -77,9 +77,8 @@ client_flush(struct client *client)
 		ipc_msg_close(&m->msg);
 		free(m);
 	}
-	loop_io_events(
-	    client->io, m == NULL && !client->dumps ? EPOLLIN
-						    : EPOLLIN | EPOLLOUT);
+	loop_io_events(client->io,
+	    m == NULL && !client->dumps ? EPOLLIN : EPOLLIN | EPOLLOUT);
 	return m == NULL;
 }
 
@@ -130,7 +129,7 @@ client_data(struct client *client, const char *data, size_t len)
 		client_say(client, &msg);
 }
 
-/* ---- deliver --------------------------------------------------------------- */
+/* ---- deliver ------------------------------------------------------------- */
 
 static void
 deliver_done(void *ctx, enum fate fate, const char *why)
@@ -169,7 +168,7 @@ do_deliver(struct client *client, struct ipc_msg *msg)
 	free(recipient);
 }
 
-/* ---- import ---------------------------------------------------------------- */
+/* ---- import -------------------------------------------------------------- */
 
 static void
 import_problem(void *ctx, const char *line)
@@ -184,8 +183,7 @@ import_problem(void *ctx, const char *line)
 }
 
 static void
-import_progress(
-    void *ctx, const struct import_counts *counts, uint64_t offset)
+import_progress(void *ctx, const struct import_counts *counts, uint64_t offset)
 {
 	struct client *client = ctx;
 	struct ipc_msg msg;
@@ -241,8 +239,6 @@ import_done(void *ctx, const struct import_counts *counts, const char *why)
 			client_data(client, text, len);
 	}
 	free(text);
-	import_free(client->import);
-	client->import = NULL;
 	if (why != NULL)
 		client_end(client, EX_TEMPFAIL,
 		    "stopped: %s; what was counted is stored", why);
@@ -250,6 +246,9 @@ import_done(void *ctx, const struct import_counts *counts, const char *why)
 		client_end(client,
 		    counts->certificates == 0 ? EX_DATAERR : EX_OK, "%s",
 		    counts->certificates == 0 ? "no certificate in it" : "");
+	/* `why` and the counts are the import's. */
+	import_free(client->import);
+	client->import = NULL;
 }
 
 static const struct import_calls import_calls = {
@@ -270,7 +269,7 @@ do_import(struct client *client, struct ipc_msg *msg)
 		client_end(client, EX_OSERR, "no memory");
 }
 
-/* ---- dump ------------------------------------------------------------------ */
+/* ---- dump ---------------------------------------------------------------- */
 
 /* Some certificates, or KS_NOT_FOUND behind the last. */
 static enum ks_status
@@ -283,7 +282,7 @@ dump_slice(struct client *client, FILE *f)
 	struct pgp_blob blob;
 
 	while (status == KS_OK && ftell(f) < (long)SLICE &&
-	    loop_now_ms() - began < SLICE_MS) {
+	       loop_now_ms() - began < SLICE_MS) {
 		status = ks_next(ks, &client->dumped, &next);
 		if (status != KS_OK)
 			break;
@@ -323,7 +322,7 @@ dump_more(struct client *client)
 		client_end(client, EX_IOERR, "%s", ks_strerror(status));
 }
 
-/* ---- get, index: the same handlers that mails reach ------------------------ */
+/* ---- get, index: the same handlers that mails reach ---------------------- */
 
 static void
 reply_say(struct client *client, const struct reply *reply)
@@ -385,7 +384,7 @@ do_command(struct client *client, const char *name, const char *argument)
 	request_free(&request);
 }
 
-/* ---- stats, queue ----------------------------------------------------------- */
+/* ---- stats, queue -------------------------------------------------------- */
 
 static void
 print_time(FILE *f, time_t t)
@@ -499,13 +498,13 @@ do_queue(struct client *client)
 		client_data(client, text, len);
 	free(text);
 	if (status == KS_OK)
-		client_end(client, EX_OK, "%s",
-		    len == 0 ? "no answer waits" : "");
+		client_end(
+		    client, EX_OK, "%s", len == 0 ? "no answer waits" : "");
 	else
 		client_end(client, EX_IOERR, "%s", ks_strerror(status));
 }
 
-/* ---- connections ------------------------------------------------------------ */
+/* ---- connections --------------------------------------------------------- */
 
 static void
 client_ask(struct client *client, struct ipc_msg *msg)
@@ -530,8 +529,8 @@ client_ask(struct client *client, struct ipc_msg *msg)
 		do_command(client, "GET", msg->text);
 		break;
 	case CONTROL_INDEX:
-		do_command(client, msg->a == 1 ? "VERBOSE INDEX" : "INDEX",
-		    msg->text);
+		do_command(
+		    client, msg->a == 1 ? "VERBOSE INDEX" : "INDEX", msg->text);
 		break;
 	case CONTROL_STATS:
 		do_stats(client);
@@ -627,8 +626,7 @@ control_accept(void *ctx, uint32_t events)
 	int sock;
 
 	(void)events;
-	sock = accept4(
-	    control->sock, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	sock = accept4(control->sock, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (sock == -1)
 		return;
 	if (control->nclients >= CONNECTIONS ||
@@ -636,7 +634,7 @@ control_accept(void *ctx, uint32_t events)
 		close(sock);
 }
 
-static char * __attribute__((format(printf, 1, 2)))
+static char *__attribute__((format(printf, 1, 2)))
 error_line(const char *format, ...)
 {
 	char *line = NULL;
@@ -658,14 +656,15 @@ control_bind(const char *path, char **error)
 	mode_t mask;
 
 	if (strlen(path) >= sizeof(sun.sun_path)) {
-		*error = error_line("control socket %s: the path is longer than "
-				    "%zu octets; set `control` to a shorter one",
-		    path, sizeof(sun.sun_path) - 1);
+		*error =
+		    error_line("control socket %s: the path is longer than "
+			       "%zu octets; set `control` to a shorter one",
+			path, sizeof(sun.sun_path) - 1);
 		return -1;
 	}
 	memcpy(sun.sun_path, path, strlen(path) + 1);
-	sock = socket(
-	    AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	sock =
+	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (sock == -1) {
 		*error = error_line("socket: %s", strerror(errno));
 		return -1;
@@ -701,8 +700,8 @@ control_new(const struct gateway_parts *parts, struct gateway *gateway)
 }
 
 struct control *
-control_listen(const struct gateway_parts *parts, struct gateway *gateway,
-    char **error)
+control_listen(
+    const struct gateway_parts *parts, struct gateway *gateway, char **error)
 {
 	struct control *control = control_new(parts, gateway);
 
@@ -715,8 +714,8 @@ control_listen(const struct gateway_parts *parts, struct gateway *gateway,
 		free(control);
 		return NULL;
 	}
-	control->io = loop_io_new(parts->loop, control->sock, EPOLLIN,
-	    control_accept, control);
+	control->io = loop_io_new(
+	    parts->loop, control->sock, EPOLLIN, control_accept, control);
 	if (control->io == NULL) {
 		*error = error_line("no memory");
 		control_free(control);
@@ -755,8 +754,7 @@ control_stop(struct control *control)
 		import_free(client->import);
 		client->import = NULL;
 		client_end(client, EX_TEMPFAIL,
-		    "stopped: %s; what was committed before is stored",
-		    ENDING);
+		    "stopped: %s; what was committed before is stored", ENDING);
 	}
 }
 

@@ -39,8 +39,8 @@ struct control;
 /*
  * Listens on config->control (mode 0600).  NULL with *error a malloc'ed line.
  */
-struct control *control_listen(const struct gateway_parts *,
-    struct gateway *, char **error);
+struct control *control_listen(
+    const struct gateway_parts *, struct gateway *, char **error);
 
 /* Serves one connection that is there already, and nothing else: the loop
  * stops when it closes (mailkeyctl without a daemon).  NULL: no memory. */

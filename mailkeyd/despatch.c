@@ -83,8 +83,8 @@ slot_message(void *ctx, struct helper *helper, struct ipc_msg *msg)
 	}
 	slot_result(slot,
 	    msg->status == SEND_OK	  ? SEND_OK
-		: msg->status == SEND_REFUSED ? SEND_REFUSED
-					      : SEND_LATER,
+	    : msg->status == SEND_REFUSED ? SEND_REFUSED
+					  : SEND_LATER,
 	    msg->text);
 }
 
@@ -130,8 +130,8 @@ slot_send(struct slot *slot)
 
 	ipc_msg_init(&msg, SEND_MESSAGE, slot->item.id);
 	snprintf(msg.text, sizeof(msg.text), "%s", slot->item.recipient);
-	msg.fd[0] = ipc_memfd("answer", slot->item.message.data,
-	    slot->item.message.len, true);
+	msg.fd[0] = ipc_memfd(
+	    "answer", slot->item.message.data, slot->item.message.len, true);
 	if (msg.fd[0] != -1)
 		rv = helper_send(slot->helper, &msg);
 	ipc_msg_close(&msg);
@@ -287,8 +287,8 @@ despatch_settle(struct despatch *d)
 		ks_abort(d->ks);
 	if (status != KS_OK) {
 		/* The slots stay as they are, and it is tried again. */
-		log_line(LOG_ERR, "event=outbox error=\"%s\"",
-		    ks_strerror(status));
+		log_line(
+		    LOG_ERR, "event=outbox error=\"%s\"", ks_strerror(status));
 		loop_timer_set(d->due, 1000);
 		return;
 	}
@@ -311,8 +311,8 @@ slot_new(struct despatch *d, struct slot *slot)
 	slot->watchdog = loop_timer_new(d->loop, slot_late, slot);
 	if (slot->watchdog == NULL)
 		return -1;
-	slot->helper = helper_new(d->loop, d->config->libexec,
-	    "mailkeyd-sender", &slot_calls, slot);
+	slot->helper = helper_new(
+	    d->loop, d->config->libexec, "mailkeyd-sender", &slot_calls, slot);
 	return slot->helper == NULL ? -1 : 0;
 }
 

@@ -25,8 +25,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define GROUP_MAILS   100	 /* in one transaction */
-#define GROUP_MS      10	 /* of work in one transaction */
+#define GROUP_MAILS   100	  /* in one transaction */
+#define GROUP_MS      10	  /* of work in one transaction */
 #define IN_HAND_BYTES (64u << 20) /* of mails that are not done */
 #define POISON_DEATHS 2
 #define HELP_POINTERS 3 /* two-line answers a day after the help text */
@@ -130,8 +130,8 @@ job_log(const struct job *job, const char *outcome)
 
 /* The source is told: only now is the mail forgotten. */
 static void
-job_finish(struct job *job, enum fate fate, const char *outcome,
-    const char *why)
+job_finish(
+    struct job *job, enum fate fate, const char *outcome, const char *why)
 {
 	if (fate == FATE_LATER)
 		job->gateway->counts.later++;
@@ -158,7 +158,7 @@ job_silent(struct job *job, const char *why)
 	job_finish(job, FATE_DONE, "silent", "taken, not answered");
 }
 
-/* ---- digests -------------------------------------------------------------- */
+/* ---- digests ------------------------------------------------------------- */
 
 /* Where the body begins: behind the first empty line. */
 static size_t
@@ -220,15 +220,14 @@ job_digest(struct job *job)
 {
 	const struct mail *mail = job->mail;
 	const char *id = mail->raw_message_id;
-	const char *strings[5] = {job->sender, id, NULL, mail->raw_subject,
-	    mail->raw_resent_id};
+	const char *strings[5] = {
+	    job->sender, id, NULL, mail->raw_subject, mail->raw_resent_id};
 
 	if (id == NULL || *id == '\0')
 		strings[2] = mail->raw_received;
 	if (strings[2] == NULL && (id == NULL || *id == '\0'))
 		return;
-	job->has_digest =
-	    digest_of(strings, 5, job->body, job->digest) == 0;
+	job->has_digest = digest_of(strings, 5, job->body, job->digest) == 0;
 }
 
 static void
@@ -264,8 +263,9 @@ job_poison(struct job *job, const char *why)
 			ks_abort(gw->parts.ks);
 	}
 	if (status != KS_OK || count < POISON_DEATHS) {
-		log_line(LOG_WARNING, "%s: event=reader_died count=%u reason=\"%s\"",
-		    job->log_id, count, why);
+		log_line(LOG_WARNING,
+		    "%s: event=reader_died count=%u reason=\"%s\"", job->log_id,
+		    count, why);
 		job_later(job, "the mail could not be read, try again");
 		return;
 	}
@@ -385,9 +385,9 @@ job_run(struct job *job, time_t now)
 	if (reply_new(&reply) == -1)
 		return KS_NOMEM;
 	job->request.now = now;
-	job->outcome = job->command == NULL
-	    ? over_limit(job, &reply)
-	    : job->command->run(gw->parts.ks, &job->request, &reply);
+	job->outcome = job->command == NULL ? over_limit(job, &reply)
+					    : job->command->run(gw->parts.ks,
+						  &job->request, &reply);
 	if (job->outcome == TRY_LATER)
 		status = KS_IO;
 	else if (reply_finish(&reply) == -1)
@@ -479,8 +479,8 @@ static void
 job_commit_alone(struct job *job)
 {
 	struct gateway *gw = job->gateway;
-	enum ks_status status = ks_begin(
-	    gw->parts.ks, job_adds(job) ? KS_ROOM_ADD : KS_ROOM_QUERY);
+	enum ks_status status =
+	    ks_begin(gw->parts.ks, job_adds(job) ? KS_ROOM_ADD : KS_ROOM_QUERY);
 
 	if (status == KS_OK) {
 		status = job_work(job, time(NULL));
@@ -513,7 +513,7 @@ group_work(struct gateway *gw, struct job_list *group)
 	unsigned n = 0;
 
 	while ((job = TAILQ_FIRST(&gw->ready)) != NULL && status == KS_OK &&
-	    n++ < GROUP_MAILS && loop_now_ms() - began < GROUP_MS) {
+	       n++ < GROUP_MAILS && loop_now_ms() - began < GROUP_MS) {
 		TAILQ_REMOVE(&gw->ready, job, next);
 		TAILQ_INSERT_TAIL(group, job, next);
 		status = job_work(job, now);
@@ -628,8 +628,8 @@ request_fill(struct job *job)
 	request->address = config->address;
 	request->site = config->name == NULL ? "" : config->name;
 	request->admin = config->admins == NULL || config->admins[0] == NULL
-	    ? ""
-	    : config->admins[0];
+			     ? ""
+			     : config->admins[0];
 	request->limits.max_reply_keys = config->limits.max_reply_keys;
 	request->limits.keys_per_mail = config->limits.keys_per_mail;
 	request->limits.reply_size = config->limits.reply_size;
@@ -701,8 +701,8 @@ job_decide(struct job *job)
 
 /* The jailed reader has made a struct mail of the octets, or died of them. */
 static void
-job_read(struct reading *reading, enum parser_status status,
-    struct mail *mail, const char *why)
+job_read(struct reading *reading, enum parser_status status, struct mail *mail,
+    const char *why)
 {
 	struct job *job =
 	    (struct job *)((char *)reading - offsetof(struct job, reading));
@@ -719,7 +719,7 @@ job_read(struct reading *reading, enum parser_status status,
 	job_decide(job);
 }
 
-/* ---- the way in ----------------------------------------------------------- */
+/* ---- the way in ---------------------------------------------------------- */
 
 void
 gateway_log_id(char id[9])
@@ -776,7 +776,8 @@ gateway_submit(struct gateway *gw, int memfd, const struct envelope *envelope,
 	job = job_new(gw, envelope);
 	if (job == NULL)
 		return NULL;
-	/* Of a mail that is too large nothing is kept: its beginning will do. */
+	/* Of a mail that is too large nothing is kept: its beginning will do.
+	 */
 	len = (size_t)st.st_size;
 	if (len > gw->parts.config->limits.mail.message_size)
 		len = gw->parts.config->limits.mail.message_size + 1;

@@ -54,8 +54,8 @@ typedef void gateway_done(void *ctx, enum fate, const char *why);
  * is under way, ENOMEM), when the descriptor is still the caller's.
  */
 struct job;
-struct job *gateway_submit(struct gateway *, int memfd,
-    const struct envelope *, gateway_done *, void *ctx);
+struct job *gateway_submit(struct gateway *, int memfd, const struct envelope *,
+    gateway_done *, void *ctx);
 
 /* The source has gone: finish the mail, but tell nobody. */
 void gateway_forget(struct job *);

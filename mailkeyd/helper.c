@@ -68,7 +68,8 @@ describe_death(const struct helper *h, int status)
 {
 	if (WIFSIGNALED(status))
 		log_line(LOG_WARNING,
-		    "helper=%s pid=%d event=died signal=%d restart_in=%ld.%03ld",
+		    "helper=%s pid=%d event=died signal=%d "
+		    "restart_in=%ld.%03ld",
 		    h->name, (int)h->pid, WTERMSIG(status), h->backoff / 1000,
 		    h->backoff % 1000);
 	else
@@ -94,8 +95,8 @@ helper_bury(struct helper *h)
 	h->deaths++;
 	h->killed = false;
 	loop_timer_set(h->again, h->backoff);
-	h->backoff = h->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX
-						  : h->backoff * 2;
+	h->backoff =
+	    h->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : h->backoff * 2;
 	h->calls->down(h->ctx, h);
 }
 
@@ -154,8 +155,8 @@ helper_retry(struct helper *h, const char *what, int error)
 	log_line(LOG_ERR, "helper=%s event=failed what=%s error=\"%s\"",
 	    h->name, what, strerror(error));
 	loop_timer_set(h->again, h->backoff);
-	h->backoff = h->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX
-						  : h->backoff * 2;
+	h->backoff =
+	    h->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : h->backoff * 2;
 }
 
 static void
@@ -170,8 +171,8 @@ helper_start(void *ctx)
 	}
 	/* Ours never blocks; theirs does, that is their loop. */
 	error = fcntl(pair[0], F_SETFL, O_NONBLOCK) == -1
-	    ? errno
-	    : helper_spawn(h, pair[1]);
+		    ? errno
+		    : helper_spawn(h, pair[1]);
 	close(pair[1]);
 	if (error) {
 		close(pair[0]);

@@ -192,7 +192,8 @@ import_go_on(struct import *import)
 	if (fresh)
 		batch_start(import);
 	else if (import->now == NULL &&
-	    (import->why != NULL || (!import->reads && import->next == NULL)))
+		 (import->why != NULL ||
+		     (!import->reads && import->next == NULL)))
 		import_end(import);
 }
 
@@ -201,8 +202,9 @@ static void
 import_read(struct reading *reading, enum parser_status status,
     struct mail *mail, const char *why)
 {
-	struct import *import = (struct import *)((char *)reading -
-	    offsetof(struct import, reading));
+	struct import *import =
+	    (struct import *)((char *)reading -
+			      offsetof(struct import, reading));
 
 	import->reads = false;
 	if (status == PARSER_OK)

@@ -66,8 +66,7 @@ candidate_judged(struct trial *trial, bool later, const char *why)
 {
 	struct candidate *c = (struct candidate *)trial;
 	struct intake *intake = c->intake;
-	struct submission *s =
-	    &intake->submissions[c - intake->candidates];
+	struct submission *s = &intake->submissions[c - intake->candidates];
 	enum pgp_status status;
 
 	if (later) {
@@ -75,8 +74,8 @@ candidate_judged(struct trial *trial, bool later, const char *why)
 		intake_leave(intake);
 		return;
 	}
-	status = pgp_cert_clean(
-	    c->cert, &intake->config->limits.policy, &s->left);
+	status =
+	    pgp_cert_clean(c->cert, &intake->config->limits.policy, &s->left);
 	if (status == PGP_OK ||
 	    (status == PGP_NOT_CERT && c->stored && has_signature(c->cert)))
 		s->cert = c->cert;
@@ -186,6 +185,15 @@ revocation_try(struct intake *intake, const struct ks_query *query,
 	return tried;
 }
 
+/* Whether the key ID that the revocation names is the certificate's. */
+static bool
+names(const unsigned char *keyid, const struct mail_cert *cert)
+{
+	/* of version 4 (RFC 9580, 5.5.4.2) */
+	return cert->fpr.len == 20 &&
+	       memcmp(cert->fpr.octet + 12, keyid, 8) == 0;
+}
+
 static void
 revocation_start(struct intake *intake, const struct pgp_blob *revocation)
 {
@@ -195,6 +203,9 @@ revocation_start(struct intake *intake, const struct pgp_blob *revocation)
 	if (pgp_revocation_issuer(
 		revocation->data, revocation->len, query.octet, &fpr) != PGP_OK)
 		return;
+	for (size_t i = 0; i < intake->mail->ncerts; i++)
+		if (names(query.octet, &intake->mail->certs[i]))
+			return; /* certificate_start() has it */
 	if (revocation_try(intake, &query, revocation) == 0)
 		intake_problem(intake,
 		    "The revocation certificate for the key with the ID "
@@ -204,6 +215,56 @@ revocation_start(struct intake *intake, const struct pgp_blob *revocation)
 		    query.octet[0], query.octet[1], query.octet[2],
 		    query.octet[3], query.octet[4], query.octet[5],
 		    query.octet[6], query.octet[7]);
+}
+
+/* The certificate with the mail's own revocations of it behind its primary
+ * key.  False: memory ran out. */
+static bool
+put_together(
+    const struct mail *mail, const struct mail_cert *cert, struct pgp_blob *out)
+{
+	struct pgp_blob joined = {0};
+	struct pgp_packet primary;
+	size_t end = 0;
+	FILE *f = open_memstream((char **)&out->data, &out->len);
+
+	if (f == NULL)
+		return false;
+	/* a child wrote it: one that is bent is judged as it stands */
+	if (pgp_packet_read(cert->packets.data, cert->packets.len, &end,
+		&joined, &primary) != PGP_OK)
+		end = cert->packets.len;
+	pgp_blob_free(&joined, false);
+	fwrite(cert->packets.data, 1, end, f);
+	for (size_t i = 0; i < mail->nrevocations; i++) {
+		const struct pgp_blob *r = &mail->revocations[i];
+		unsigned char keyid[8];
+		struct pgp_fpr fpr;
+
+		if (pgp_revocation_issuer(r->data, r->len, keyid, &fpr) ==
+			PGP_OK &&
+		    names(keyid, cert))
+			fwrite(r->data, 1, r->len, f);
+	}
+	fwrite(cert->packets.data + end, 1, cert->packets.len - end, f);
+	return fclose(f) == 0;
+}
+
+static void
+certificate_start(struct intake *intake, size_t i)
+{
+	const struct mail_cert *cert = &intake->mail->certs[i];
+	struct pgp_blob packets = {0};
+
+	intake->submissions[i].fpr = cert->fpr;
+	intake->submissions[i].left = cert->left;
+	if (intake->mail->nrevocations == 0 || cert->packets.len == 0)
+		candidate_start(intake, i, &cert->packets);
+	else if (put_together(intake->mail, cert, &packets))
+		candidate_start(intake, i, &packets);
+	else
+		intake_later(intake, "no memory");
+	free(packets.data);
 }
 
 struct intake *
@@ -224,8 +285,7 @@ intake_new(struct judge *judge, struct keystore *ks,
 	intake->ctx = ctx;
 	intake->n = mail->ncerts;
 	intake->room = mail->ncerts + REVOCATION_KEYS * mail->nrevocations + 1;
-	intake->candidates =
-	    calloc(intake->room, sizeof(*intake->candidates));
+	intake->candidates = calloc(intake->room, sizeof(*intake->candidates));
 	intake->submissions =
 	    calloc(intake->room, sizeof(*intake->submissions));
 	intake->problems = calloc(mail->nproblems + mail->nrevocations + 1,
@@ -247,11 +307,8 @@ intake_start(struct intake *intake)
 	const struct mail *mail = intake->mail;
 
 	intake->pending = 1;
-	for (size_t i = 0; i < mail->ncerts; i++) {
-		intake->submissions[i].fpr = mail->certs[i].fpr;
-		intake->submissions[i].left = mail->certs[i].left;
-		candidate_start(intake, i, &mail->certs[i].packets);
-	}
+	for (size_t i = 0; i < mail->ncerts; i++)
+		certificate_start(intake, i);
 	for (size_t i = 0; i < mail->nrevocations; i++)
 		revocation_start(intake, &mail->revocations[i]);
 	intake_leave(intake);

@@ -92,6 +92,37 @@ trial_put(struct ipc_out *out, const struct trial *trial)
 	return 0;
 }
 
+/* Certificates in the run. */
+static size_t
+run_size(const struct judge *j)
+{
+	const struct trial *trial;
+	size_t n = 0;
+
+	TAILQ_FOREACH(trial, &j->away, next)
+	n++;
+	return n;
+}
+
+/* Of the run that is under way; the reason may quote what came from outside. */
+static void
+run_log(const struct judge *j, int level, const char *event, const char *why)
+{
+	char *line = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&line, &len);
+
+	if (f == NULL)
+		return;
+	fprintf(f,
+	    "helper=mailkeyd-checker event=%s certificates=%zu reason=", event,
+	    run_size(j));
+	log_value(f, why);
+	if (fclose(f) == 0)
+		log_line(level, "%s", line);
+	free(line);
+}
+
 /* How much a claim adds to a run. */
 static size_t
 trial_octets(const struct trial *trial)
@@ -100,7 +131,7 @@ trial_octets(const struct trial *trial)
 
 	for (size_t i = 0; i < trial->nclaims; i++)
 		octets += trial->claims[i].primary->len +
-		    trial->claims[i].on->len + trial->claims[i].sig->len;
+			  trial->claims[i].on->len + trial->claims[i].sig->len;
 	return octets;
 }
 
@@ -114,9 +145,8 @@ run_choose(struct judge *j)
 	j->naway = 0;
 	while ((trial = TAILQ_FIRST(&j->waiting)) != NULL) {
 		octets += trial_octets(trial);
-		if (j->naway > 0 &&
-		    (trial->alone || octets > RUN_OCTETS ||
-			j->naway + trial->nclaims > RUN_CLAIMS))
+		if (j->naway > 0 && (trial->alone || octets > RUN_OCTETS ||
+					j->naway + trial->nclaims > RUN_CLAIMS))
 			break;
 		TAILQ_REMOVE(&j->waiting, trial, next);
 		TAILQ_INSERT_TAIL(&j->away, trial, next);
@@ -180,17 +210,10 @@ run_back(struct judge *j)
 static void
 run_failed(struct judge *j, const char *why)
 {
-	struct trial *trial;
-	size_t n = 0;
+	struct trial *trial = TAILQ_FIRST(&j->away);
 
-	TAILQ_FOREACH(trial, &j->away, next)
-	n++;
-	log_line(LOG_WARNING,
-	    "helper=mailkeyd-checker event=run_failed certificates=%zu "
-	    "reason=\"%s\"",
-	    n, why);
-	trial = TAILQ_FIRST(&j->away);
-	if (n == 1 && trial->alone) {
+	run_log(j, LOG_WARNING, "run_failed", why);
+	if (run_size(j) == 1 && trial->alone) {
 		TAILQ_REMOVE(&j->away, trial, next);
 		j->naway = 0;
 		trial_end(trial, false, why);
@@ -221,8 +244,7 @@ run_lost(struct judge *j, const char *why)
 static void
 run_no_gpg(struct judge *j, const char *why)
 {
-	log_line(LOG_ERR, "helper=mailkeyd-checker event=no_gpg reason=\"%s\"",
-	    why);
+	run_log(j, LOG_ERR, "no_gpg", why);
 	j->naway = 0;
 	trials_later(&j->away, "gpg cannot be run");
 }
@@ -262,7 +284,7 @@ judge_message(void *ctx, struct helper *helper, struct ipc_msg *msg)
 	else if (msg->status != CHECKER_OK)
 		run_failed(j, msg->text);
 	else if (ipc_slurp(msg->fd[0], j->naway, &data, &len) == -1 ||
-	    len != j->naway)
+		 len != j->naway)
 		run_failed(j, "the checker's answer has the wrong length");
 	else
 		run_verdict(j, (const unsigned char *)data);
@@ -302,7 +324,7 @@ static void
 judge_pump(struct judge *j)
 {
 	while (j->helper != NULL && helper_is_up(j->helper) &&
-	    TAILQ_EMPTY(&j->away) && !TAILQ_EMPTY(&j->waiting)) {
+	       TAILQ_EMPTY(&j->away) && !TAILQ_EMPTY(&j->waiting)) {
 		run_choose(j);
 		run_start(j);
 	}
@@ -377,9 +399,8 @@ trial_start(struct judge *j, struct trial *trial)
 	trial->state = TRIAL_IDLE;
 	trial->alone = false;
 	trial->deaths = 0;
-	trial->claims = pgp_cert_claims(
-	    trial->cert, &j->config->limits.policy, trial->left,
-	    &trial->nclaims);
+	trial->claims = pgp_cert_claims(trial->cert, &j->config->limits.policy,
+	    trial->left, &trial->nclaims);
 	if (trial->claims == NULL) {
 		bool memory = trial->nclaims == SIZE_MAX;
 

@@ -280,12 +280,30 @@ take_block(
 	return rc;
 }
 
+/* gpg puts a colon before a revocation that it keeps for later, so that it is
+ * not used by accident: it is not for us to take it off. */
+static int
+tell_colon(
+    struct mail_reading *r, const char *text, size_t len, const char *part)
+{
+	static const char begin[] = ":-----BEGIN PGP ";
+	const char *found = memmem(text, len, begin, sizeof(begin) - 1);
+
+	if (found == NULL || (found > text && found[-1] != '\n'))
+		return 0;
+	return mail_problem(r->mail,
+	    "A block%s begins with \":-----BEGIN PGP\": gpg keeps revocation "
+	    "certificates so, lest they be used by accident. To use it, take "
+	    "that colon away and send it again.",
+	    part);
+}
+
 int
 mail_certs_text(struct mail_reading *r, const char *text, size_t len,
     const char *part, unsigned *blocks)
 {
 	size_t pos = 0;
-	int rc = 0;
+	int rc = tell_colon(r, text, len, part);
 
 	while (rc == 0) {
 		struct pgp_armored a = {.blob = {NULL, 0}};

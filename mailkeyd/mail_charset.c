@@ -16,6 +16,13 @@
 
 #define NO_CHARACTER 0xfffd
 
+/* These are passed on as they stand: whoever says ASCII, and then is not, most
+ * likely means UTF-8. */
+static const char utf8_names[] =
+    "US-ASCII ANSI_X3.4 ANSI_X3.4-1968 ANSI_X3.4-1986 ASCII CP367 CSASCII "
+    "IBM367 ISO-IR-6 ISO646-US ISO_646.IRV:1991 OSF00010020 US UTF-8 "
+    "ISO-IR-193 OSF05010001 UNICODE-1-1-UTF-8 UTF8";
+
 /* Neither: this system has no such set. */
 static struct charset {
 	iconv_t cd;
@@ -187,6 +194,10 @@ mail_charset_put(
 				      ? find_charset(ordered, strlen(ordered))
 				      : find_charset(name, namelen);
 
+	if (is_one_of(utf8_names, name, namelen)) {
+		fwrite(octets, 1, len, out);
+		return;
+	}
 	if (c != NULL && c->cd != NULL) {
 		/* iconv(3) does not write there */
 		put_converted(out, c->cd, (char *)(uintptr_t)octets, len);

@@ -445,8 +445,38 @@ mail_parse(const char *raw, size_t len, const struct mail_limits *limits,
 	return read_body(&w, raw + start, raw + body, raw + len);
 }
 
+/* ---- character sets ------------------------------------------------------ */
+
+/* libetpan undoes encoded words in the MIME fields, and would open sets for
+ * them: in the jail that is death.  What is no set of ours goes as Latin-1,
+ * since MAIL_CHARCONV_ERROR_UNKNOWN_CHARSET means iconv_open(3). */
+static int
+convert(const char *to, const char *from, const char *s, size_t len, char *out,
+    size_t *outlen)
+{
+	int rc = MAIL_CHARCONV_ERROR_CONV;
+	size_t room = *outlen, n = 0;
+	char *text = NULL;
+	FILE *f = open_memstream(&text, &n);
+
+	(void)to; /* always UTF-8 */
+	if (f == NULL)
+		return MAIL_CHARCONV_ERROR_MEMORY;
+	mail_charset_put(f, from, strlen(from), s, len);
+	if (fclose(f) != 0) {
+		rc = MAIL_CHARCONV_ERROR_MEMORY;
+	} else if (n <= room) {
+		memcpy(out, text, n);
+		*outlen = n;
+		rc = MAIL_CHARCONV_NO_ERROR;
+	}
+	free(text);
+	return rc;
+}
+
 void
 mail_parse_prepare(void)
 {
 	mail_charset_prepare();
+	extended_charconv = convert;
 }

@@ -34,8 +34,8 @@ char *mail_words_decode(const char *, size_t len, size_t max);
 
 /* ---- character sets (mail_charset.c) ------------------------------------- */
 
-/* All names of each, a blank between (mail_charset_names.c); NULL at the
- * end. */
+/* All names of each but ASCII and UTF-8, a blank between; NULL at the end
+ * (mail_charset_names.c). */
 extern const char *const mail_charset_names[];
 
 /* Opens them all. */

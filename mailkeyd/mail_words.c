@@ -115,22 +115,10 @@ struct pending {
 	size_t charset_len;
 };
 
-static bool
-same(const char *a, size_t len, const char *b)
-{
-	return strlen(b) == len && strncasecmp(a, b, len) == 0;
-}
-
 static void
 flush(struct pending *p)
 {
-	if (p->len == 0)
-		return;
-	/* whoever says ASCII, and then is not, most likely means UTF-8 */
-	if (same(p->charset, p->charset_len, "UTF-8") ||
-	    same(p->charset, p->charset_len, "US-ASCII"))
-		fwrite(p->octets, 1, p->len, p->out);
-	else
+	if (p->len > 0)
 		mail_charset_put(
 		    p->out, p->charset, p->charset_len, p->octets, p->len);
 	p->len = 0;

@@ -76,8 +76,8 @@ print_usage(FILE *f)
 {
 	fputs("usage: mailkeyctl [-c FILE] COMMAND [ARGUMENT...]\n\n", f);
 	for (const struct verb *v = verbs; v->name != NULL; v++)
-		fprintf(f, "  %-8s %-37s %s\n", v->name, v->arguments,
-		    v->summary);
+		fprintf(
+		    f, "  %-8s %-37s %s\n", v->name, v->arguments, v->summary);
 	fputs("\n"
 	      "  -c, --config=FILE  configuration, " CONFIG_DEFAULT "\n"
 	      "  -q, --quiet        no progress\n"
@@ -87,7 +87,7 @@ print_usage(FILE *f)
 	    f);
 }
 
-/* ---- reaching whoever holds the store ---------------------------------------- */
+/* ---- reaching whoever holds the store ------------------------------------ */
 
 static int
 connect_daemon(const char *path)
@@ -223,7 +223,7 @@ leave(struct ctl *ctl, int status)
 	return status;
 }
 
-/* ---- what comes back ------------------------------------------------------------ */
+/* ---- what comes back ----------------------------------------------------- */
 
 static void
 progress(const struct ctl *ctl, const struct ipc_msg *msg)
@@ -235,8 +235,8 @@ progress(const struct ctl *ctl, const struct ipc_msg *msg)
 		return;
 	if (ctl->size > 0)
 		full = (unsigned)(msg->a >= ctl->size
-			? width
-			: msg->a * width / ctl->size);
+				      ? width
+				      : msg->a * width / ctl->size);
 	memset(bar, ' ', width);
 	memset(bar, '#', full);
 	bar[width] = '\0';
@@ -275,8 +275,8 @@ answers(struct ctl *ctl, FILE *out)
 			ctl->bar = false;
 			failed |= write_data(msg.fd[0], out) == -1;
 		} else if (msg.type == CONTROL_NOTE)
-			fprintf(stderr, "%s%s\n", ctl->bar ? "\n" : "",
-			    msg.text);
+			fprintf(
+			    stderr, "%s%s\n", ctl->bar ? "\n" : "", msg.text);
 		else if (msg.type == CONTROL_PROGRESS)
 			progress(ctl, &msg);
 		ipc_msg_close(&msg);
@@ -327,7 +327,7 @@ simple(struct ctl *ctl, enum control_type type, const char *text, uint64_t a)
 	return leave(ctl, ask(ctl, &msg, stdout));
 }
 
-/* ---- deliver ------------------------------------------------------------------- */
+/* ---- deliver ------------------------------------------------------------- */
 
 static int
 slurp_stdin(void)
@@ -443,7 +443,7 @@ do_deliver(struct ctl *ctl, int argc, char **argv)
 	return leave(ctl, status);
 }
 
-/* ---- the other commands --------------------------------------------------------- */
+/* ---- the other commands -------------------------------------------------- */
 
 static int
 import_one(struct ctl *ctl, const char *name)
@@ -553,8 +553,8 @@ do_dump(struct ctl *ctl, int argc, char **argv)
 
 /* The words of the command line as they would stand in a Subject. */
 static int
-lookup_words(struct ctl *ctl, enum control_type type, int argc, char **argv,
-    uint64_t a)
+lookup_words(
+    struct ctl *ctl, enum control_type type, int argc, char **argv, uint64_t a)
 {
 	char *text = NULL;
 	size_t len = 0;
@@ -632,6 +632,20 @@ no_command(int option, int argc, char **argv)
 	return option == '?' ? EX_USAGE : EX_OK;
 }
 
+/* Were one of the three closed, the next file that is opened would take its
+ * place. */
+static void
+standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd != -1 && fd <= STDERR_FILENO);
+	if (fd != -1)
+		close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -646,6 +660,7 @@ main(int argc, char **argv)
 	struct ctl ctl = {.file = CONFIG_DEFAULT, .sock = -1};
 	int c;
 
+	standard_streams();
 	signal(SIGPIPE, SIG_IGN);
 	while ((c = getopt_long(argc, argv, "c:vqh", longs, NULL)) != -1) {
 		if (c == 'c')
@@ -666,8 +681,8 @@ main(int argc, char **argv)
 			return v->run(
 			    &ctl, argc - optind - 1, argv + optind + 1);
 	if (optind < argc)
-		fprintf(stderr, "mailkeyctl: unknown command %s\n\n",
-		    argv[optind]);
+		fprintf(
+		    stderr, "mailkeyctl: unknown command %s\n\n", argv[optind]);
 	print_usage(stderr);
 	return EX_USAGE;
 }

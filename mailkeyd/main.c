@@ -9,6 +9,7 @@
 #include "mailkeyd/receive.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
@@ -131,13 +132,13 @@ options_read(int argc, char **argv, struct options *o)
 		usage();
 }
 
-/* ---- the end ---------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------- */
 
 static bool
 server_is_idle(const struct server *s)
 {
 	return gateway_busy(s->gateway) == 0 && judge_is_idle(s->judge) &&
-	    (s->despatch == NULL || despatch_stop(s->despatch));
+	       (s->despatch == NULL || despatch_stop(s->despatch));
 }
 
 /* No new mails, no new commands. */
@@ -187,12 +188,12 @@ server_signal(void *ctx, uint32_t events)
 	(void)events;
 	if (read(s->sigfd, &info, sizeof(info)) != sizeof(info))
 		return;
-	log_line(LOG_NOTICE, "event=signal signal=%u what=ending",
-	    info.ssi_signo);
+	log_line(
+	    LOG_NOTICE, "event=signal signal=%u what=ending", info.ssi_signo);
 	server_end(s);
 }
 
-/* ---- the start --------------------------------------------------------------- */
+/* ---- the start ----------------------------------------------------------- */
 
 static void
 server_signals(struct server *s)
@@ -258,8 +259,8 @@ server_expire(void *ctx)
 
 	status = ks_begin(s->ks, KS_ROOM_NONE);
 	if (status == KS_OK) {
-		status = store_expire(
-		    s->ks, time(NULL), EXPIRE_SLICE, &removed);
+		status =
+		    store_expire(s->ks, time(NULL), EXPIRE_SLICE, &removed);
 		if (status == KS_OK)
 			status = ks_commit_lazy(s->ks);
 		else
@@ -298,8 +299,8 @@ helper_missing(const struct server *s, const char *what)
 static void
 server_parts(struct server *s)
 {
-	struct gateway_parts parts = {.loop = s->loop, .config = s->config,
-	    .ks = s->ks, .ctx = s};
+	struct gateway_parts parts = {
+	    .loop = s->loop, .config = s->config, .ks = s->ks, .ctx = s};
 
 	s->reader = reader_new(s->loop, s->config);
 	if (s->reader == NULL)
@@ -331,8 +332,11 @@ server_parts(struct server *s)
 static void
 server_listen(struct server *s)
 {
-	struct gateway_parts parts = {.loop = s->loop, .config = s->config,
-	    .ks = s->ks, .reader = s->reader, .judge = s->judge,
+	struct gateway_parts parts = {.loop = s->loop,
+	    .config = s->config,
+	    .ks = s->ks,
+	    .reader = s->reader,
+	    .judge = s->judge,
 	    .despatch = s->despatch};
 	char *error = NULL;
 
@@ -345,8 +349,8 @@ server_listen(struct server *s)
 	for (size_t i = 0; i < s->config->nreceive; i++) {
 		const struct config_receive *r = &s->config->receive[i];
 
-		s->lmtp[i] = lmtp_listen(
-		    s->loop, s->gateway, s->config, r, -1, &error);
+		s->lmtp[i] =
+		    lmtp_listen(s->loop, s->gateway, s->config, r, -1, &error);
 		if (s->lmtp[i] == NULL)
 			fatal(EX_CONFIG, "%s:%u: %s", s->config->file, r->line,
 			    error);
@@ -375,8 +379,8 @@ server_free(struct server *s)
 	loop_free(s->loop);
 	status = ks_close(s->ks);
 	if (status != KS_OK) {
-		log_line(LOG_ERR, "event=close error=\"%s\"",
-		    ks_strerror(status));
+		log_line(
+		    LOG_ERR, "event=close error=\"%s\"", ks_strerror(status));
 		s->exit_status = EX_IOERR;
 	}
 	if (s->sigfd != -1)
@@ -384,7 +388,7 @@ server_free(struct server *s)
 	config_free(s->config);
 }
 
-/* ---- mailkeyd -1 -------------------------------------------------------------- */
+/* ---- mailkeyd -1 --------------------------------------------------------- */
 
 /* Standard input as a memfd; what is far over the limit is cut, so that the
  * mail gets the answer that names the limit. */
@@ -456,12 +460,27 @@ server_run(struct server *s)
 	}
 }
 
+/* Were one of the three closed, a file of the store could take its place, and
+ * the log be written into it. */
+static void
+standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd != -1 && fd <= STDERR_FILENO);
+	if (fd != -1)
+		close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct server server = {.sigfd = -1};
 	char *error = NULL;
 
+	standard_streams();
 	options_read(argc, argv, &server.options);
 	log_open("mailkeyd", 0, server.options.verbose);
 	umask(077);

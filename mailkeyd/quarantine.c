@@ -19,8 +19,7 @@ static int
 quarantine_open(const struct config *config)
 {
 	char path[4096];
-	int n =
-	    snprintf(path, sizeof(path), "%s/quarantine", config->state);
+	int n = snprintf(path, sizeof(path), "%s/quarantine", config->state);
 
 	if (n < 0 || (size_t)n >= sizeof(path)) {
 		errno = ENAMETOOLONG;
@@ -62,16 +61,15 @@ copy_all(int to, int from)
 
 /* Written under another name first: what lies there is always whole. */
 static int
-quarantine_file(int dir, const char *hex, const char *suffix, int memfd,
-    const char *line)
+quarantine_file(
+    int dir, const char *hex, const char *suffix, int memfd, const char *line)
 {
 	char name[NAME_SIZE], tmp[NAME_SIZE];
 	int fd, rv = -1, saved;
 
 	snprintf(name, sizeof(name), "%.64s%s", hex, suffix);
 	snprintf(tmp, sizeof(tmp), "%.64s%s.new", hex, suffix);
-	fd = openat(
-	    dir, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd == -1)
 		return -1;
 	if ((memfd != -1 ? copy_all(fd, memfd)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TRIES	 2 /* with a parser that dies under a mail; then: try later */
+#define TRIES	 2  /* with a parser that dies under a mail; then: try later */
 #define DEADLINE 30 /* seconds for a mail, kept by the parser */
 #define PATIENCE 45000 /* ms without any news of the parser */
 
@@ -20,7 +20,7 @@ struct reader {
 	const struct config *config;
 	struct helper *helper;
 	struct reading_list waiting, away;
-	unsigned naway; /* mails with a child */
+	unsigned naway;		/* mails with a child */
 	struct reading *import; /* has the one slot that imports share */
 	struct reading *stuck;	/* waits, and could not be sent */
 	uint64_t last_id;
@@ -156,7 +156,7 @@ reader_pump(struct reader *r)
 	struct reading *reading;
 
 	while (r->helper != NULL && helper_is_up(r->helper) &&
-	    r->stuck == NULL && (reading = reader_next(r)) != NULL) {
+	       r->stuck == NULL && (reading = reader_next(r)) != NULL) {
 		if (reading_send(r, reading) == 0)
 			continue;
 		r->stuck = reading;
@@ -164,8 +164,8 @@ reader_pump(struct reader *r)
 	}
 }
 
-/* Tries once more what could not be sent.  A parser that has ended is known to
- * be down by now: then the reading waits for the next one. */
+/* Tries once more what could not be sent.  When the parser has ended, the
+ * reading waits for the next one. */
 static void
 reader_again(void *ctx)
 {
@@ -175,6 +175,10 @@ reader_again(void *ctx)
 	r->stuck = NULL;
 	if (stuck != NULL && helper_is_up(r->helper) &&
 	    reading_send(r, stuck) == -1) {
+		if (errno == EPIPE || errno == ECONNRESET) {
+			helper_kill(r->helper);
+			return;
+		}
 		TAILQ_REMOVE(&r->waiting, stuck, next);
 		reading_fail(stuck, strerror(errno));
 	}
@@ -364,7 +368,7 @@ void
 reading_drop(struct reader *r, struct reading *reading)
 {
 	bool begun = reading->import &&
-	    (reading->state == READING_AWAY || reading->more);
+		     (reading->state == READING_AWAY || reading->more);
 	struct ipc_msg msg;
 
 	if (begun) {

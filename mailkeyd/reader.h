@@ -19,8 +19,8 @@ struct reader;
  * reading_drop().
  */
 struct reading {
-	int fd;	       /* the sealed mail, or the file to import; lent */
-	bool import;   /* a file: `done` comes once for each record */
+	int fd;	     /* the sealed mail, or the file to import; lent */
+	bool import; /* a file: `done` comes once for each record */
 	/*
 	 * From the loop, never from within reading_start() or reading_more(),
 	 * or from reader_free().  PARSER_OK: *mail is the callee's to free with
@@ -28,8 +28,8 @@ struct reading {
 	 */
 	void (*done)(struct reading *, enum parser_status, struct mail *mail,
 	    const char *why);
-	bool more;	   /* of an import: reading_more() for the next */
-	uint64_t offset;   /* of an import: octets read so far */
+	bool more;	 /* of an import: reading_more() for the next */
+	uint64_t offset; /* of an import: octets read so far */
 	/* the reader's own */
 	enum { READING_IDLE, READING_WAITS, READING_AWAY } state;
 	uint64_t id;

@@ -413,10 +413,10 @@ smtp_kept(struct smtp *s)
 }
 
 static bool
-say_mail(struct smtp *s, struct send_result *r)
+say_mail(struct smtp *s, const char *from, struct send_result *r)
 {
 	step(s, s->way->command_ms);
-	mailsmtp_mail(s->session, ""); /* RFC 3834, 3.3: the null sender */
+	mailsmtp_mail(s->session, from);
 	return passed(s, "MAIL", 2, r);
 }
 
@@ -441,8 +441,8 @@ say_rest(struct smtp *s, const char *to, const char *message, size_t len,
 }
 
 static void
-smtp_send(struct smtp *s, const char *to, const char *message, size_t len,
-    struct send_result *r)
+smtp_send(struct smtp *s, const char *from, const char *to, const char *message,
+    size_t len, struct send_result *r)
 {
 	bool kept, ok;
 
@@ -451,12 +451,12 @@ smtp_send(struct smtp *s, const char *to, const char *message, size_t len,
 	s->lost = false;
 	if (!kept && !smtp_open(s, r))
 		return;
-	ok = say_mail(s, r);
+	ok = say_mail(s, from, r);
 	if (kept && s->lost) { /* it had grown tired of us: once more */
 		smtp_close(s);
 		if (!smtp_open(s, r))
 			return;
-		ok = say_mail(s, r);
+		ok = say_mail(s, from, r);
 	}
 	if (ok)
 		say_rest(s, to, message, len, r);
@@ -527,24 +527,39 @@ configure(struct way *way)
 	ipc_msg_close(&m);
 }
 
+static bool
+is_address(const char *s)
+{
+	return mail_address_strict(s) || mail_address_envelope(s);
+}
+
 static void
-hand_on(const struct way *way, struct smtp *s, const char *to, int fd,
+hand_on(const struct way *way, struct smtp *s, char *to, int fd,
     struct send_result *r)
 {
-	char *message;
+	char *message, *blank = strchr(to, ' ');
+	const char *from = ""; /* RFC 3834, 3.3: the null sender */
 	size_t len;
+
+	if (blank != NULL && blank[1] != '\0') {
+		*blank = '\0';
+		from = blank + 1;
+	}
 
 	if (ipc_slurp(fd, MESSAGE_MAX, &message, &len) != 0) {
 		send_result(r, SEND_LATER, "message: %s", strerror(errno));
 		return;
 	}
-	if (!mail_address_strict(to) && !mail_address_envelope(to))
+	if (!is_address(to))
 		send_result(r, SEND_REFUSED, "no address to write to: %s", to);
+	else if (*from != '\0' && !is_address(from))
+		send_result(
+		    r, SEND_REFUSED, "no address to write from: %s", from);
 	else if (way->type == SEND_SMTP)
-		smtp_send(s, to, message, len, r);
+		smtp_send(s, from, to, message, len, r);
 	else if (way->type == SEND_SENDMAIL)
 		send_sendmail(
-		    way->path, to, message, len, way->final_ms, CORE, r);
+		    way->path, from, to, message, len, way->final_ms, CORE, r);
 	else
 		send_maildir(way->path, message, len, r);
 	free(message);

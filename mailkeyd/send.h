@@ -11,8 +11,10 @@
  *                                 dot or a run of sendmail (10 min), for a
  *                                 message in all (15 min), for which an idle
  *                                 connection is kept (20 s)
- *   core -> sender  SEND_MESSAGE  id, text: the recipient, fd[0]: the sealed
- *                                 message, CR LF line ends
+ *   core -> sender  SEND_MESSAGE  id, text: the recipient, and behind a blank
+ *                                 the envelope sender (neither holds a blank;
+ *                                 without it: the null sender), fd[0]: the
+ *                                 sealed message, CR LF line ends
  *   sender -> core  SEND_RESULT   id, status below, text: what the far side
  *                                 said, one clean line
  */

@@ -81,10 +81,12 @@ struct run {
 };
 
 static int
-spawn(struct run *run, const char *path, const char *to, int message)
+spawn(struct run *run, const char *path, const char *from, const char *to,
+    int message)
 {
-	char *argv[] = {(char *)path, (char *)"-i", (char *)"-f", (char *)"<>",
-	    (char *)"--", (char *)to, NULL};
+	char *argv[] = {(char *)path, (char *)"-i", (char *)"-f",
+	    (char *)(*from == '\0' ? "<>" : from), (char *)"--", (char *)to,
+	    NULL};
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
@@ -200,8 +202,8 @@ children_fd(void)
 }
 
 static void
-run_message(const char *path, const char *to, int message, unsigned ms,
-    int core, struct send_result *r)
+run_message(const char *path, const char *from, const char *to, int message,
+    unsigned ms, int core, struct send_result *r)
 {
 	struct run run = {.output = -1};
 	int error;
@@ -210,7 +212,7 @@ run_message(const char *path, const char *to, int message, unsigned ms,
 		send_result(r, SEND_LATER, "signalfd: %s", strerror(errno));
 		return;
 	}
-	if ((error = spawn(&run, path, to, message)) != 0) {
+	if ((error = spawn(&run, path, from, to, message)) != 0) {
 		send_result(
 		    r, SEND_LATER, "cannot run %s: %s", path, strerror(error));
 		close(run.children);
@@ -235,8 +237,9 @@ run_message(const char *path, const char *to, int message, unsigned ms,
 }
 
 void
-send_sendmail(const char *path, const char *to, const char *message, size_t len,
-    unsigned ms, int core, struct send_result *r)
+send_sendmail(const char *path, const char *from, const char *to,
+    const char *message, size_t len, unsigned ms, int core,
+    struct send_result *r)
 {
 	size_t n = 0;
 	char *lf = with_lf(message, len, &n);
@@ -245,7 +248,7 @@ send_sendmail(const char *path, const char *to, const char *message, size_t len,
 	if (fd == -1 || lseek(fd, 0, SEEK_SET) == -1)
 		send_result(r, SEND_LATER, "message: %s", strerror(errno));
 	else
-		run_message(path, to, fd, ms, core, r);
+		run_message(path, from, to, fd, ms, core, r);
 	if (fd != -1)
 		close(fd);
 	free(lf);

@@ -715,8 +715,8 @@ sync_print(struct sync *s, FILE *f)
 			fputs("up to date\n", f);
 		else
 			fprintf(f,
-			    "%" PRIu64 " changes behind, %" PRIu32
-			    " mails under way\n",
+			    "changes behind: %" PRIu64
+			    ", mails under way: %" PRIu32 "\n",
 			    info.serial - at, state.waiting);
 		if (state.again > now)
 			fprintf(f,

@@ -164,8 +164,10 @@ armor_decode(struct armor_decoder *d, struct armor_text t, unsigned char *out,
 		d->body = true;
 		return true;
 	}
-	/* A colon is no digit: a header, unless the data have begun. */
-	if (!d->body && memchr(t.s, ':', t.len) != NULL)
+	/* Colon and blank are no digits: a header, or the rest of one that a
+	 * mail program broke, unless the data have begun. */
+	if (!d->body && (memchr(t.s, ':', t.len) != NULL ||
+			    memchr(t.s, ' ', t.len) != NULL))
 		return true;
 	d->body = true;
 	if (d->footer)

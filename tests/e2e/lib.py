@@ -173,8 +173,9 @@ class Daemon:
     """mailkeyd with a configuration, a store and sockets of its own."""
 
     def __init__(self, place, name="d", send=None, limits=None, extra="",
-                 port=None, libexec=None, user=None):
+                 port=None, libexec=None, user=None, address=ADDRESS):
         self.place, self.name, self.user = place, name, user
+        self.address = address
         self.bin = libexec or B
         self.dir = place / name
         os.mkdir(self.dir, 0o755)
@@ -190,7 +191,7 @@ class Daemon:
                f'port = {port} }}' if port else "")
         send = send or maildir_to(os.path.join(self.dir, "Maildir"))
         with open(self.conf, "w", encoding="utf-8") as f:
-            f.write(f'address = "{ADDRESS}"\n'
+            f.write(f'address = "{address}"\n'
                     f'state = "{self.state}"\n'
                     f'control = "{self.control}"\n'
                     f'libexec = "{self.bin}"\n'

@@ -33,7 +33,7 @@ LMTP = "/run/mailkeyd/lmtp"
 PASSWD = """\
 postfix:x:61001:61001::/var/spool/postfix:/usr/sbin/nologin
 mailkeyd:x:61003:61003::/var/spool/mailkeyd:/usr/sbin/nologin
-alice:x:61004:61004:Alice:/var/spool/alice:/bin/sh
+alice:x:61004:61004:Alice Example,,,:/var/spool/alice:/bin/sh
 """
 GROUP = """\
 postfix:x:61001:
@@ -288,7 +288,7 @@ def extension(place):
                    "the null sender was answered")
 
 
-def inside(scratch):
+def inside(scratch, tests):
     install_postfix(scratch)
     tempfile.tempdir = scratch
     start_postfix()
@@ -297,13 +297,17 @@ def inside(scratch):
         def wrapped(place):
             place.scratch = scratch
             test(place)
-        wrapped.__doc__ = test.__doc__
+        wrapped.__doc__, wrapped.__name__ = test.__doc__, test.__name__
         return wrapped
-    run(*[in_place(t) for t in (sent_by_smtp, sent_by_sendmail,
-                                kept_while_away, extension)])
+    run(*[in_place(t) for t in tests])
 
 
-def main():
+def main(program, *tests):
+    """Runs the tests of that program in namespaces with a Postfix."""
+    if sys.argv[1:2] == ["--inside"]:
+        where = sys.argv.pop(2)
+        sys.argv.pop(1)
+        inside(where, tests)
     reason = why_not()
     if reason:
         print("1..0 # SKIP", reason)
@@ -312,15 +316,12 @@ def main():
     scratch = tempfile.mkdtemp(prefix="mk")
     try:
         return subprocess.run(UNSHARE + [
-            sys.executable, os.path.abspath(__file__), "--inside", scratch
-        ]).returncode
+            sys.executable, os.path.abspath(program), "--inside", scratch,
+            *sys.argv[1:]]).returncode
     finally:
         os.rmdir(scratch)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--inside"]:
-        where = sys.argv.pop(2)
-        sys.argv.pop(1)
-        inside(where)
-    sys.exit(main())
+    sys.exit(main(__file__, sent_by_smtp, sent_by_sendmail, kept_while_away,
+                  extension))

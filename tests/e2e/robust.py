@@ -69,13 +69,15 @@ def submit(daemon, message):
                 answer.append(lmtp.send(message)[0][0])
         except OSError as why:
             answer.append(why)
-
-    thread = threading.Thread(target=client)
-    thread.start()
+        code.seconds = time.monotonic() - began
 
     def code():
         thread.join()
         return answer[0]
+
+    began = time.monotonic()
+    thread = threading.Thread(target=client)
+    thread.start()
     return code
 
 
@@ -264,10 +266,10 @@ def nobody_waits_for_ever(place):
         message_id = new_id()
         work[what] = (submit(daemon, mail("ADD", key("alice.asc"),
                                           message_id=message_id)),
-                      sink, message_id, time.monotonic())
-    for what, (code, sink, message_id, began) in work.items():
+                      sink, message_id)
+    for what, (code, sink, message_id) in work.items():
         equal(code(), 451 if what == "no parser" else 250, what)
-        note(f"{what}: {time.monotonic() - began:.0f} s")
+        note(f"{what}: {code.seconds:.0f} s")
         if what != "no parser":
             sink.answer_to(message_id)
 
@@ -357,7 +359,8 @@ def deliver_in_trouble(place):
         wanted = 0 if args[-1] == "--recipient=" else 75
         outcome(deliver(daemon, message, *args), wanted, " ".join(args))
     sender = ("deliver", f"--sender={ALICE}")
-    outcome(deliver(daemon, message, *sender, before=lambda: os.close(0)),
+    outcome(deliver(daemon, message, "deliver", "--sender=",
+                    before=lambda: os.close(0)),
             0, "without standard input")
     if not SAN:
         outcome(deliver(daemon, mail("HELP", b"x\n" * 90000), *sender,

@@ -72,17 +72,20 @@ struct budget_case {
 #define ALICE "alice@example.net"
 #define BOB   "bob@example.net"
 #define EVE   "eve@example.com"
-#define ONE   {.replies = 1, .octets = 1000}
+#define ONE                                                                    \
+	{                                                                      \
+		.replies = 1, .octets = 1000                                   \
+	}
 
 static const struct budget_case cases[] = {
     {"nobody has a limit", {.replies_per_hour = 0}, ONE, 50, {ALICE, ALICE, 0},
 	{ALICE, ALICE, 0}, false},
-    {"one below the hour's", {.replies_per_hour = 3}, ONE, 2,
-	{ALICE, ALICE, 0}, {ALICE, ALICE, 0}, false},
+    {"one below the hour's", {.replies_per_hour = 3}, ONE, 2, {ALICE, ALICE, 0},
+	{ALICE, ALICE, 0}, false},
     {"the hour's", {.replies_per_hour = 3}, ONE, 3, {ALICE, ALICE, 0},
 	{ALICE, ALICE, 0}, true},
-    {"case is no way out", {.replies_per_hour = 3}, ONE, 3,
-	{ALICE, ALICE, 0}, {"ALICE@Example.NET", NULL, 0}, true},
+    {"case is no way out", {.replies_per_hour = 3}, ONE, 3, {ALICE, ALICE, 0},
+	{"ALICE@Example.NET", NULL, 0}, true},
     {"the next hour", {.replies_per_hour = 3}, ONE, 3, {ALICE, ALICE, 0},
 	{ALICE, ALICE, HOUR}, false},
     {"the day's, in the next hour", {.replies_per_day = 3}, ONE, 3,

@@ -54,8 +54,8 @@ static int
 remove_dir(void **state)
 {
 	static const char *const names[] = {"t.conf", "more.conf", "self.conf",
-	    "peer.conf",
-	    "s/db", "s/quarantine", "s/gnupg", "s", "file", "folder"};
+	    "peer.conf", "s/db", "s/quarantine", "s/gnupg", "s", "file",
+	    "folder"};
 	char path[256];
 
 	(void)state;
@@ -277,8 +277,7 @@ static const struct mistake {
     {"peer without an address", OF_PEER("gather = 0"),
 	"t.conf:3: peer \"x\" has no address; write address = "
 	"\"keys@example.net\""},
-    {"peer without a title",
-	A "peer \"\" { address = \"a@b.example\" }\n",
+    {"peer without a title", A "peer \"\" { address = \"a@b.example\" }\n",
 	"t.conf:2: a peer's title has 1 to 64 octets; write another one"},
     {"peer with our address", OF_PEER("\naddress = \"Keys@example.ORG\""),
 	"t.conf:4: address Keys@example.ORG of peer \"x\" is our own; write "
@@ -594,15 +593,15 @@ all_set(void **state)
 static void
 peers(void **state)
 {
-	static const char text[] = A
-	    "language = zh-tw\n"
-	    "peer \"Example net\" { address = \"Keys@example.net\" }\n"
-	    "peer \"old\" {\n  address = \"pks@example.com\"\n"
-	    "  sender = \"maint@example.com\" header_from = yes\n"
-	    "  gather = 0 message_size = 2M mail_size = 128000\n"
-	    "  mails_per_hour = 7\n}\n"
-	    "limits { mget = yes max_last = 7 max_last_reply_keys = 8\n"
-	    "  max_parts = 9 }\n";
+	static const char text[] =
+	    A "language = zh-tw\n"
+	      "peer \"Example net\" { address = \"Keys@example.net\" }\n"
+	      "peer \"old\" {\n  address = \"pks@example.com\"\n"
+	      "  sender = \"maint@example.com\" header_from = yes\n"
+	      "  gather = 0 message_size = 2M mail_size = 128000\n"
+	      "  mails_per_hour = 7\n}\n"
+	      "limits { mget = yes max_last = 7 max_last_reply_keys = 8\n"
+	      "  max_parts = 9 }\n";
 	char error[512];
 	struct config *c = read_text(text, error, sizeof(error));
 
@@ -649,19 +648,18 @@ static const struct {
 static void
 whose_peer(void **state)
 {
-	static const char text[] = A
-	    "peer \"a\" { address = \"a@b.example\" }\n"
-	    "peer \"c\" { address = \"e@d.example\" sender = "
-	    "\"c@d.example\" header_from = yes }\n";
+	static const char text[] =
+	    A "peer \"a\" { address = \"a@b.example\" }\n"
+	      "peer \"c\" { address = \"e@d.example\" sender = "
+	      "\"c@d.example\" header_from = yes }\n";
 	char error[512];
 	struct config *c = read_text(text, error, sizeof(error));
 
 	(void)state;
 	assert_non_null(c);
 	for (size_t i = 0; i < sizeof(senders) / sizeof(senders[0]); i++) {
-		const struct config_peer *want = senders[i].peer == -1
-						     ? NULL
-						     : &c->peer[senders[i].peer];
+		const struct config_peer *want =
+		    senders[i].peer == -1 ? NULL : &c->peer[senders[i].peer];
 
 		if (config_peer_of(c, senders[i].sender, senders[i].from) !=
 		    want)
@@ -733,6 +731,11 @@ sample(void **state)
 	assert_int_equal(
 	    c->limits.policy.self_signatures, d->limits.policy.self_signatures);
 	assert_int_equal(c->limits.reply_size, d->limits.reply_size);
+	assert_int_equal(c->limits.max_parts, d->limits.max_parts);
+	assert_int_equal(c->limits.max_last, d->limits.max_last);
+	assert_int_equal(
+	    c->limits.max_last_reply_keys, d->limits.max_last_reply_keys);
+	assert_int_equal(c->limits.mget, d->limits.mget);
 	assert_int_equal(c->limits.bytes_per_day, d->limits.bytes_per_day);
 	assert_int_equal(c->limits.free_space, d->limits.free_space);
 	assert_int_equal(c->limits.idle_timeout, d->limits.idle_timeout);

@@ -56,7 +56,7 @@ test_help_nobody(void **state)
 
 	room->request.admin = "";
 	room->request.site = "";
-	ask(room, "HELP fr");
+	ask(room, "HELP en");
 	assert_outcome(room, DONE, "");
 	assert_silent(room, "Questions");
 	assert_true(room->reply.text_data[0] == 'T');
@@ -284,6 +284,109 @@ test_get_bare_word(void **state)
 	assert_outcome(room, DONE, "");
 	assert_int_equal(room->reply.nkeys, 1);
 	assert_silent(room, "not safe");
+	assert_says(room, "No key has this key ID");
+	ask(room, "INDEX decade00");
+	assert_outcome(room, DONE, "");
+	assert_says(room, "No key has this key ID");
+	ask(room, "GET 0xdecade00");
+	assert_refused(room, "No matching keys in database\n");
+	ask(room, "GET \"decade00\"");
+	assert_outcome(room, DONE, "");
+	assert_silent(room, "No key has this key ID");
+}
+
+/* A key ID goes before the word, and no word stands in for a fingerprint. */
+static void
+test_get_taken_over(void **state)
+{
+	static const struct forged mallory = {.seed = 8,
+	    .created = CREATED,
+	    .bits = 1024,
+	    .id = {{.text = "B2D8E30A C7B34B3DB2D8E30A " TWIN}}};
+	static const char *const found[] = {"GET B2D8E30A", "GET b2d8 e30a",
+	    "GET C7B34B3DB2D8E30A", "GET " TWIN};
+	const struct forged *const want[] = {&twin};
+	struct room *room = *state;
+	size_t i;
+
+	put(room, &mallory);
+	ask(room, "GET " TWIN);
+	assert_refused(room, "No matching keys in database\n");
+	ask(room, "GET C7B34B3DB2D8E30A");
+	assert_outcome(room, DONE, "");
+	assert_says(room, "No key has this key ID");
+	put(room, &twin);
+	for (i = 0; i < sizeof found / sizeof found[0]; i++) {
+		ask(room, found[i]);
+		assert_outcome(room, DONE, "");
+		assert_keys(room, want, 1);
+		assert_silent(room, "No key has this key ID");
+	}
+}
+
+/* Every form that a key may be asked for in, by each of the commands. */
+static void
+test_forms(void **state)
+{
+	static const char *const commands_[] = {
+	    "GET", "INDEX", "VERBOSE INDEX", "VINDEX"};
+	static const char *const found[] = {"alice@example.org",
+	    "<alice@example.org>", "ALICE@Example.ORG", "alice",
+	    "EXAMPLE alice", "alice, example", "\"Alice Ex\"", "\"ALICE EX\"",
+	    "\"alice@example.com\"", "Alice Example <alice@example.org>"};
+	static const char *const lost[] = {"alice@example.net", "ali",
+	    "alice bob", "\"Example Alice\"", "\"Alice  Ex\" Ample",
+	    "0xFFFFFFFF", "0123456789ABCDEF0123456789ABCDEF"};
+	struct room *room = *state;
+	struct pgp_cert *cert;
+	char subject[400], hex[PGP_FPR_HEX], sub[PGP_FPR_HEX];
+	const char *digits[2];
+	size_t c, i, n;
+
+	put(room, &alice);
+	put(room, &twin);
+	cert = forge(&alice);
+	assert_non_null(cert);
+	pgp_fpr_hex(pgp_cert_fpr(cert), hex);
+	for (i = 1; cert->components[i].kind != PGP_SUBKEY; i++)
+		continue;
+	pgp_fpr_hex(&cert->components[i].fpr, sub);
+	pgp_cert_free(cert);
+	digits[0] = hex;
+	digits[1] = sub;
+	for (c = 0; c < 4; c++) {
+		for (i = 0; i < sizeof found / sizeof found[0]; i++) {
+			snprintf(subject, sizeof subject, "%s %s", commands_[c],
+			    found[i]);
+			ask(room, subject);
+			assert_outcome(room, DONE, "");
+			assert_says(room, "1 key found");
+			assert_says(room, "Alice Example");
+		}
+		for (i = 0; i < sizeof lost / sizeof lost[0]; i++) {
+			snprintf(subject, sizeof subject, "%s %s", commands_[c],
+			    lost[i]);
+			ask(room, subject);
+			fprintf(
+			    stderr, "%s: %s\n", subject, room->reply.text_data);
+			assert_refused(room, "No matching keys in database\n");
+		}
+		for (i = 0; i < 2; i++)
+			for (n = 8; n <= 40; n += n < 16 ? 8 : 24) {
+				snprintf(subject, sizeof subject, "%s 0x%s",
+				    commands_[c], digits[i] + 40 - n);
+				ask(room, subject);
+				assert_outcome(room, DONE, "");
+				assert_says(room, "Alice Example");
+				snprintf(subject, sizeof subject,
+				    "%s %.4s %.4s %s", commands_[c],
+				    digits[i] + 40 - n, digits[i] + 44 - n,
+				    digits[i] + 48 - n);
+				ask(room, subject);
+				assert_outcome(room, DONE, "");
+				assert_says(room, "Alice Example");
+			}
+	}
 }
 
 static void
@@ -701,6 +804,142 @@ test_add_over(void **state)
 	pgp_cert_free(cert);
 }
 
+/* ---- INCREMENTAL ---- */
+
+static void
+submit_sync(struct room *room, const struct submission *s)
+{
+	room->request.submissions = s;
+	room->request.nsubmissions = 1;
+	ask(room, "incremental");
+	room->request.submissions = NULL;
+	room->request.nsubmissions = 0;
+}
+
+/* Keeps whom the last change came by. */
+static bool
+take_sent(void *ctx, const struct ks_entry *entry)
+{
+	snprintf(ctx, 100, "%s", entry->sent);
+	return true;
+}
+
+static void
+assert_sent(struct room *room, uint64_t after, const char *sent)
+{
+	char got[100] = "none";
+
+	assert_int_equal(
+	    ks_changes(room->store.ks, after, take_sent, got), KS_OK);
+	assert_string_equal(got, sent);
+}
+
+static void
+test_incremental(void **state)
+{
+	struct room *room = *state;
+	struct forged key = alice;
+	struct submission s = {.left = {{0}}};
+	struct pgp_cert *cert = forge(&alice), *more;
+	struct ks_info info;
+
+	assert_non_null(cert);
+	s.fpr = *pgp_cert_fpr(cert);
+	s.cert = cert;
+	room->request.sent = "keys@one.example\nkeys@two.example";
+	/* From anybody: nothing is believed. */
+	submit_sync(room, &s);
+	assert_int_equal(room->outcome, REFUSED);
+	assert_int_equal(stored(room), 0);
+	/* From a peer. */
+	room->request.from_peer = true;
+	submit_sync(room, &s);
+	assert_int_equal(room->outcome, DONE);
+	assert_int_equal(stored(room), 1);
+	assert_sent(room, 0, "keys@one.example\nkeys@two.example");
+	assert_int_equal(ks_info(room->store.ks, &info), KS_OK);
+	/* Nothing new leaves nothing to send on. */
+	submit_sync(room, &s);
+	assert_int_equal(room->outcome, DONE);
+	assert_sent(room, info.serial, "none");
+	/* Of an ADD by anybody the field is not believed. */
+	room->request.from_peer = false;
+	key.nextra = 1;
+	more = forge(&key);
+	assert_non_null(more);
+	s.cert = more;
+	submit(room, &s, 1);
+	assert_outcome(room, DONE, "");
+	assert_sent(room, info.serial, "");
+	pgp_cert_free(more);
+	pgp_cert_free(cert);
+}
+
+/* ---- what asks for a removal ---- */
+
+static void
+test_removal(void **state)
+{
+	static const char *const subjects[] = {"DELETE", "delete 0x12345678",
+	    "Remove my key please", "UNSUBSCRIBE", "disable alice@example.org",
+	    "Re: REMOVE"};
+	struct room *room = *state;
+	size_t i;
+
+	put(room, &alice);
+	for (i = 0; i < sizeof subjects / sizeof subjects[0]; i++) {
+		ask(room, subjects[i]);
+		assert_refused(room, "gpg --output revoke.asc --gen-revoke");
+		assert_says(room, "--quick-revoke-uid");
+		assert_says(room, "Subject ADD");
+		assert_says(room, "\n  admin@example.org\n");
+		assert_says(room, "there is none here.");
+		assert_int_equal(stored(room), 1);
+	}
+	room->request.admin = "";
+	ask(room, "DELETE");
+	assert_says(room, "\n  postmaster@keys.example.org\n");
+	ask(room, "REMOVED");
+	assert_outcome(room, REFUSED, ", was invalid");
+	/* HELP does not list them. */
+	ask(room, "HELP");
+	assert_silent(room, "UNSUBSCRIBE");
+	assert_silent(room, "INCREMENTAL");
+}
+
+/* ---- STATS ---- */
+
+static void
+test_stats(void **state)
+{
+	struct room *room = *state;
+	const time_t midnight = FORGE_NOW - FORGE_NOW % 86400;
+
+	room->request.version = "1.2";
+	ask(room, "STATS");
+	assert_outcome(room, DONE, "");
+	assert_says(room, "Number of keys:      0\n");
+	assert_says(room, "Changed today (UTC): 0\n");
+	assert_says(room, "mailkeyd 1.2\n");
+	assert_says(room, "Up for:              0 minutes\n");
+	put_at(room, &alice, midnight - 1);
+	put_at(room, &twin, midnight);
+	put_at(room, &other_twin, FORGE_NOW);
+	room->request.started = FORGE_NOW - (2 * 86400 + 3600 + 5 * 60 + 59);
+	ask(room, "stats");
+	assert_outcome(room, DONE, "");
+	assert_no_keys(room);
+	assert_says(room, "Number of keys:      3\n");
+	assert_says(room, "Changed today (UTC): 2\n");
+	assert_says(room, "Up for:              2 days 1 hour 5 minutes\n");
+	/* A clock that went back. */
+	room->request.started = FORGE_NOW + 3600;
+	ask(room, "STATS");
+	assert_says(room, "Up for:              0 minutes\n");
+	ask(room, "STATISTICS");
+	assert_outcome(room, REFUSED, ", was invalid");
+}
+
 /* ---- keys that gpg made ---- */
 
 static struct pgp_cert *
@@ -802,6 +1041,8 @@ main(void)
 	    ROOM_TEST(test_get_exact),
 	    ROOM_TEST(test_get_short),
 	    ROOM_TEST(test_get_bare_word),
+	    ROOM_TEST(test_get_taken_over),
+	    ROOM_TEST(test_forms),
 	    ROOM_TEST(test_get_revoked),
 	    ROOM_TEST(test_get_expired),
 	    ROOM_TEST(test_get_too_large),
@@ -816,6 +1057,9 @@ main(void)
 	    ROOM_TEST(test_add_problems),
 	    ROOM_TEST(test_add_secret),
 	    ROOM_TEST(test_add_over),
+	    ROOM_TEST(test_incremental),
+	    ROOM_TEST(test_removal),
+	    ROOM_TEST(test_stats),
 	    ROOM_TEST(test_real_keys),
 	    cmocka_unit_test(test_outcomes),
 	};

@@ -15,8 +15,7 @@ put(struct tempstore *t, const struct pgp_cert *cert, time_t now,
 	const struct ks_origin origin = {.now = now};
 	enum ks_change change;
 
-	assert_int_equal(
-	    ks_put(t->ks, cert, &origin, &change, added), KS_OK);
+	assert_int_equal(ks_put(t->ks, cert, &origin, &change, added), KS_OK);
 	return change;
 }
 
@@ -234,7 +233,8 @@ failed_write_cannot_be_committed(void **state)
 	commit(t);
 	begin(t);
 	put(t, one, NOW, &added);
-	assert_int_equal(ks_put(t->ks, two, &origin, &change, &added), KS_CORRUPT);
+	assert_int_equal(
+	    ks_put(t->ks, two, &origin, &change, &added), KS_CORRUPT);
 	assert_int_equal(ks_commit(t->ks), KS_CORRUPT);
 	assert_false(there(t, pgp_cert_fpr(one)));
 	assert_int_equal(info_of(t).certificates, 0);
@@ -397,23 +397,45 @@ second_open_is_busy(void **state)
 	close(ready[1]);
 }
 
+/* Of another schema; closes it. */
 static void
-newer_schema_is_refused(void **state)
+write_schema(struct tempstore *t, uint32_t number)
 {
-	struct tempstore *t = *state;
 	unsigned char schema[4];
-	const char *error = "";
 
 	begin(t);
-	be32_put(schema, KS_SCHEMA + 1);
+	be32_put(schema, number);
 	assert_int_equal(
 	    table_put(t->ks, T_META, "schema", 6, schema, 4), KS_OK);
 	commit(t);
 	assert_int_equal(ks_close(t->ks), KS_OK);
 	t->ks = NULL;
+}
+
+static void
+newer_schema_is_refused(void **state)
+{
+	struct tempstore *t = *state;
+	const char *error = "";
+
+	write_schema(t, KS_SCHEMA + 1);
 	assert_int_equal(store_try_open(t, &error), KS_TOO_NEW);
 	assert_non_null(strstr(error, "newer"));
 	assert_null(t->ks);
+}
+
+static void
+older_schema_is_refused(void **state)
+{
+	struct tempstore *t = *state;
+	const char *error = "";
+
+	write_schema(t, KS_SCHEMA - 1);
+	assert_int_equal(store_try_open(t, &error), KS_TOO_OLD);
+	assert_non_null(strstr(error, "dump"));
+	assert_null(t->ks);
+	/* and nothing of it was changed */
+	assert_int_equal(store_try_open(t, &error), KS_TOO_OLD);
 }
 
 static void
@@ -642,6 +664,7 @@ main(void)
 	    store_test(verify_sees),
 	    store_test(second_open_is_busy),
 	    store_test(newer_schema_is_refused),
+	    store_test(older_schema_is_refused),
 	    store_test(site_stays),
 	    cmocka_unit_test(no_directory_to_make),
 	    store_test(damaged_file),

@@ -240,6 +240,54 @@ union_of_pieces(void **state)
 	pgp_cert_free(cert);
 }
 
+/* What was new in a merge makes the same of the copy that did not have it. */
+static void
+check_news(const struct pgp_cert *a, const struct pgp_cert *b)
+{
+	struct pgp_cert *ab = merged(a, b), *news, *sum;
+	unsigned char(*digest)[PGP_DIGEST_LEN];
+	struct pgp_blob octets;
+	struct row row;
+	size_t n;
+
+	assert_int_equal(pgp_cert_news(a, ab, &digest, &n), PGP_OK);
+	row_open(&row);
+	assert_int_equal(pgp_cert_select(row.f, ab,
+			     (const unsigned char(*)[PGP_DIGEST_LEN])digest, n),
+	    0);
+	octets = row_close(&row);
+	if (n == 0) {
+		assert_int_equal(octets.len, 0);
+		assert_same(a, ab);
+	} else {
+		news = cleaned(octets);
+		sum = merged(a, news);
+		assert_same(sum, ab);
+		pgp_cert_free(news);
+		pgp_cert_free(sum);
+	}
+	pgp_blob_free(&octets, false);
+	free(digest);
+	pgp_cert_free(ab);
+}
+
+static void
+news_of_pieces(void **state)
+{
+	struct pgp_cert *whole = cert_of_key(*state), *a, *b;
+	unsigned i;
+
+	seed = 88172645463325252u;
+	for (i = 0; i < ROUNDS; i++) {
+		a = piece(whole, false);
+		b = piece(whole, false);
+		check_news(a, b);
+		pgp_cert_free(a);
+		pgp_cert_free(b);
+	}
+	pgp_cert_free(whole);
+}
+
 /* Every part once, one by one from behind: the whole again. */
 static void
 whole_of_parts(void **state)
@@ -509,7 +557,8 @@ full_takes_nothing_else(void **state)
 int
 main(void)
 {
-	struct CMUnitTest tests[FILES + ADDS + 16] = {
+	static char names[FILES][64];
+	struct CMUnitTest tests[2 * FILES + ADDS + 16] = {
 	    {"a flooded certificate", union_of_pieces, NULL, NULL, NULL},
 	    cmocka_unit_test(whole_of_parts),
 	    cmocka_unit_test(added_components), cmocka_unit_test(two_keys),
@@ -522,6 +571,11 @@ main(void)
 	for (i = 0; i < FILES; i++)
 		tests[n++] = (struct CMUnitTest){files[i], union_of_pieces,
 		    NULL, NULL, (void *)(uintptr_t)files[i]};
+	for (i = 0; i < FILES; i++) {
+		snprintf(names[i], sizeof(names[i]), "%s, news", files[i]);
+		tests[n++] = (struct CMUnitTest){names[i], news_of_pieces, NULL,
+		    NULL, (void *)(uintptr_t)files[i]};
+	}
 	for (i = 0; i < ADDS; i++)
 		tests[n++] = (struct CMUnitTest){adds[i].name, added_one, NULL,
 		    NULL, (void *)(uintptr_t)&adds[i]};

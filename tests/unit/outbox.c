@@ -86,10 +86,14 @@ static void
 all_fields_come_back(void **state)
 {
 	char recipient[] = "bob@example.org", log_id[] = "deadbeef";
+	char sender[] = "keys@site.example", peer[] = "Peer One";
 	unsigned char message[] = "To: bob\r\n\r\n\0x";
 	struct outbox_item item = {.due = NOW,
 			       .queued = NOW - 5,
+			       .sender = sender,
 			       .recipient = recipient,
+			       .peer = peer,
+			       .serial = UINT64_C(1) << 40 | 7,
 			       .log_id = log_id,
 			       .message = {message, sizeof(message)}},
 			   got;
@@ -107,7 +111,10 @@ all_fields_come_back(void **state)
 	assert_int_equal(got.due, NOW);
 	assert_int_equal(got.queued, NOW - 5);
 	assert_int_equal(got.attempts, 0);
+	assert_string_equal(got.sender, sender);
 	assert_string_equal(got.recipient, recipient);
+	assert_string_equal(got.peer, peer);
+	assert_true(got.serial == (UINT64_C(1) << 40 | 7));
 	assert_string_equal(got.log_id, log_id);
 	assert_string_equal(got.last_error, "");
 	assert_int_equal(got.message.len, sizeof(message));
@@ -150,6 +157,9 @@ defer(void **state)
 	assert_int_equal(got.attempts, 1);
 	assert_int_equal(got.queued, NOW);
 	assert_string_equal(got.last_error, "451 later");
+	assert_string_equal(got.sender, "");
+	assert_string_equal(got.peer, "");
+	assert_int_equal(got.serial, 0);
 	assert_int_equal(got.message.len, 4);
 	assert_memory_equal(got.message.data, "text", 4);
 	outbox_item_free(&got);

@@ -492,6 +492,42 @@ smtp_dots(void **state)
 	stop(sink.pid);
 }
 
+static const char *const no_addresses[] = {"", "a", "a b@example.net",
+    "a@example.net>\r\nRCPT TO:<eve@example.net", "a@example.net\r\nDATA",
+    "<a@example.net>", "@relay.example:a@example.net", "a@example.net ",
+    "a@b@c", "a\001@example.net", "j\303\274rgen@example.net"};
+
+/* A sync mail comes back to us when it cannot be delivered. */
+static void
+smtp_from(void **state)
+{
+	struct sink sink = sink_start(NULL);
+	struct sender s = sender_start(SEND_SMTP, sink.port, NULL, &slow);
+
+	(void)state;
+	send_one("with a sender", &s, "a+b@example.net keys@example.org", MAIL,
+	    SEND_OK, "");
+	send_one("without one", &s, "a+b@example.net", MAIL, SEND_OK, "");
+	assert_non_null(strstr(content(in_dir("000001")),
+	    "X-Envelope-From: <keys@example.org>\n"
+	    "X-Envelope-To: <a+b@example.net>\n"));
+	assert_non_null(strstr(content(in_dir("000002")),
+	    "X-Envelope-From: <>\nX-Envelope-To: <a+b@example.net>\n"));
+	for (size_t i = 0; i < sizeof(no_addresses) / sizeof(*no_addresses);
+	     i++) {
+		char text[600];
+
+		if (*no_addresses[i] == '\0')
+			continue; /* the null sender */
+		snprintf(
+		    text, sizeof(text), "a+b@example.net %s", no_addresses[i]);
+		send_one(no_addresses[i], &s, text, MAIL, SEND_REFUSED,
+		    "no address to write from");
+	}
+	sender_stop(&s);
+	stop(sink.pid);
+}
+
 /* More than any buffer between the two. */
 static void
 smtp_large(void **state)
@@ -518,11 +554,6 @@ smtp_large(void **state)
 	stop(sink.pid);
 	free(mail);
 }
-
-static const char *const no_addresses[] = {"", "a", "a b@example.net",
-    "a@example.net>\r\nRCPT TO:<eve@example.net", "a@example.net\r\nDATA",
-    "<a@example.net>", "@relay.example:a@example.net", "a@example.net ",
-    "a@b@c", "a\001@example.net", "j\303\274rgen@example.net"};
 
 static void
 addresses_are_checked(void **state)
@@ -674,8 +705,10 @@ sendmail_commands(void **state)
 		    scripts[i].status, scripts[i].text);
 		assert_string_equal(
 		    content(in_dir("args")), "-i|-f|<>|--|a+b@example.net|");
-		send_one(scripts[i].name, &s, ALICE, MAIL, scripts[i].status,
-		    scripts[i].text);
+		send_one(scripts[i].name, &s, ALICE " keys@example.org", MAIL,
+		    scripts[i].status, scripts[i].text);
+		assert_string_equal(content(in_dir("args")),
+		    "-i|-f|keys@example.org|--|" ALICE "|");
 		sender_stop(&s);
 	}
 	assert_string_equal(content(in_dir("mail")),
@@ -806,6 +839,7 @@ main(void)
 	    cmocka_unit_test(smtp_far_sides),
 	    TEST(smtp_whole_time),
 	    TEST(smtp_dots),
+	    TEST(smtp_from),
 	    TEST(smtp_large),
 	    TEST(addresses_are_checked),
 	    TEST(smtp_nobody_listens),
