@@ -4,6 +4,8 @@
  */
 #include "handlers/handler.h"
 
+#include <stdlib.h>
+
 static void
 say_top(struct reply *reply, const struct request *request, size_t n,
     const char *what)
@@ -54,23 +56,33 @@ keys_import(struct reply *reply)
 	    "with its owner before you trust it.");
 }
 
-/* Puts the keys into the answer; *fits says whether they may stay. */
+/* What the text may come to: a key takes a fingerprint and a user ID. */
+static size_t
+text_room(const struct certs *certs)
+{
+	return 1500 + certs->n * 300;
+}
+
+/* Puts the keys into the answer; *fits says whether they may stay: whether
+ * they go into as many mails as one answer may have. */
 static int
 put_keys(struct reply *reply, const struct request *request,
     const struct certs *certs, bool *fits)
 {
-	/* Room for the header and the text, where a key takes a fingerprint
-	 * and a user ID in quoted-printable. */
-	const size_t around = 4096 + certs->n * 3072;
-	size_t i;
+	const struct handler_limits *limits = &request->limits;
+	struct reply_part *parts;
+	size_t i, n;
 
-	*fits = true;
-	for (i = 0; *fits && i < certs->n; i++) {
+	for (i = 0; i < certs->n; i++)
 		if (reply_cert(reply, certs->cert[i]) != 0)
 			return -1;
-		*fits =
-		    reply_size(reply) + around <= request->limits.reply_size;
-	}
+	if (fflush(reply->keys) != 0 ||
+	    reply_parts((const unsigned char *)reply->keys_data,
+		reply->keys_len, text_room(certs), limits->reply_size, &parts,
+		&n, fits) != 0)
+		return -1;
+	free(parts);
+	*fits = *fits && n <= limits->max_parts;
 	return *fits ? 0 : reply_drop_keys(reply);
 }
 

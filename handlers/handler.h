@@ -152,6 +152,10 @@ struct reply_part {
 int reply_parts(const unsigned char *keys, size_t len, size_t text_len,
     size_t reply_size, struct reply_part **parts, size_t *n, bool *fits);
 
+/* The text that goes with part i (from 0) of n, n > 1; malloc'ed.  0 or -1. */
+int reply_part_text(const struct reply *, const struct reply_part *, size_t i,
+    size_t n, char **text, size_t *len);
+
 /*
  * Writes a user ID's octets so that they cannot leave their line: control
  * characters, line breaks, invisible characters and bidi controls escaped as
@@ -230,7 +234,7 @@ enum ks_status lookup_none(
     struct keystore *, const struct request *, struct reply *);
 
 /* "Too many keys match": how many, how many one answer holds.  `bound`, in
- * front of the number, is "", "up to " or "at least ". */
+ * front of the number, is "", "up to ", "about " or "at least ". */
 void lookup_too_many(struct reply *, const struct request *, const char *bound,
     uint64_t total, unsigned max);
 

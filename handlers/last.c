@@ -7,7 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define DAY 86400
+#define DAY	86400
+#define COUNTED 1000
 
 /* "7", "7 days", "1 day": nothing else is a number of days. */
 static bool
@@ -66,8 +67,9 @@ static void
 say_too_many(struct reply *reply, const struct request *request, uint64_t total,
     uint64_t days)
 {
-	lookup_too_many(
-	    reply, request, "", total, request->limits.max_last_reply_keys);
+	/* The store does not count thousands of changes one by one. */
+	lookup_too_many(reply, request, total > COUNTED ? "about " : "", total,
+	    request->limits.max_last_reply_keys);
 	reply_wrap(reply, 0,
 	    days > 1 ? "Please ask for fewer days, or for the keys of "
 		       "somebody by GET."

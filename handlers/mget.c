@@ -465,19 +465,29 @@ say_notes(struct reply *reply, const struct search *search, uint64_t all)
 	}
 }
 
-static enum ks_status
+static enum outcome
 send(struct keystore *ks, const struct request *request, struct reply *reply,
-    const struct ks_found *found, enum outcome *outcome)
+    const struct ks_found *found)
 {
 	struct certs certs;
-	enum ks_status status;
+	enum outcome outcome;
 
-	status = lookup_certs(ks, request, reply, found, &certs, outcome);
-	if (status != KS_OK)
-		return status;
-	*outcome = keys_answer(request, reply, &certs);
+	if (lookup_certs(ks, request, reply, found, &certs, &outcome) != KS_OK)
+		return outcome;
+	outcome = keys_answer(request, reply, &certs);
 	certs_free(&certs);
-	return KS_OK;
+	return outcome;
+}
+
+static void
+say_too_many(struct reply *reply, const struct request *request,
+    const char *bound, uint64_t total)
+{
+	lookup_too_many(
+	    reply, request, bound, total, request->limits.max_reply_keys);
+	reply_wrap(reply, 0,
+	    "Please be more specific, or use GET with a mail address, a "
+	    "fingerprint or words of a name.");
 }
 
 /* `search` is NULL where there was none. */
@@ -486,23 +496,17 @@ answer(struct keystore *ks, const struct request *request, struct reply *reply,
     enum ks_status status, const struct ks_found *found,
     const struct search *search)
 {
-	const unsigned max = request->limits.max_reply_keys;
+	const bool all = search != NULL && !search->stopped;
 	enum outcome outcome = outcome_of(status);
 	struct ks_info info;
 
-	if (status == KS_NOT_FOUND) {
-		status = lookup_none(ks, request, reply);
-		outcome = outcome_of(status);
-	} else if (status == KS_TOO_MANY) {
-		lookup_too_many(reply, request,
-		    search == NULL || search->stopped ? "at least " : "",
-		    found->total, max);
-		reply_wrap(reply, 0,
-		    "Please be more specific, or use GET with a mail address, "
-		    "a fingerprint or words of a name.");
-	} else if (status == KS_OK) {
-		status = send(ks, request, reply, found, &outcome);
-	}
+	if (status == KS_OK)
+		outcome = send(ks, request, reply, found);
+	else if (status == KS_NOT_FOUND)
+		outcome = outcome_of(lookup_none(ks, request, reply));
+	else if (status == KS_TOO_MANY)
+		say_too_many(
+		    reply, request, all ? "" : "at least ", found->total);
 	if (outcome == TRY_LATER || ks_info(ks, &info) != KS_OK)
 		return TRY_LATER;
 	say_notes(reply, search, info.certificates);

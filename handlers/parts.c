@@ -9,11 +9,11 @@
 /* A header, a boundary or two, the text around the armor. */
 #define AROUND 4096
 
-/* What armor makes of so many octets: 64 characters and a line end for 48. */
+/* What armor makes of so many octets: 64 characters and CR LF for 48. */
 static size_t
 armored(size_t len)
 {
-	return len / 48 * 65 + 256;
+	return len / 48 * 66 + 256;
 }
 
 /* Where the certificate that begins at `from` ends: where the next primary
@@ -80,4 +80,34 @@ reply_parts(const unsigned char *keys, size_t len, size_t text_len,
 		at = end;
 	}
 	return 0;
+}
+
+/* The first part has all of the text; the others say what they are. */
+int
+reply_part_text(const struct reply *reply, const struct reply_part *part,
+    size_t i, size_t n, char **text, size_t *len)
+{
+	FILE *f = open_memstream(text, len);
+
+	if (f == NULL)
+		return -1;
+	if (i == 0)
+		fprintf(f,
+		    "%.*s\n"
+		    "The keys come in %zu mails, of which this is the first.  "
+		    "Each of them\n"
+		    "can be imported by itself, in any order.\n",
+		    (int)reply->text_len, reply->text_data, n);
+	else
+		fprintf(f,
+		    "This is part %zu of %zu of the answer to your mail: the "
+		    "first part says\n"
+		    "which keys there are.  Here %s %u of them.  Each part can "
+		    "be imported by\n"
+		    "itself, in any order.\n",
+		    i + 1, n, part->nkeys == 1 ? "is" : "are", part->nkeys);
+	if (fclose(f) == 0)
+		return 0;
+	free(*text);
+	return -1;
 }

@@ -81,16 +81,14 @@ run(struct keystore *ks, const struct request *request, struct reply *reply)
 	return REFUSED;
 }
 
-#define REMOVAL(variable, word)                                                \
-	const struct command variable = {                                      \
-	    .name = word,                                                      \
-	    .argument = "",                                                    \
-	    .summary = "tells how to revoke a key",                            \
-	    .flags = COMMAND_HIDDEN,                                           \
-	    .run = run,                                                        \
+#define REMOVAL(word)                                                          \
+	{                                                                      \
+		.name = (word), .argument = "",                                \
+		.summary = "tells how to revoke a key",                        \
+		.flags = COMMAND_HIDDEN, .run = run                            \
 	}
 
-REMOVAL(command_delete, "DELETE");
-REMOVAL(command_remove, "REMOVE");
-REMOVAL(command_unsubscribe, "UNSUBSCRIBE");
-REMOVAL(command_disable, "DISABLE");
+const struct command command_delete = REMOVAL("DELETE");
+const struct command command_remove = REMOVAL("REMOVE");
+const struct command command_unsubscribe = REMOVAL("UNSUBSCRIBE");
+const struct command command_disable = REMOVAL("DISABLE");

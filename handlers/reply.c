@@ -224,8 +224,9 @@ put_utf8(FILE *out, uint32_t c)
 	putc((int)(0x80 | (c & 0x3F)), out);
 }
 
-void
-reply_userid(struct reply *reply, const unsigned char *s, size_t len)
+/* `kept` is shown as it is, whatever unsafe() says of it. */
+static void
+put_text(struct reply *reply, const unsigned char *s, size_t len, uint32_t kept)
 {
 	uint32_t c;
 	size_t pos, n;
@@ -243,13 +244,19 @@ reply_userid(struct reply *reply, const unsigned char *s, size_t len)
 		c = s[pos];
 		if (valid)
 			n = utf8(s + pos, len - pos, &c);
-		if (unsafe(c)) {
+		if (c != kept && unsafe(c)) {
 			column += put_escape(reply->text, c);
 			continue;
 		}
 		put_utf8(reply->text, c);
 		column++;
 	}
+}
+
+void
+reply_userid(struct reply *reply, const unsigned char *s, size_t len)
+{
+	put_text(reply, s, len, UINT32_MAX);
 }
 
 static bool
@@ -332,7 +339,8 @@ void
 reply_asked(struct reply *reply, const struct request *request)
 {
 	reply_printf(reply, "You asked for: ");
-	reply_userid(reply, (const unsigned char *)request->argument,
-	    strlen(request->argument));
+	/* Regular expressions have backslashes of their own. */
+	put_text(reply, (const unsigned char *)request->argument,
+	    strlen(request->argument), '\\');
 	reply_printf(reply, "\n");
 }

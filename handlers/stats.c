@@ -5,7 +5,8 @@
 
 #include <inttypes.h>
 
-#define DAY 86400
+#define DAY	86400
+#define COUNTED 1000
 
 /* How many certificates changed since 0 o'clock UTC. */
 static enum ks_status
@@ -59,7 +60,9 @@ run(struct keystore *ks, const struct request *request, struct reply *reply)
 	reply_site(reply, request);
 	reply_printf(
 	    reply, "Number of keys:      %" PRIu64 "\n", info.certificates);
-	reply_printf(reply, "Changed today (UTC): %" PRIu64 "\n", today);
+	/* The store does not count thousands of changes one by one. */
+	reply_printf(reply, "Changed today (UTC): %s%" PRIu64 "\n",
+	    today > COUNTED ? "about " : "", today);
 	reply_printf(
 	    reply, "Version:             mailkeyd %s\n", request->version);
 	say_uptime(reply, request->now - request->started);

@@ -6,6 +6,7 @@
 #include "mailkeyd/import.h"
 #include "mailkeyd/ipc.h"
 #include "mailkeyd/log.h"
+#include "mailkeyd/sync.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -263,8 +264,8 @@ do_import(struct client *client, struct ipc_msg *msg)
 	}
 	client->file = msg->fd[0];
 	msg->fd[0] = -1;
-	client->import = import_new(
-	    &client->control->parts, client->file, &import_calls, client);
+	client->import = import_new(&client->control->parts, client->file,
+	    msg->a == 1, &import_calls, client);
 	if (client->import == NULL)
 		client_end(client, EX_OSERR, "no memory");
 }
@@ -363,6 +364,7 @@ do_command(struct client *client, const char *name, const char *argument)
 	request.limits.max_reply_keys = UINT32_MAX;
 	request.limits.keys_per_mail = UINT32_MAX;
 	request.limits.reply_size = SIZE_MAX / 2;
+	request.limits.max_parts = UINT32_MAX;
 	if (command == NULL || reply_new(&reply) == -1) {
 		client_end(client, EX_USAGE, "what is to be looked up?");
 		request_free(&request);
@@ -455,7 +457,7 @@ do_stats(struct client *client)
 	fprintf(f, "changes               %" PRIu64 "\n", info.serial);
 	fputs("last change           ", f);
 	print_time(f, info.last_change);
-	fprintf(f, "\nanswers waiting       %" PRIu64 "\n", info.outbox);
+	fprintf(f, "\nmails waiting         %" PRIu64 "\n", info.outbox);
 	fprintf(f, "octets on disk        %" PRIu64 "\n", info.disk);
 	if (control->parts.despatch != NULL)
 		print_running(f, control);
@@ -499,7 +501,45 @@ do_queue(struct client *client)
 	free(text);
 	if (status == KS_OK)
 		client_end(
-		    client, EX_OK, "%s", len == 0 ? "no answer waits" : "");
+		    client, EX_OK, "%s", len == 0 ? "no mail waits" : "");
+	else
+		client_end(client, EX_IOERR, "%s", ks_strerror(status));
+}
+
+/* ---- sync ---------------------------------------------------------------- */
+
+static void
+do_sync(struct client *client)
+{
+	const struct gateway_parts *parts = &client->control->parts;
+	enum ks_status status = KS_NOMEM;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f;
+
+	if (parts->sync == NULL) {
+		client_end(client, EX_UNAVAILABLE,
+		    "no daemon runs; it sends what waits once it is started");
+		return;
+	}
+	if (parts->config->npeer == 0) {
+		client_end(client, EX_UNAVAILABLE,
+		    "no peer is configured; mailkeyd.conf(5) has an example");
+		return;
+	}
+	f = open_memstream(&text, &len);
+	if (f != NULL) {
+		status = sync_now(parts->sync);
+		if (status == KS_OK)
+			status = sync_print(parts->sync, f);
+		if (fclose(f) != 0)
+			status = KS_NOMEM;
+	}
+	if (status == KS_OK)
+		client_data(client, text, len);
+	free(text);
+	if (status == KS_OK)
+		client_end(client, EX_OK, "%s", "");
 	else
 		client_end(client, EX_IOERR, "%s", ks_strerror(status));
 }
@@ -537,6 +577,9 @@ client_ask(struct client *client, struct ipc_msg *msg)
 		break;
 	case CONTROL_QUEUE:
 		do_queue(client);
+		break;
+	case CONTROL_SYNC:
+		do_sync(client);
 		break;
 	default:
 		client_end(client, EX_PROTOCOL,

@@ -10,12 +10,14 @@
  *	job_finish()       the source is told, the log gets its line
  */
 #include "mailkeyd/gateway.h"
+#include "mailkeyd/answer.h"
 #include "mailkeyd/budget.h"
 #include "mailkeyd/etiquette.h"
 #include "mailkeyd/intake.h"
 #include "mailkeyd/ipc.h"
 #include "mailkeyd/log.h"
 #include "mailkeyd/quarantine.h"
+#include "mailkeyd/sync_in.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -35,7 +37,7 @@ TAILQ_HEAD(job_list, job);
 
 struct job {
 	struct gateway *gateway;
-	TAILQ_ENTRY(job) next; /* in `ready`, or in the group at work */
+	TAILQ_ENTRY(job) next; /* in `ready`, `searching`, or in the group */
 	struct reading reading;
 	char log_id[9];
 	char *sender, *recipient; /* as struct envelope has them */
@@ -52,22 +54,25 @@ struct job {
 	/* what it is */
 	const struct command *command; /* NULL: over a limit */
 	struct request request;
-	const char *answer_to; /* NULL: nobody */
+	const struct config_peer *peer; /* whose sync mail; NULL: none */
+	char *sent;			/* its X-KeyServer-Sent */
+	const char *answer_to;		/* NULL: nobody */
 	bool has_digest;
 	unsigned char digest[DIGEST_LEN];
 	struct intake *intake;
 	/* what became of it; made anew when a transaction is tried again */
 	enum outcome outcome;
 	const char *note; /* for the log, "" = none */
-	struct pgp_blob answer;
+	struct answer answer;
 	unsigned nkeys;
 };
 
 struct gateway {
 	struct gateway_parts parts;
-	struct job_list ready;
+	struct job_list ready, searching;
 	size_t njobs, octets;
-	struct loop_timer *again;
+	struct loop_timer *again, *search;
+	time_t started;
 	struct gateway_counts counts;
 };
 
@@ -83,11 +88,12 @@ job_free(struct job *job)
 	if (job->mail != NULL)
 		mail_free(job->mail);
 	free(job->mail);
-	pgp_blob_free(&job->answer, false);
+	answer_free(&job->answer);
 	if (job->memfd != -1)
 		close(job->memfd);
 	free(job->sender);
 	free(job->recipient);
+	free(job->sent);
 	free(job);
 }
 
@@ -115,13 +121,18 @@ job_log(const struct job *job, const char *outcome)
 		fprintf(f, " arg=");
 		log_value(f, job->request.argument);
 	}
+	if (job->peer != NULL) {
+		fprintf(f, " peer=");
+		log_value(f, job->peer->title);
+		fprintf(f, " brought=%zu", job->request.nsubmissions);
+	}
 	fprintf(f, " outcome=%s", outcome);
 	if (*job->note != '\0') {
 		fprintf(f, " note=");
 		log_value(f, job->note);
 	}
 	fprintf(f, " keys=%u size=%zu bytes=%zu delay=%lld.%03d", job->nkeys,
-	    job->size, job->answer.len, (long long)(ms / 1000),
+	    job->size, job->answer.octets, (long long)(ms / 1000),
 	    (int)(ms % 1000));
 	if (fclose(f) == 0)
 		log_line(LOG_INFO, "%s", line);
@@ -297,48 +308,22 @@ job_budget(const struct job *job, time_t now)
 	    .now = now};
 }
 
-static int
-answer_compose(struct job *job, const struct reply *reply, time_t now)
-{
-	const struct config *config = job->gateway->parts.config;
-	struct mail_answer answer = {.from = config->address,
-	    .from_name = config->name == NULL ? "" : config->name,
-	    .to = job->answer_to,
-	    .in_reply_to = job->mail->message_id,
-	    .references = job->mail->references,
-	    .text = reply->text_data,
-	    .text_len = reply->text_len,
-	    .keys = reply->keys_data,
-	    .keys_len = reply->keys_len,
-	    .date = now};
-	char message_id[256];
-	char *subject = mail_answer_subject(job->mail->subject, reply->suffix);
-	int rv = -1;
-
-	if (subject != NULL) {
-		answer.subject = subject;
-		rv = mail_compose(
-		    &answer, &job->answer, message_id, sizeof(message_id));
-	}
-	free(subject);
-	return rv;
-}
-
-/* The answer goes where it is to wait: with the certificates, into the one
- * transaction. */
+/* The answer goes where it is to wait: with the certificates, all its parts
+ * in the one transaction. */
 static enum ks_status
 answer_queue(struct job *job, const struct reply *reply, time_t now)
 {
 	struct gateway *gw = job->gateway;
 	struct outbox_item item = {.due = now, .queued = now};
-	struct limit_count count = {.replies = 1, .helps = reply->help};
+	struct limit_count count = {.helps = reply->help};
 	struct budget budget = job_budget(job, now);
-	enum ks_status status;
+	enum ks_status status = KS_OK;
 	char nothing[] = "";
 	uint64_t id;
 
 	errno = 0;
-	if (answer_compose(job, reply, now) == -1) {
+	if (answer_render(gw->parts.config, job->mail, job->answer_to, reply,
+		now, &job->answer) == -1) {
 		if (errno != EINVAL)
 			return KS_NOMEM;
 		/* Nor could it be next time. */
@@ -351,9 +336,12 @@ answer_queue(struct job *job, const struct reply *reply, time_t now)
 	item.recipient = (char *)(uintptr_t)job->answer_to;
 	item.log_id = job->log_id;
 	item.last_error = nothing;
-	item.message = job->answer;
-	count.octets = job->answer.len;
-	status = outbox_add(gw->parts.ks, &item, &id);
+	for (size_t i = 0; i < job->answer.n && status == KS_OK; i++) {
+		item.message = job->answer.mails[i];
+		status = outbox_add(gw->parts.ks, &item, &id);
+	}
+	count.replies = (uint32_t)job->answer.n;
+	count.octets = job->answer.octets;
 	if (status == KS_OK)
 		status = budget_add(&budget, &count);
 	return status;
@@ -413,7 +401,7 @@ job_work(struct job *job, time_t now)
 	enum ks_status status = KS_OK;
 	unsigned helps = 0;
 
-	pgp_blob_free(&job->answer, false);
+	answer_free(&job->answer);
 	job->nkeys = 0;
 	job->note = "";
 	job->outcome = DONE;
@@ -438,6 +426,9 @@ job_work(struct job *job, time_t now)
 	    (job->command != NULL && job->command->flags & COMMAND_KEYS))
 		status = job_run(job, now);
 	job->answer_to = answer_to;
+	if (status == KS_OK && lasting && job->peer != NULL)
+		status = sync_budget_add(
+		    gw->parts.ks, job->peer, job->mail->ncerts, job->size, now);
 	if (status == KS_OK && lasting && job->has_digest)
 		status = seen_add(gw->parts.ks, job->digest, now);
 	return status;
@@ -461,8 +452,8 @@ job_committed(struct job *job)
 {
 	struct gateway *gw = job->gateway;
 
-	if (gw->parts.answer != NULL && job->answer.len > 0)
-		gw->parts.answer(gw->parts.ctx, &job->answer);
+	for (size_t i = 0; gw->parts.answer != NULL && i < job->answer.n; i++)
+		gw->parts.answer(gw->parts.ctx, &job->answer.mails[i]);
 	if (strcmp(job->note, "repeat") == 0)
 		gw->counts.repeats++;
 	if (job->outcome == REFUSED) {
@@ -588,6 +579,7 @@ group_commit(void *ctx)
 	}
 	if (!TAILQ_EMPTY(&gw->ready))
 		loop_timer_set(gw->again, 0);
+	sync_kick(gw->parts.sync);
 	if (gw->parts.despatch != NULL)
 		despatch_kick(gw->parts.despatch);
 }
@@ -633,8 +625,66 @@ request_fill(struct job *job)
 	request->limits.max_reply_keys = config->limits.max_reply_keys;
 	request->limits.keys_per_mail = config->limits.keys_per_mail;
 	request->limits.reply_size = config->limits.reply_size;
+	request->limits.max_parts = config->limits.max_parts;
+	request->limits.max_last = config->limits.max_last;
+	request->limits.max_last_reply_keys =
+	    config->limits.max_last_reply_keys;
+	request->limits.mget = config->limits.mget;
+	request->language = config->language;
+	request->version = VERSION;
+	request->started = job->gateway->started;
+	request->from_peer = job->peer != NULL;
+	request->sent = job->sent != NULL ? job->sent : "";
 	request->nsecret = job->mail->nsecret;
 	request->nover = job->mail->nover;
+}
+
+/* Not worth a search: nobody would hear what it found. */
+static bool
+job_unheard(const struct job *job)
+{
+	struct budget budget = job_budget(job, time(NULL));
+	bool spent = false;
+	unsigned helps;
+
+	if (job->answer_to == NULL)
+		return true;
+	return job->gateway->parts.despatch != NULL &&
+	       budget_get(&budget, &spent, &helps) == KS_OK && spent;
+}
+
+/* One slice of a long search; the others that search get theirs in turn. */
+static void
+gateway_search(void *ctx)
+{
+	struct gateway *gw = ctx;
+	struct job *job = TAILQ_FIRST(&gw->searching);
+	enum ks_status status;
+	bool more;
+
+	if (job == NULL)
+		return;
+	TAILQ_REMOVE(&gw->searching, job, next);
+	status = job->command->scan(gw->parts.ks, &job->request, &more);
+	if (status != KS_OK)
+		job_later(job, ks_strerror(status));
+	else if (more)
+		TAILQ_INSERT_TAIL(&gw->searching, job, next);
+	else
+		job_ready(job);
+	if (!TAILQ_EMPTY(&gw->searching))
+		loop_timer_set(gw->search, 0);
+}
+
+static void
+job_search(struct job *job)
+{
+	if (job_unheard(job)) {
+		job_ready(job);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&job->gateway->searching, job, next);
+	loop_timer_set(job->gateway->search, 0);
 }
 
 static void
@@ -642,14 +692,11 @@ job_command(struct job *job)
 {
 	struct gateway *gw = job->gateway;
 
-	job->command = request_parse(job->mail->subject, &job->request);
-	if (job->request.word == NULL) {
-		job_later(job, "no memory");
+	request_fill(job);
+	if (job->command->flags & COMMAND_SCAN) {
+		job_search(job);
 		return;
 	}
-	if (job->command == NULL)
-		job->command = &command_invalid;
-	request_fill(job);
 	if (!(job->command->flags & COMMAND_KEYS)) {
 		job_ready(job);
 		return;
@@ -660,6 +707,53 @@ job_command(struct job *job)
 		job_later(job, "no memory");
 	else
 		intake_start(job->intake);
+}
+
+/* What a peer has used up for the day stays with its mail server. */
+static void
+job_peer(struct job *job)
+{
+	bool spent;
+
+	if (job->mail->verdict != MAIL_SOUND) {
+		job_silent(job, job->mail->why);
+		return;
+	}
+	job->sent = sync_sent_of(job->mail->keyserver_sent, job->peer->address);
+	if (job->sent == NULL ||
+	    sync_budget_get(job->gateway->parts.ks, job->peer,
+		job->mail->ncerts, job->size, time(NULL), &spent) != KS_OK)
+		job_later(job, "the store cannot be read");
+	else if (spent)
+		job_later(job, "this peer has sent what it may for today");
+	else
+		job_command(job);
+}
+
+/* Which command is it, and is it a peer's?  0; -1: the job is done with. */
+static int
+job_parse(struct job *job, const char *sender)
+{
+	const struct config *config = job->gateway->parts.config;
+
+	job->command = request_parse(job->mail->subject, &job->request);
+	if (job->request.word == NULL) {
+		job_later(job, "no memory");
+		return -1;
+	}
+	job->peer = sync_peer_of(config, job->mail, sender, job->command);
+	if (job->command != NULL && (job->command->flags & COMMAND_SILENT) &&
+	    job->peer == NULL) {
+		job_silent(job, "a sync mail, but of no peer");
+		return -1;
+	}
+	if (job->command == NULL)
+		job->command = &command_invalid;
+	if (sync_limit(config, job->peer, job->size, job->mail) == -1) {
+		job_later(job, "no memory");
+		return -1;
+	}
+	return 0;
 }
 
 /* Is it worth an answer, and which command is it? */
@@ -684,16 +778,27 @@ job_decide(struct job *job)
 	}
 	if (sender == NULL && !job->trust_from)
 		sender = "";
-	why = etiquette_silent(mail, sender, job->gateway->parts.config);
+	if (job_parse(job, sender) == -1)
+		return;
+	why = job->peer != NULL
+		  ? etiquette_sync(mail)
+		  : etiquette_silent(mail, sender, job->gateway->parts.config);
 	if (why != NULL) {
 		job_silent(job, why);
 		return;
 	}
-	job->answer_to = etiquette_answer_to(mail, sender);
 	job_digest(job);
-	if (mail->verdict == MAIL_SOUND)
+	if (job->peer != NULL) {
+		job_peer(job);
+		return;
+	}
+	job->answer_to = etiquette_answer_to(mail, sender);
+	if (mail->verdict == MAIL_SOUND) {
 		job_command(job);
-	else if (job->answer_to != NULL)
+		return;
+	}
+	job->command = NULL;
+	if (job->answer_to != NULL)
 		job_ready(job);
 	else
 		job_silent(job, mail->why);
@@ -779,8 +884,8 @@ gateway_submit(struct gateway *gw, int memfd, const struct envelope *envelope,
 	/* Of a mail that is too large nothing is kept: its beginning will do.
 	 */
 	len = (size_t)st.st_size;
-	if (len > gw->parts.config->limits.mail.message_size)
-		len = gw->parts.config->limits.mail.message_size + 1;
+	if (len > config_message_size(gw->parts.config))
+		len = config_message_size(gw->parts.config) + 1;
 	if (body_digest(memfd, len, job->body) == -1) {
 		job_free(job);
 		return NULL;
@@ -792,6 +897,7 @@ gateway_submit(struct gateway *gw, int memfd, const struct envelope *envelope,
 	gw->octets += job->size;
 	gw->counts.mails++;
 	job->reading.fd = memfd;
+	job->reading.peer = sync_may_be(gw->parts.config, job->sender);
 	job->reading.done = job_read;
 	reading_start(gw->parts.reader, &job->reading);
 	return job;
@@ -830,9 +936,14 @@ gateway_new(const struct gateway_parts *parts)
 	if (gw == NULL)
 		return NULL;
 	gw->parts = *parts;
+	gw->started = time(NULL);
 	TAILQ_INIT(&gw->ready);
+	TAILQ_INIT(&gw->searching);
 	gw->again = loop_timer_new(parts->loop, gateway_again, gw);
-	if (gw->again == NULL) {
+	gw->search = loop_timer_new(parts->loop, gateway_search, gw);
+	if (gw->again == NULL || gw->search == NULL) {
+		loop_timer_free(gw->again);
+		loop_timer_free(gw->search);
 		free(gw);
 		return NULL;
 	}
@@ -847,10 +958,12 @@ gateway_free(struct gateway *gw)
 
 	if (gw == NULL)
 		return;
+	TAILQ_CONCAT(&gw->ready, &gw->searching, next);
 	while ((job = TAILQ_FIRST(&gw->ready)) != NULL) {
 		TAILQ_REMOVE(&gw->ready, job, next);
 		job_later(job, "the server is ending");
 	}
+	loop_timer_free(gw->search);
 	loop_timer_free(gw->again);
 	free(gw);
 }

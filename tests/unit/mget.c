@@ -422,6 +422,7 @@ test_refused(void **state)
 	assert_refused(room, "range out of order");
 	ask(room, "MGET alice\\1");
 	assert_refused(room, "backslash");
+	assert_says(room, "You asked for: alice\\1\n");
 	ask(room, "MGET nobody");
 	assert_refused(room, "No matching keys in database\n");
 	assert_silent(room, "INCOMPLETE");
@@ -489,7 +490,8 @@ test_gone(void **state)
 	assert_refused(room, "No matching keys in database\n");
 }
 
-/* A search too long for its time says so, whether something was found. */
+/* A search too long for its time gives way to others meanwhile, and says what
+ * it did not look at. */
 static void
 test_stopped(void **state)
 {
@@ -500,10 +502,8 @@ test_stopped(void **state)
 	    .id = {{.text = text}}};
 	struct room *room = *state;
 	const struct command *command;
-	struct timespec began, now;
 	unsigned slices, i;
 	bool more;
-	double ms;
 
 	memset(text, 'z', 1000);
 	text[999] = '!';
@@ -515,16 +515,10 @@ test_stopped(void **state)
 	command = request_parse("MGET (zzz+)+$|yyy.*", &room->request);
 	assert_non_null(command);
 	slices = 0;
-	for (more = true; more; slices++) {
-		clock_gettime(CLOCK_MONOTONIC, &began);
+	for (more = true; more; slices++)
 		assert_int_equal(
 		    command->scan(room->store.ks, &room->request, &more),
 		    KS_OK);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		ms = (double)(now.tv_sec - began.tv_sec) * 1e3 +
-		     (double)(now.tv_nsec - began.tv_nsec) / 1e6;
-		print_message("# slice %u: %.2f ms\n", slices, ms);
-	}
 	assert_true(slices > 1);
 	assert_true(slices <= 21);
 	assert_int_equal(reply_new(&room->reply), 0);

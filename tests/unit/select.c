@@ -55,7 +55,8 @@ static const struct case_news cases[] = {
     {"older", "carol-revoked.asc", "carol.asc", 0, ""},
     {"user IDs signed again, one revoked", "alice.asc", "alice-later.asc", 3,
 	" 6 13 2 13 2 2"},
-    {"a revocation of the key", "carol.asc", "carol-revoked.asc", 1, " 6 2"},
+    {"a revocation of the key", "carol.asc", "carol-revoked.asc", 1,
+	" 6 2 13 2"},
 };
 #define CASES (sizeof(cases) / sizeof(*cases))
 
@@ -124,10 +125,15 @@ all_is_new(void **state)
 	pgp_cert_free(alice);
 }
 
-/* Each signature by itself: what is written can be read and judged alone. */
+/*
+ * Each signature by itself: what is written can be read and judged alone, and
+ * has a user ID.
+ */
 static void
 one_at_a_time(void **state)
 {
+	static const char *const want[] = {
+	    " 6 13 2", " 6 13 2", " 6 13 2 14 2", " 6 13 2 14 2"};
 	struct pgp_cert *alice = clean_key("alice.asc"), *key = bare(alice);
 	struct pgp_left_out left = {{0}};
 	struct pgp_cert *got;
@@ -135,22 +141,116 @@ one_at_a_time(void **state)
 	digest_t *digest;
 	struct pgp_blob b;
 	size_t i, n, nclaims;
+	char tags[100];
 
 	(void)state;
 	assert_int_equal(pgp_cert_news(key, alice, &digest, &n), PGP_OK);
 	assert_int_equal(n, 4);
 	for (i = 0; i < n; i++) {
 		b = selected(alice, &digest[i], 1);
+		tags_of(b, tags, sizeof(tags));
+		assert_string_equal(tags, want[i]);
 		got = parse(b, &left);
-		assert_int_equal(got->ncomponents, 2);
 		claims = pgp_cert_claims(got, policy, &left, &nclaims);
-		assert_int_equal(nclaims, 1);
+		assert_int_equal(nclaims, got->ncomponents - 1);
 		free(claims);
 		pgp_cert_free(got);
 		pgp_blob_free(&b, false);
 	}
 	free(digest);
 	pgp_cert_free(key);
+	pgp_cert_free(alice);
+}
+
+/* A certificate's packets without the component at `skip`. */
+static struct pgp_cert *
+without(const struct pgp_cert *cert, size_t skip)
+{
+	static const unsigned tags[] = {[PGP_PRIMARY] = PGP_TAG_PUBLIC_KEY,
+	    [PGP_USERID] = PGP_TAG_USERID,
+	    [PGP_ATTRIBUTE] = PGP_TAG_ATTRIBUTE,
+	    [PGP_SUBKEY] = PGP_TAG_PUBLIC_SUBKEY};
+	const struct pgp_component *c;
+	struct pgp_left_out left = {{0}};
+	struct pgp_cert *rest;
+	struct pgp_blob b;
+	struct row row;
+
+	row_open(&row);
+	for (size_t i = 0; i < cert->ncomponents; i++) {
+		c = &cert->components[i];
+		if (i == skip)
+			continue;
+		row_packet(&row, tags[c->kind], c->body, c->len);
+		for (size_t k = 0; k < c->nsigs; k++)
+			fwrite(c->sigs[k]->packet, 1, c->sigs[k]->len, row.f);
+	}
+	b = row_close(&row);
+	rest = parse(b, &left);
+	verify_all(rest);
+	pgp_blob_free(&b, false);
+	return rest;
+}
+
+/* The digest of the first signature of a certificate's last component. */
+static void
+last_digest(const struct pgp_cert *cert, digest_t out)
+{
+	const struct pgp_component *c =
+	    &cert->components[cert->ncomponents - 1];
+	struct pgp_cert *before = without(cert, cert->ncomponents - 1);
+	digest_t *digest;
+	size_t n;
+
+	assert_int_equal(c->kind, PGP_SUBKEY);
+	assert_int_equal(pgp_cert_news(before, cert, &digest, &n), PGP_OK);
+	assert_int_equal(n, c->nsigs);
+	memcpy(out, digest[0], PGP_DIGEST_LEN);
+	free(digest);
+	pgp_cert_free(before);
+}
+
+/*
+ * Which user ID goes along: one that is not revoked; a revoked one, when there
+ * is no other, not without its revocation; none, when there is none.
+ */
+static void
+which_userid(void **state)
+{
+	struct pgp_cert *alice = clean_key("alice-later.asc"), *one, *none;
+	const struct pgp_component *primary = pgp_cert_primary_userid(alice);
+	size_t at = (size_t)(primary - alice->components);
+	struct pgp_left_out left = {{0}};
+	struct pgp_cert *got;
+	struct pgp_blob b;
+	digest_t digest;
+	char tags[100];
+
+	(void)state;
+	last_digest(alice, digest);
+	b = selected(alice, &digest, 1);
+	tags_of(b, tags, sizeof(tags));
+	assert_string_equal(tags, " 6 13 2 14 2");
+	got = parse(b, &left);
+	assert_int_equal(got->components[1].len, primary->len);
+	assert_memory_equal(
+	    got->components[1].body, primary->body, primary->len);
+	pgp_cert_free(got);
+	pgp_blob_free(&b, false);
+
+	one = without(alice, at);
+	b = selected(one, &digest, 1);
+	tags_of(b, tags, sizeof(tags));
+	assert_string_equal(tags, " 6 13 2 2 14 2");
+	pgp_blob_free(&b, false);
+
+	none = without(one, 1);
+	b = selected(none, &digest, 1);
+	tags_of(b, tags, sizeof(tags));
+	assert_string_equal(tags, " 6 14 2");
+	pgp_blob_free(&b, false);
+	pgp_cert_free(none);
+	pgp_cert_free(one);
 	pgp_cert_free(alice);
 }
 
@@ -209,11 +309,12 @@ full_stream(void **state)
 int
 main(void)
 {
-	struct CMUnitTest tests[CASES + 4] = {
+	struct CMUnitTest tests[CASES + 5] = {
 	    [CASES] = cmocka_unit_test(all_is_new),
 	    [CASES + 1] = cmocka_unit_test(one_at_a_time),
 	    [CASES + 2] = cmocka_unit_test(digests_of_nothing),
 	    [CASES + 3] = cmocka_unit_test(full_stream),
+	    [CASES + 4] = cmocka_unit_test(which_userid),
 	};
 	size_t i;
 
