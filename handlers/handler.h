@@ -131,6 +131,9 @@ void reply_printf(struct reply *, const char *, ...)
     __attribute__((format(printf, 2, 3)));
 int reply_cert(struct reply *, const struct pgp_cert *);
 
+/* What armor makes of so many octets of keys, at most. */
+size_t reply_armored(size_t);
+
 /* Octets of the answer so far: its text, and its keys with their armor. */
 size_t reply_size(struct reply *);
 

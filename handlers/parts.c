@@ -9,13 +9,6 @@
 /* A header, a boundary or two, the text around the armor. */
 #define AROUND 4096
 
-/* What armor makes of so many octets: 64 characters and CR LF for 48. */
-static size_t
-armored(size_t len)
-{
-	return len / 48 * 66 + 256;
-}
-
 /* Where the certificate that begins at `from` ends: where the next primary
  * key stands.  The packets are our own. */
 static size_t
@@ -37,8 +30,7 @@ cert_end(const unsigned char *keys, size_t len, size_t from)
 static bool
 part_add(struct reply_part **parts, size_t *n)
 {
-	struct reply_part *more =
-	    realloc(*parts, (*n + 1) * sizeof(**parts));
+	struct reply_part *more = realloc(*parts, (*n + 1) * sizeof(**parts));
 
 	if (more == NULL)
 		return false;
@@ -64,9 +56,10 @@ reply_parts(const unsigned char *keys, size_t len, size_t text_len,
 		size_t end = cert_end(keys, len, at);
 		struct reply_part *part = *n > 0 ? &(*parts)[*n - 1] : NULL;
 
-		if (armored(end - at) > room)
+		if (reply_armored(end - at) > room)
 			*fits = false;
-		if (part == NULL || armored(part->len + end - at) > room) {
+		if (part == NULL ||
+		    reply_armored(part->len + end - at) > room) {
 			if (!part_add(parts, n)) {
 				free(*parts);
 				*parts = NULL;

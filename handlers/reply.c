@@ -78,8 +78,8 @@ reply_cert(struct reply *reply, const struct pgp_cert *cert)
 
 /* Every 48 octets become a line of 64 characters and CR LF; begin, end and
  * checksum come to less than 100. */
-static size_t
-armored(size_t len)
+size_t
+reply_armored(size_t len)
 {
 	return len == 0 ? 0 : (len / 48 + 1) * 66 + 100;
 }
@@ -89,7 +89,7 @@ reply_size(struct reply *reply)
 {
 	fflush(reply->text);
 	fflush(reply->keys);
-	return reply->text_len + armored(reply->keys_len);
+	return reply->text_len + reply_armored(reply->keys_len);
 }
 
 int

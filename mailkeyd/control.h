@@ -4,11 +4,12 @@
  *
  *   DELIVER  fd[0]: memfd with the mail, fd[1]: memfd, record of str sender,
  *            str recipient (NULL = not known)
- *   IMPORT   fd[0]: a file of certificates
+ *   IMPORT   fd[0]: a file of certificates; a: 1 when peers are to hear of it
  *   DUMP
  *   GET      text: as after the command GET of a mail
  *   INDEX    text: likewise; a: 1 = VERBOSE INDEX
  *   STATS, QUEUE
+ *   SYNC     what waits for the peers goes
  *
  * and in answer any number of DATA (fd[0]: memfd, for standard output),
  * NOTE (text: a line for standard error) and PROGRESS (a: octets of the file,
@@ -28,6 +29,7 @@ enum control_type {
 	CONTROL_INDEX,
 	CONTROL_STATS,
 	CONTROL_QUEUE,
+	CONTROL_SYNC,
 	CONTROL_DATA = 100,
 	CONTROL_NOTE,
 	CONTROL_PROGRESS,

@@ -29,6 +29,7 @@ struct despatch {
 	struct loop *loop;
 	const struct config *config;
 	struct keystore *ks;
+	struct sync *sync; /* NULL: nobody */
 	struct loop_timer *due;
 	struct slot *slots;
 	size_t nslots;
@@ -129,7 +130,8 @@ slot_send(struct slot *slot)
 	int rv = -1;
 
 	ipc_msg_init(&msg, SEND_MESSAGE, slot->item.id);
-	snprintf(msg.text, sizeof(msg.text), "%s", slot->item.recipient);
+	snprintf(msg.text, sizeof(msg.text), "%s%s%s", slot->item.recipient,
+	    *slot->item.sender != '\0' ? " " : "", slot->item.sender);
 	msg.fd[0] = ipc_memfd(
 	    "answer", slot->item.message.data, slot->item.message.len, true);
 	if (msg.fd[0] != -1)
@@ -219,7 +221,8 @@ slot_log(const struct slot *slot, int level, const char *what, time_t now)
 
 	if (f == NULL)
 		return;
-	fprintf(f, "%s: answer=%s to=", item->log_id, what);
+	fprintf(f, "%s: %s=%s to=", item->log_id,
+	    *item->peer != '\0' ? "sync" : "answer", what);
 	log_value(f, item->recipient);
 	fprintf(f, " attempt=%u age=%lld reply=", item->attempts + 1,
 	    (long long)(now - item->queued));
@@ -234,16 +237,20 @@ slot_settle(struct despatch *d, struct slot *slot, time_t now)
 {
 	const struct config_send *send = &d->config->send;
 	struct outbox_item *item = &slot->item;
+	bool ends = slot->status == SEND_OK || slot->status == SEND_REFUSED ||
+		    now - item->queued > (time_t)send->give_up;
 	enum ks_status status;
 
-	if (slot->status == SEND_OK || slot->status == SEND_REFUSED ||
-	    now - item->queued > (time_t)send->give_up)
+	if (ends)
 		status = outbox_delete(d->ks, item->id);
 	else
 		status = outbox_defer(d->ks, item->id,
 		    now + retry_after(send, item->attempts), slot->text);
-	/* It is gone: nothing to be tried again for ever. */
-	return status == KS_NOT_FOUND ? KS_OK : status;
+	if (status == KS_NOT_FOUND)
+		status = KS_OK; /* gone: nothing to be tried for ever */
+	if (status == KS_OK && ends && *item->peer != '\0')
+		status = sync_settle(d->ks, item, slot->status == SEND_OK, now);
+	return status;
 }
 
 /* After the commit: the log, the counters, the slot is free. */
@@ -295,6 +302,7 @@ despatch_settle(struct despatch *d)
 	for (size_t i = 0; i < d->nslots; i++)
 		if (d->slots[i].settled)
 			slot_done(d, &d->slots[i], now);
+	sync_kick(d->sync);
 	despatch_kick(d);
 }
 
@@ -357,6 +365,12 @@ despatch_free(struct despatch *d)
 	loop_timer_free(d->due);
 	free(d->slots);
 	free(d);
+}
+
+void
+despatch_sync(struct despatch *d, struct sync *sync)
+{
+	d->sync = sync;
 }
 
 bool

@@ -1,5 +1,5 @@
 /*
- * The core's side of the senders: due answers go out, one at a time to each
+ * The core's side of the senders: due mails go out, one at a time to each
  * sender, and what became of them is written down.
  */
 #ifndef DESPATCH_H
@@ -8,12 +8,16 @@
 #include "db/outbox.h"
 #include "mailkeyd/config.h"
 #include "mailkeyd/loop.h"
+#include "mailkeyd/sync.h"
 
 struct despatch;
 
 struct despatch *despatch_new(
     struct loop *, const struct config *, struct keystore *);
 void despatch_free(struct despatch *);
+
+/* Whom to tell when a peer's mail was handed over or given up; lent. */
+void despatch_sync(struct despatch *, struct sync *);
 
 /* The outbox has something new: hand it to a sender that is free. */
 void despatch_kick(struct despatch *);

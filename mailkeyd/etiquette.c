@@ -59,13 +59,25 @@ silent_by_sender(
 }
 
 const char *
-etiquette_silent(
-    const struct mail *mail, const char *sender, const struct config *config)
+etiquette_sync(const struct mail *mail)
 {
 	if (mail->nfrom > 1)
 		return "two From fields";
 	if (mail->nsubject > 1)
 		return "two Subject fields";
+	if (mail->nreceived > RECEIVED_MAX)
+		return "too many Received fields";
+	return NULL;
+}
+
+const char *
+etiquette_silent(
+    const struct mail *mail, const char *sender, const struct config *config)
+{
+	const char *why = etiquette_sync(mail);
+
+	if (why != NULL)
+		return why;
 	if (mail->auto_submitted != NULL &&
 	    strcasecmp(mail->auto_submitted, "no") != 0)
 		return "Auto-Submitted";
@@ -75,8 +87,6 @@ etiquette_silent(
 		return "Precedence";
 	if (has_our_loop(mail->x_loop, config))
 		return "our own X-Loop";
-	if (mail->nreceived > RECEIVED_MAX)
-		return "too many Received fields";
 	return silent_by_sender(mail, sender, config);
 }
 

@@ -14,6 +14,10 @@
 const char *etiquette_silent(
     const struct mail *, const char *sender, const struct config *);
 
+/* The same for a peer's sync mail, which comes as lists and robots send, and is
+ * never answered: what is left of the rules. */
+const char *etiquette_sync(const struct mail *);
+
 /*
  * The address to answer, lent from the mail or `sender`: the one valid
  * Reply-To; else the envelope sender; else From when the envelope sender is a

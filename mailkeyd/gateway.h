@@ -21,6 +21,7 @@ struct gateway_parts {
 	struct reader *reader;
 	struct judge *judge;
 	struct despatch *despatch; /* NULL: answers go to `answer` */
+	struct sync *sync;	   /* NULL: no peer is told of anything */
 	/* Called after the commit in place of the outbox; such a gateway
 	 * neither remembers mails nor counts budgets (mailkeyd -1). */
 	void (*answer)(void *ctx, const struct pgp_blob *message);

@@ -4,6 +4,7 @@
  */
 #include "mailkeyd/import.h"
 #include "mailkeyd/intake.h"
+#include "mailkeyd/sync.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ struct import {
 	struct mail *now, *next; /* the batch at work, the one read ahead */
 	struct intake *intake;
 	struct import_counts counts;
+	bool sync;    /* peers are to hear of it */
 	bool reads;   /* the jail is at work */
 	bool dropped; /* by the caller, while gpg is at work on a batch */
 	const char *why;
@@ -73,7 +75,7 @@ batch_commit(struct import *import)
 	struct keystore *ks = import->parts.ks;
 	struct import_counts counts = import->counts;
 	const struct submission *s;
-	struct ks_origin origin = {.quiet = true};
+	struct ks_origin origin = {.quiet = !import->sync};
 	struct pgp_added added;
 	enum ks_change change;
 	enum ks_status status;
@@ -102,6 +104,7 @@ batch_commit(struct import *import)
 	status = ks_commit(ks);
 	if (status == KS_OK)
 		import->counts = counts;
+	sync_kick(import->parts.sync);
 	return status;
 }
 
@@ -215,7 +218,7 @@ import_read(struct reading *reading, enum parser_status status,
 }
 
 struct import *
-import_new(const struct gateway_parts *parts, int fd,
+import_new(const struct gateway_parts *parts, int fd, bool sync,
     const struct import_calls *calls, void *ctx)
 {
 	struct import *import = calloc(1, sizeof(*import));
@@ -225,6 +228,7 @@ import_new(const struct gateway_parts *parts, int fd,
 	import->parts = *parts;
 	import->calls = calls;
 	import->ctx = ctx;
+	import->sync = sync;
 	import->reading.fd = fd;
 	import->reading.import = true;
 	import->reading.done = import_read;

@@ -29,9 +29,9 @@ struct import_calls {
 	void (*done)(void *ctx, const struct import_counts *, const char *why);
 };
 
-/* Starts; fd (lent) is a file or pipe.  The calls come from the loop.  NULL:
- * no memory. */
-struct import *import_new(const struct gateway_parts *, int fd,
+/* Starts; fd (lent) is a file or pipe; `sync`: peers are to hear of it.  The
+ * calls come from the loop.  NULL: no memory. */
+struct import *import_new(const struct gateway_parts *, int fd, bool sync,
     const struct import_calls *, void *ctx);
 
 /* Stops after what is in hand; from within `done`, or before it. */

@@ -179,9 +179,11 @@ ipc_pair(int pair[2])
 	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
 }
 
-static int
-write_all(int fd, const unsigned char *p, size_t len)
+int
+ipc_write_all(int fd, const void *data, size_t len)
 {
+	const unsigned char *p = data;
+
 	while (len > 0) {
 		ssize_t n = write(fd, p, len);
 
@@ -195,6 +197,18 @@ write_all(int fd, const unsigned char *p, size_t len)
 	return 0;
 }
 
+void
+ipc_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd != -1 && fd <= STDERR_FILENO);
+	if (fd != -1)
+		close(fd);
+}
+
 int
 ipc_memfd(const char *name, const void *data, size_t len, bool seal)
 {
@@ -203,7 +217,7 @@ ipc_memfd(const char *name, const void *data, size_t len, bool seal)
 
 	if (fd == -1)
 		return -1;
-	if (write_all(fd, data, len) == 0 && (!seal || ipc_seal(fd) == 0))
+	if (ipc_write_all(fd, data, len) == 0 && (!seal || ipc_seal(fd) == 0))
 		return fd;
 	saved = errno;
 	close(fd);

@@ -54,6 +54,14 @@ int ipc_seal(int fd); /* 0, or -1 */
  */
 int ipc_slurp(int fd, size_t max, char **data, size_t *len);
 
+/* write(2) until all of it is written.  0, or -1 with errno. */
+int ipc_write_all(int fd, const void *, size_t);
+
+/* Opens /dev/null for each of descriptors 0, 1 and 2 that is closed: else the
+ * next file that is opened would take its place, and the log be written into
+ * it. */
+void ipc_standard_streams(void);
+
 /* ---- flat records ------------------------------------------------------- */
 
 struct ipc_out { /* grows; check `failed` once at the end */

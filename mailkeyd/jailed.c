@@ -83,16 +83,17 @@ static enum jailed_exit
 serve_mail(
     int sock, const struct parser_config *config, const struct ipc_msg *msg)
 {
+	const struct mail_limits *limits =
+	    msg->a == 1 ? &config->peer_limits : &config->limits;
 	struct mail m;
 	char *raw;
 	size_t len;
 	enum jailed_exit rc;
 
-	rc = read_mail(msg->fd[0], config->limits.message_size, &raw, &len);
+	rc = read_mail(msg->fd[0], limits->message_size, &raw, &len);
 	if (rc != JAILED_DONE)
 		return rc;
-	if (mail_parse(raw, len, &config->limits, &config->policy, time(NULL),
-		&m) == -1)
+	if (mail_parse(raw, len, limits, &config->policy, time(NULL), &m) == -1)
 		rc = JAILED_NO_MEMORY;
 	else
 		rc = write_record(msg->fd[1], &m);

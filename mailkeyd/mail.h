@@ -45,6 +45,9 @@ enum mail_verdict mail_scan(const char *raw, size_t len,
     const struct mail_limits *, size_t *start, size_t *body,
     const char **why);
 
+/* What it says of a message over message_size. */
+extern const char mail_over_size[];
+
 /* ---- what the reader found (mail_parse.c, inside the jail) --------------- */
 
 struct mail_cert {

@@ -168,7 +168,7 @@ put_converted(FILE *out, iconv_t cd, char *in, size_t left)
 		size_t before = left;
 		bool stuck = iconv(cd, &in, &left, &to, &space) == (size_t)-1;
 
-		/* ISO-2022-CN-EXT says so for octets that it cannot read */
+		/* the room was full; or else the octet is to blame */
 		if (stuck && errno == E2BIG)
 			stuck = left == before && space == sizeof(room);
 		fwrite(room, 1, sizeof(room) - space, out);

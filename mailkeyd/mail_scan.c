@@ -18,6 +18,9 @@ const struct mail_limits mail_limits_default = {
     .keys = 50,
 };
 
+const char mail_over_size[] =
+    "It is larger than this server takes (message_size).";
+
 static bool
 is_blank(char c)
 {
@@ -161,7 +164,7 @@ mail_scan(const char *raw, size_t len, const struct mail_limits *limits,
 	if (*why != NULL)
 		return MAIL_BENT;
 	if (len > limits->message_size) {
-		*why = "It is larger than this server takes (message_size).";
+		*why = mail_over_size;
 		return MAIL_OVER;
 	}
 	*why = scan_types(raw + *start, raw + len, limits);

@@ -32,13 +32,13 @@
 
 extern char **environ;
 
-enum { OPT_SENDER = 256, OPT_RECIPIENT, OPT_VERSION };
+enum { OPT_SENDER = 256, OPT_RECIPIENT, OPT_SYNC, OPT_VERSION };
 
 struct ctl {
 	const char *file;
 	struct config *config;
 	const char *sender, *recipient;
-	bool verbose, quiet;
+	bool verbose, quiet, sync;
 	int sock;
 	pid_t attendant; /* 0: a daemon runs */
 	/* of an import */
@@ -59,16 +59,19 @@ static int do_get(struct ctl *, int, char **);
 static int do_index(struct ctl *, int, char **);
 static int do_stats(struct ctl *, int, char **);
 static int do_queue(struct ctl *, int, char **);
+static int do_sync(struct ctl *, int, char **);
 
 static const struct verb verbs[] = {
     {"deliver", "--sender=ADDRESS --recipient=ADDRESS",
 	"hand the mail on standard input to the daemon", do_deliver},
-    {"import", "FILE...", "store the certificates of files", do_import},
+    {"import", "[--sync] FILE...", "store the certificates of files", do_import},
     {"dump", "[FILE]", "write all certificates, binary", do_dump},
     {"get", "WHAT", "write certificates, armored", do_get},
     {"index", "[-v] WHAT", "list certificates", do_index},
     {"stats", "", "show counters", do_stats},
-    {"queue", "", "list the answers that wait", do_queue},
+    {"queue", "", "list the mails that wait to be sent", do_queue},
+    {"sync", "", "send what waits for the peers, show how far they are",
+	do_sync},
     {NULL, NULL, NULL, NULL}};
 
 static void
@@ -453,6 +456,7 @@ import_one(struct ctl *ctl, const char *name)
 	int status;
 
 	ipc_msg_init(&msg, CONTROL_IMPORT, 0);
+	msg.a = ctl->sync;
 	msg.fd[0] = strcmp(name, "-") == 0 ? dup(STDIN_FILENO)
 					   : open(name, O_RDONLY | O_CLOEXEC);
 	if (msg.fd[0] == -1 || fstat(msg.fd[0], &st) == -1) {
@@ -614,6 +618,14 @@ do_queue(struct ctl *ctl, int argc, char **argv)
 				  : simple(ctl, CONTROL_QUEUE, "", 0);
 }
 
+static int
+do_sync(struct ctl *ctl, int argc, char **argv)
+{
+	(void)argv;
+	return no_arguments(argc) ? EX_USAGE
+				  : simple(ctl, CONTROL_SYNC, "", 0);
+}
+
 /* Options that leave no work for a command.  A pipe transport must hear 0
  * after a commit or 75, nothing else: every other status would bounce the
  * mail, and what stands on standard output with it. */
@@ -632,20 +644,6 @@ no_command(int option, int argc, char **argv)
 	return option == '?' ? EX_USAGE : EX_OK;
 }
 
-/* Were one of the three closed, the next file that is opened would take its
- * place. */
-static void
-standard_streams(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd != -1 && fd <= STDERR_FILENO);
-	if (fd != -1)
-		close(fd);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -653,6 +651,7 @@ main(int argc, char **argv)
 	    {"config", required_argument, NULL, 'c'},
 	    {"sender", required_argument, NULL, OPT_SENDER},
 	    {"recipient", required_argument, NULL, OPT_RECIPIENT},
+	    {"sync", no_argument, NULL, OPT_SYNC},
 	    {"verbose", no_argument, NULL, 'v'},
 	    {"quiet", no_argument, NULL, 'q'},
 	    {"version", no_argument, NULL, OPT_VERSION},
@@ -660,7 +659,7 @@ main(int argc, char **argv)
 	struct ctl ctl = {.file = CONFIG_DEFAULT, .sock = -1};
 	int c;
 
-	standard_streams();
+	ipc_standard_streams();
 	signal(SIGPIPE, SIG_IGN);
 	while ((c = getopt_long(argc, argv, "c:vqh", longs, NULL)) != -1) {
 		if (c == 'c')
@@ -673,6 +672,8 @@ main(int argc, char **argv)
 			ctl.sender = optarg;
 		else if (c == OPT_RECIPIENT)
 			ctl.recipient = optarg;
+		else if (c == OPT_SYNC)
+			ctl.sync = true;
 		else
 			return no_command(c, argc, argv);
 	}

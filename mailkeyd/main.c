@@ -7,6 +7,7 @@
 #include "mailkeyd/log.h"
 #include "mailkeyd/quarantine.h"
 #include "mailkeyd/receive.h"
+#include "mailkeyd/sync.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,6 +45,7 @@ struct server {
 	struct reader *reader;
 	struct judge *judge;
 	struct despatch *despatch;
+	struct sync *sync;
 	struct gateway *gateway;
 	struct control *control;
 	struct lmtp **lmtp;
@@ -255,12 +257,15 @@ server_expire(void *ctx)
 {
 	struct server *s = ctx;
 	enum ks_status status;
-	unsigned removed = 0;
+	unsigned removed = 0, thinned = 0;
+	time_t now = time(NULL);
 
 	status = ks_begin(s->ks, KS_ROOM_NONE);
 	if (status == KS_OK) {
-		status =
-		    store_expire(s->ks, time(NULL), EXPIRE_SLICE, &removed);
+		status = store_expire(s->ks, now, EXPIRE_SLICE, &removed);
+		if (status == KS_OK)
+			status =
+			    sync_thin(s->sync, now, EXPIRE_SLICE, &thinned);
 		if (status == KS_OK)
 			status = ks_commit_lazy(s->ks);
 		else
@@ -269,11 +274,11 @@ server_expire(void *ctx)
 	if (status != KS_OK)
 		log_line(LOG_WARNING, "event=expire error=\"%s\"",
 		    ks_strerror(status));
-	if (status == KS_OK && removed == EXPIRE_SLICE) {
+	if (status == KS_OK && (removed == EXPIRE_SLICE || thinned > 0)) {
 		loop_timer_set(s->expire, 10);
 		return;
 	}
-	quarantine_expire(s->config, time(NULL));
+	quarantine_expire(s->config, now);
 	loop_timer_set(s->expire, EXPIRE_MS);
 }
 
@@ -296,6 +301,23 @@ helper_missing(const struct server *s, const char *what)
 	    s->config->libexec, what, strerror(errno), s->config->file);
 }
 
+/* Sync mails are in the outbox. */
+static void
+server_queued(void *ctx)
+{
+	despatch_kick(ctx);
+}
+
+static void
+server_peers(struct server *s)
+{
+	s->sync = sync_new(
+	    s->loop, s->config, s->ks, server_queued, s->despatch);
+	if (s->sync == NULL)
+		fatal(EX_OSERR, "the positions of the peers cannot be read");
+	despatch_sync(s->despatch, s->sync);
+}
+
 static void
 server_parts(struct server *s)
 {
@@ -312,10 +334,12 @@ server_parts(struct server *s)
 		s->despatch = despatch_new(s->loop, s->config, s->ks);
 		if (s->despatch == NULL)
 			helper_missing(s, "mailkeyd-sender");
+		server_peers(s);
 	}
 	parts.reader = s->reader;
 	parts.judge = s->judge;
 	parts.despatch = s->despatch;
+	parts.sync = s->sync;
 	parts.answer = s->options.mode == MODE_ONE ? one_answer : NULL;
 	s->gateway = gateway_new(&parts);
 	s->expire = loop_timer_new(s->loop, server_expire, s);
@@ -337,7 +361,8 @@ server_listen(struct server *s)
 	    .ks = s->ks,
 	    .reader = s->reader,
 	    .judge = s->judge,
-	    .despatch = s->despatch};
+	    .despatch = s->despatch,
+	    .sync = s->sync};
 	char *error = NULL;
 
 	s->control = control_listen(&parts, s->gateway, &error);
@@ -375,6 +400,7 @@ server_free(struct server *s)
 	loop_io_free(s->signals);
 	loop_timer_free(s->expire);
 	loop_timer_free(s->drain);
+	sync_free(s->sync);
 	despatch_free(s->despatch);
 	loop_free(s->loop);
 	status = ks_close(s->ks);
@@ -395,7 +421,7 @@ server_free(struct server *s)
 static int
 read_stdin(const struct config *config)
 {
-	size_t room = config->limits.mail.message_size + 1;
+	size_t room = config_message_size(config) + 1;
 	int fd = ipc_memfd("mail", NULL, 0, false);
 	char buf[65536];
 	ssize_t n;
@@ -460,27 +486,13 @@ server_run(struct server *s)
 	}
 }
 
-/* Were one of the three closed, a file of the store could take its place, and
- * the log be written into it. */
-static void
-standard_streams(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd != -1 && fd <= STDERR_FILENO);
-	if (fd != -1)
-		close(fd);
-}
-
 int
 main(int argc, char **argv)
 {
 	struct server server = {.sigfd = -1};
 	char *error = NULL;
 
-	standard_streams();
+	ipc_standard_streams();
 	options_read(argc, argv, &server.options);
 	log_open("mailkeyd", 0, server.options.verbose);
 	umask(077);

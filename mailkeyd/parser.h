@@ -4,7 +4,8 @@
  *
  *   core -> parser   PARSER_CONFIG  fd[0]: struct parser_config
  *   core -> parser   PARSER_MAIL    id, fd[0]: the sealed mail, fd[1]: an empty
- *                                   memfd for the request record
+ *                                   memfd for the request record; a: 1 when it
+ *                                   may be a peer's
  *   core -> parser   PARSER_IMPORT  id, fd[0]: a file of certificates open for
  *                                   reading, fd[1]: a memfd for the record
  *   core -> parser   PARSER_MORE    id, fd[1]: the next memfd (an import)
@@ -43,7 +44,7 @@ struct parser_config {
 	uint32_t cpu;	   /* seconds of processor time for a mail: 10 */
 	uint64_t memory;   /* RLIMIT_AS: 256 MiB */
 	uint32_t import_batch; /* certificates in one record: 200 */
-	struct mail_limits limits;
+	struct mail_limits limits, peer_limits;
 	struct pgp_policy policy;
 };
 

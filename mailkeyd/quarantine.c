@@ -2,6 +2,7 @@
  * The quarantine: mails that killed two readers, with the reason.
  */
 #include "mailkeyd/quarantine.h"
+#include "mailkeyd/ipc.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,22 +30,6 @@ quarantine_open(const struct config *config)
 }
 
 static int
-write_all(int fd, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return -1;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int
 copy_all(int to, int from)
 {
 	char buf[COPY_CHUNK];
@@ -52,7 +37,7 @@ copy_all(int to, int from)
 	ssize_t n;
 
 	while ((n = pread(from, buf, sizeof(buf), at)) > 0) {
-		if (write_all(to, buf, (size_t)n) == -1)
+		if (ipc_write_all(to, buf, (size_t)n) == -1)
 			return -1;
 		at += n;
 	}
@@ -73,7 +58,7 @@ quarantine_file(
 	if (fd == -1)
 		return -1;
 	if ((memfd != -1 ? copy_all(fd, memfd)
-			 : write_all(fd, line, strlen(line))) == 0 &&
+			 : ipc_write_all(fd, line, strlen(line))) == 0 &&
 	    fsync(fd) == 0 && renameat(dir, tmp, dir, name) == 0)
 		rv = 0;
 	saved = errno;

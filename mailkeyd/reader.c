@@ -41,6 +41,10 @@ parser_config_fill(struct parser_config *pc, const struct config *config)
 	pc->import_batch = 100;
 	pc->limits = config->limits.mail;
 	pc->limits.keys = config->limits.keys_per_mail;
+	pc->peer_limits = pc->limits;
+	pc->peer_limits.message_size = config_message_size(config);
+	if (pc->peer_limits.keys < PEER_KEYS_PER_MAIL)
+		pc->peer_limits.keys = PEER_KEYS_PER_MAIL;
 	pc->policy = config->limits.policy;
 }
 
@@ -113,6 +117,7 @@ reading_send(struct reader *r, struct reading *reading)
 	    : reading->import ? PARSER_IMPORT
 			      : PARSER_MAIL,
 	    reading->id);
+	msg.a = reading->peer;
 	msg.fd[0] = reading->more ? -1 : reading->fd;
 	msg.fd[1] = ipc_memfd("record", NULL, 0, false);
 	if (msg.fd[1] == -1)

@@ -21,6 +21,7 @@ struct reader;
 struct reading {
 	int fd;	     /* the sealed mail, or the file to import; lent */
 	bool import; /* a file: `done` comes once for each record */
+	bool peer;   /* a mail that may be a peer's: read with such limits */
 	/*
 	 * From the loop, never from within reading_start() or reading_more(),
 	 * or from reader_free().  PARSER_OK: *mail is the callee's to free with

@@ -362,9 +362,12 @@ enum pgp_status pgp_cert_news(const struct pgp_cert *old,
 /*
  * Writes the part of a certificate that has these signatures and verifies by
  * itself: the primary key, each user ID, attribute or subkey that one of them
- * stands on, and they behind it.  Digests that no signature has are passed
- * over; when there is none that one has, nothing is written.  Returns 0, or -1
- * when the stream has an error or memory ran out.
+ * stands on, and they behind it.  Where none stands on a user ID or attribute,
+ * the primary user ID goes along with its newest self-signature (and newest
+ * revocation), since there are key servers that take no key without a name:
+ * not a subkey, not even a revocation of what they hold.  Digests that no
+ * signature has are passed over; when there is none that one has, nothing is
+ * written.  Returns 0, or -1 when the stream has an error or memory ran out.
  */
 int pgp_cert_select(FILE *, const struct pgp_cert *,
     const unsigned char (*digest)[PGP_DIGEST_LEN], size_t n);

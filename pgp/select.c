@@ -73,37 +73,94 @@ digest_cmp(const void *a, const void *b)
 struct selection {
 	FILE *f;
 	const struct pgp_component *primary;
+	const struct pgp_component *along;	 /* goes along, may be NULL */
 	unsigned char (*wanted)[PGP_DIGEST_LEN]; /* sorted */
 	size_t n;
-	bool begun; /* the primary key is written */
 };
 
 static bool
-write_body(struct selection *s, const struct pgp_component *c)
+is_wanted(const struct selection *s, const struct pgp_signature *sig, bool *yes)
+{
+	unsigned char digest[PGP_DIGEST_LEN];
+
+	if (!signature_digest(sig, digest))
+		return false;
+	*yes = bsearch(digest, s->wanted, s->n, sizeof(*s->wanted),
+		   digest_cmp) != NULL;
+	return true;
+}
+
+/* What there is to write: anything, and a user ID or attribute among it. */
+static bool
+look(const struct selection *s, const struct pgp_cert *cert, bool *any,
+    bool *named)
+{
+	const struct pgp_component *c;
+	bool yes;
+
+	*any = *named = false;
+	for (size_t i = 0; i < cert->ncomponents; i++) {
+		c = &cert->components[i];
+		for (size_t k = 0; k < c->nsigs; k++) {
+			if (!is_wanted(s, c->sigs[k], &yes))
+				return false;
+			*any |= yes;
+			*named |= yes && (c->kind == PGP_USERID ||
+					     c->kind == PGP_ATTRIBUTE);
+		}
+	}
+	return true;
+}
+
+/* Of what goes along, the newest revocation and the newest self-signature. */
+static bool
+goes_along(const struct pgp_component *c, size_t i)
+{
+	return i == 0 || (signature_is_revocation(c->sigs[i - 1]) &&
+			     !signature_is_revocation(c->sigs[i]));
+}
+
+static bool
+write_body(const struct selection *s, const struct pgp_component *c)
 {
 	return pgp_packet_write(s->f, component_tag(c), c->body, c->len) == 0;
 }
 
 static bool
-select_component(struct selection *s, const struct pgp_component *c)
+select_component(const struct selection *s, const struct pgp_component *c)
 {
-	unsigned char digest[PGP_DIGEST_LEN];
-	bool begun = false;
-	size_t i;
+	bool begun = c == s->primary, yes;
 
-	for (i = 0; i < c->nsigs; i++) {
-		if (!signature_digest(c->sigs[i], digest))
+	for (size_t i = 0; i < c->nsigs; i++) {
+		if (!is_wanted(s, c->sigs[i], &yes))
 			return false;
-		if (bsearch(digest, s->wanted, s->n, sizeof(*s->wanted),
-			digest_cmp) == NULL)
+		if (!yes && !(c == s->along && goes_along(c, i)))
 			continue;
-		if (!s->begun && !write_body(s, s->primary))
+		if (!begun && !write_body(s, c))
 			return false;
-		if (!begun && c != s->primary && !write_body(s, c))
-			return false;
-		s->begun = begun = true;
+		begun = true;
 		fwrite(c->sigs[i]->packet, 1, c->sigs[i]->len, s->f);
 	}
+	return true;
+}
+
+static bool
+select_all(struct selection *s, const struct pgp_cert *cert)
+{
+	bool any, named;
+
+	if (!look(s, cert, &any, &named))
+		return false;
+	if (!any)
+		return true;
+	/* onak drops a key without a user ID, a revocation with it. */
+	if (!named)
+		s->along = pgp_cert_primary_userid(cert);
+	if (!write_body(s, s->primary))
+		return false;
+	for (size_t i = 0; i < cert->ncomponents; i++)
+		if (!select_component(s, &cert->components[i]))
+			return false;
 	return true;
 }
 
@@ -112,8 +169,7 @@ pgp_cert_select(FILE *f, const struct pgp_cert *cert,
     const unsigned char (*digest)[PGP_DIGEST_LEN], size_t n)
 {
 	struct selection s = {.f = f, .primary = &cert->components[0], .n = n};
-	bool good = true;
-	size_t i;
+	bool good;
 
 	if (n == 0)
 		return 0;
@@ -122,8 +178,7 @@ pgp_cert_select(FILE *f, const struct pgp_cert *cert,
 		return -1;
 	memcpy(s.wanted, digest, n * sizeof(*s.wanted));
 	qsort(s.wanted, n, sizeof(*s.wanted), digest_cmp);
-	for (i = 0; i < cert->ncomponents && good; i++)
-		good = select_component(&s, &cert->components[i]);
+	good = select_all(&s, cert);
 	free(s.wanted);
 	return good && !ferror(f) ? 0 : -1;
 }

@@ -175,9 +175,7 @@ def gpg22_imports(place):
              [of["debian-rsa4096.asc"]]),
             (f"GET 0x{pair[0][-8:]}", pair),
             ("GET mallory", [of["hostile-userids.asc"]]),
-            ("GET example", [of["alice.asc"], of["bob.asc"],
-                             of["carol-revoked.asc"],
-                             of["dave-expired.asc"]]),
+            ("GET example", [of[n] for n in ALL if "debian" not in n]),
             ("LAST 1", list(of.values())),
             ("GET nobody", []),
             (f"INDEX 0x{of['bob.asc']}", []),
@@ -260,7 +258,7 @@ def s_nail(place):
     armored, binary, dos = key_files(place)
 
     def send(body, *args):
-        alice("s-nail", "-:/", "-n", "-S", "mta=/usr/sbin/sendmail",
+        alice("s-nail", "-:/", "-S", "mta=/usr/sbin/sendmail",
               "-S", f"from={USER}", "-S", "ttycharset=utf-8",
               "-S", "sendcharsets=utf-8", "-S", "v15-compat=yes", *args,
               "-s", "ADD", ADDRESS, stdin=body)

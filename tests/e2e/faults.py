@@ -1,7 +1,6 @@
 #!/usr/bin/env -S python3 -B
-# The faults that the old servers had, PKS, onak and those before them, one
-# test for each: that mailkeyd has none of them.  The numbers are those of the
-# list in mailkeyd-protocol(7).
+# Eighteen faults that were found in the old servers (PKS 0.9.6, onak 0.6.2,
+# Graff's scripts), numbered, and for each a test that mailkeyd has it not.
 
 import os
 import re
@@ -9,9 +8,8 @@ import time
 
 from lib import (ADDRESS, ALICE, SLOW, armor, ask, equal, expect,
                  fingerprints, gpg, key, mail, new_id, note, packets, run,
-                 show_keys, smtp_to, wait_until)
+                 show_keys, smtp_to, stuffed, wait_until)
 
-BOB = "bob@example.net"
 STRANGER = "stranger@example.com"
 
 
@@ -128,7 +126,6 @@ def row_2(place):
              .encode())
     for _ in range(3):
         lmtp.reply()
-    from lib import stuffed
     lmtp.raw(stuffed(mail("ADD", key("bob.asc"))))
     daemon.kill()
     lmtp.close()
@@ -517,6 +514,28 @@ def row_18(place):
     expect(not stored(place, daemon, sink, fpr), "it was stored")
 
 
+def row_18_peers(place):
+    """18: one blank in X-KeyServer-Sent defeats nothing (see ring.py too)"""
+    peers = "\n".join(f'peer "{n}" {{ address = "keys@{n}.example.net" '
+                      'gather = 0 }' for n in ("one", "two", "three"))
+    daemon, sink = daemon_and_sink(place, extra=peers)
+    fpr = fingerprints(place, key("bob.asc"))[0]
+    send_only(daemon, mail("INCREMENTAL", key("bob.asc"),
+                           "keys@one.example.net", headers=(
+                               "X-KeyServer-Sent:  Keys@TWO.example.net \t ",
+                               "Precedence: list")), "keys@one.example.net")
+    sink.wait(lambda got: got, 20, "the mail to the third")
+    expect(stored(place, daemon, sink, fpr), "it was not stored")
+    time.sleep(0.5 * SLOW)
+    sync = [d for d in sink.got if d.subject == "incremental"]
+    equal([d.recipients for d in sync], [["keys@three.example.net"]],
+          "recipients")
+    sent = sync[0].message.get_all("X-KeyServer-Sent")
+    sent = [s.strip().lower() for s in sent]
+    equal((sent[0], sent[-1], sent.count(ADDRESS)),
+          ("keys@two.example.net", ADDRESS, 1), "X-KeyServer-Sent")
+
+
 run(row_1, row_1_sendmail, row_2, row_3, row_4, row_5, row_6, row_7, row_8,
     row_9, row_10, row_11, row_12, row_13, row_14, row_15, row_16, row_17,
-    row_18)
+    row_18, row_18_peers)
