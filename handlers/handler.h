@@ -39,10 +39,10 @@ struct handler_limits {
 struct request {
 	char *word;	/* "VERBOSE INDEX", upper case, one blank; malloc'ed */
 	char *argument; /* "" = none; malloc'ed */
-	const char *sender;  /* the address that is answered */
-	const char *address; /* ours */
-	const char *site;    /* the operator's name of this server */
-	const char *admin;   /* whom to write to; "" = nobody named */
+	const char *sender;   /* the address that is answered */
+	const char *address;  /* ours */
+	const char *site;     /* the operator's name of this server */
+	const char *admin;    /* whom to write to; "" = nobody named */
 	const char *language; /* of HELP, where none is asked for: "en" */
 	const char *version;  /* of this program */
 	time_t started;	      /* when the daemon was */
@@ -229,8 +229,7 @@ enum outcome keys_answer(
 void keys_import(struct reply *);
 
 /* ", failed", the sentence, what was asked, and where there is help. */
-void lookup_refuse(
-    struct reply *, const struct request *, const char *why);
+void lookup_refuse(struct reply *, const struct request *, const char *why);
 
 /* "No matching keys in database", and when it was last changed. */
 enum ks_status lookup_none(
@@ -242,8 +241,7 @@ void lookup_too_many(struct reply *, const struct request *, const char *bound,
     uint64_t total, unsigned max);
 
 /* Stores what came with the mail: the run function of what takes it. */
-enum outcome add_run(
-    struct keystore *, const struct request *, struct reply *);
+enum outcome add_run(struct keystore *, const struct request *, struct reply *);
 
 /* Warns, behind an answer, when an 8-digit key ID was asked for. */
 enum ks_status lookup_warn(

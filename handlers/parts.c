@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 /* A header, a boundary or two, the text around the armor. */
-#define AROUND 4096
+#define AROUND	  4096
+#define PART_TEXT 512 /* of the second mail and those behind it */
 
 /* Where the certificate that begins at `from` ends: where the next primary
  * key stands.  The packets are our own. */
@@ -27,6 +28,13 @@ cert_end(const unsigned char *keys, size_t len, size_t from)
 	return end;
 }
 
+static size_t
+room_beside(size_t reply_size, size_t text)
+{
+	text += AROUND;
+	return reply_size > text ? reply_size - text : 0;
+}
+
 static bool
 part_add(struct reply_part **parts, size_t *n)
 {
@@ -43,10 +51,10 @@ int
 reply_parts(const unsigned char *keys, size_t len, size_t text_len,
     size_t reply_size, struct reply_part **parts, size_t *n, bool *fits)
 {
-	/* The text may triple in quoted-printable; the first mail has it all,
-	 * and the others are no larger. */
-	size_t text = AROUND + 3 * text_len;
-	size_t room = reply_size > text ? reply_size - text : 0;
+	/* The text may triple in quoted-printable; only the first mail has it
+	 * all. */
+	const size_t first = room_beside(reply_size, 3 * text_len);
+	const size_t others = room_beside(reply_size, PART_TEXT);
 	size_t at = 0;
 
 	*parts = NULL;
@@ -55,9 +63,8 @@ reply_parts(const unsigned char *keys, size_t len, size_t text_len,
 	while (at < len) {
 		size_t end = cert_end(keys, len, at);
 		struct reply_part *part = *n > 0 ? &(*parts)[*n - 1] : NULL;
+		size_t room = *n > 1 ? others : first;
 
-		if (reply_armored(end - at) > room)
-			*fits = false;
 		if (part == NULL ||
 		    reply_armored(part->len + end - at) > room) {
 			if (!part_add(parts, n)) {
@@ -67,6 +74,8 @@ reply_parts(const unsigned char *keys, size_t len, size_t text_len,
 			}
 			part = &(*parts)[*n - 1];
 			part->from = at;
+			room = *n > 1 ? others : first;
+			*fits = *fits && reply_armored(end - at) <= room;
 		}
 		part->len += end - at;
 		part->nkeys++;

@@ -52,8 +52,8 @@ render_part(const struct rendering *r, const struct reply_part *parts, size_t i,
 
 	if (n == 1)
 		return render(r, r->reply->suffix, r->reply->text_data,
-		    r->reply->text_len, r->reply->keys_data,
-		    r->reply->keys_len, out);
+		    r->reply->text_len, r->reply->keys_data, r->reply->keys_len,
+		    out);
 	snprintf(suffix, sizeof(suffix), "%s (part %zu of %zu)",
 	    r->reply->suffix, i + 1, n);
 	if (reply_part_text(r->reply, &parts[i], i, n, &text, &len) == -1)

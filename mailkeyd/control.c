@@ -810,7 +810,7 @@ control_free(struct control *control)
 		return;
 	loop_io_free(control->io);
 	while ((client = LIST_FIRST(&control->clients)) != NULL)
-		client_free(client);
+		client_free(client); /* NOLINT: it leaves the list */
 	if (control->sock != -1) {
 		close(control->sock);
 		unlink(control->parts.config->control);

@@ -357,7 +357,7 @@ despatch_free(struct despatch *d)
 {
 	if (d == NULL)
 		return;
-	for (size_t i = 0; i < d->nslots; i++) {
+	for (size_t i = 0; d->slots != NULL && i < d->nslots; i++) {
 		helper_free(d->slots[i].helper);
 		loop_timer_free(d->slots[i].watchdog);
 		outbox_item_free(&d->slots[i].item);

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IPC_FDS 2
+#define IPC_FDS	 2
 #define IPC_TEXT 512
 
 struct ipc_msg {
@@ -72,7 +72,7 @@ struct ipc_out { /* grows; check `failed` once at the end */
 void ipc_put_u32(struct ipc_out *, uint32_t);
 void ipc_put_u64(struct ipc_out *, uint64_t);
 void ipc_put_blob(struct ipc_out *, const void *, size_t); /* with its length */
-void ipc_put_str(struct ipc_out *, const char *); /* NULL stays NULL */
+void ipc_put_str(struct ipc_out *, const char *);	   /* NULL stays NULL */
 void ipc_out_free(struct ipc_out *);
 
 struct ipc_in { /* over lent octets; check `failed` once at the end */

@@ -17,15 +17,15 @@ struct ipc_out;
 /* ---- limits on raw octets, before any library looks (mail_scan.c) -------- */
 
 struct mail_limits {
-	size_t message_size;   /* 5 MiB */
-	size_t header_size;    /* 64 KiB */
-	size_t field_size;     /* 16 KiB */
-	unsigned fields;       /* 500 */
-	unsigned content_types;/* lines that begin Content-Type: 200 */
-	unsigned messages;     /* message/ types: 20 */
-	unsigned depth;	       /* of MIME: 20 */
-	unsigned parts;	       /* 100 */
-	unsigned keys;	       /* certificates taken: 50 */
+	size_t message_size;	/* 5 MiB */
+	size_t header_size;	/* 64 KiB */
+	size_t field_size;	/* 16 KiB */
+	unsigned fields;	/* 500 */
+	unsigned content_types; /* lines that begin Content-Type: 200 */
+	unsigned messages;	/* message/ types: 20 */
+	unsigned depth;		/* of MIME: 20 */
+	unsigned parts;		/* 100 */
+	unsigned keys;		/* certificates taken: 50 */
 };
 extern const struct mail_limits mail_limits_default;
 
@@ -42,8 +42,7 @@ enum mail_verdict {
  * the header (behind a "From " line).
  */
 enum mail_verdict mail_scan(const char *raw, size_t len,
-    const struct mail_limits *, size_t *start, size_t *body,
-    const char **why);
+    const struct mail_limits *, size_t *start, size_t *body, const char **why);
 
 /* What it says of a message over message_size. */
 extern const char mail_over_size[];
@@ -58,23 +57,24 @@ struct mail_cert {
 
 struct mail {
 	enum mail_verdict verdict;
-	char *why;		/* for MAIL_OVER and MAIL_BENT */
+	char *why; /* for MAIL_OVER and MAIL_BENT */
 	/* header; strings are NULL when missing, without control characters */
-	char *subject;		/* decoded to UTF-8, unfolded; "" = empty */
-	char *from;		/* the one valid address in From, else NULL */
-	unsigned nfrom;		/* From fields */
-	unsigned nsubject;	/* Subject fields */
-	char *reply_to;		/* the one valid address in the one Reply-To */
-	char *message_id;	/* "<...>" when short printable ASCII, else NULL */
-	char *references;	/* valid message-ids, blank between, the last 10 */
-	char *return_path;	/* above the topmost Received; "" for <> */
-	char *delivered_to;	/* Delivered-To, X-Original-To, Envelope-to */
-	char *auto_submitted;	/* the keyword, lower case: "no" is a person's */
-	char *precedence;	/* lower case */
-	bool list;		/* any List-* field */
-	char *x_loop;		/* all X-Loop values, separated by LF */
-	char *keyserver_sent;	/* X-KeyServer-Sent: the servers that a sync
-				   mail has been at; printable ASCII, LF between */
+	char *subject;	    /* decoded to UTF-8, unfolded; "" = empty */
+	char *from;	    /* the one valid address in From, else NULL */
+	unsigned nfrom;	    /* From fields */
+	unsigned nsubject;  /* Subject fields */
+	char *reply_to;	    /* the one valid address in the one Reply-To */
+	char *message_id;   /* "<...>" when short printable ASCII, else NULL */
+	char *references;   /* valid message-ids, blank between, the last 10 */
+	char *return_path;  /* above the topmost Received; "" for <> */
+	char *delivered_to; /* Delivered-To, X-Original-To, Envelope-to */
+	char *auto_submitted; /* the keyword, lower case: "no" is a person's */
+	char *precedence;     /* lower case */
+	bool list;	      /* any List-* field */
+	char *x_loop;	      /* all X-Loop values, separated by LF */
+	char
+	    *keyserver_sent; /* X-KeyServer-Sent: the servers that a sync
+				mail has been at; printable ASCII, LF between */
 	unsigned nreceived;
 	/* for the digest that tells a repeat: as they stood, folds undone */
 	char *raw_message_id, *raw_received, *raw_resent_id, *raw_subject;
@@ -83,11 +83,11 @@ struct mail {
 	size_t ncerts;
 	struct pgp_blob *revocations; /* bare signatures of type 0x20 */
 	size_t nrevocations;
-	char **problems;	/* sentences for the answer: "The armored block
-				   in line 12 has no END line." */
+	char **problems; /* sentences for the answer: "The armored block
+			    in line 12 has no END line." */
 	size_t nproblems;
-	unsigned nsecret;	/* secret keys found, none kept */
-	unsigned nover;		/* certificates past limits->keys */
+	unsigned nsecret; /* secret keys found, none kept */
+	unsigned nover;	  /* certificates past limits->keys */
 };
 void mail_free(struct mail *);
 
@@ -128,15 +128,15 @@ bool mail_address_robot(const char *);
 /* ---- answers out (mail_compose.c) ---------------------------------------- */
 
 struct mail_answer {
-	const char *from;	/* our address */
-	const char *from_name;	/* of the site, UTF-8; "" = none */
-	const char *to;		/* one checked address */
-	const char *subject;	/* UTF-8, one line */
+	const char *from;	 /* our address */
+	const char *from_name;	 /* of the site, UTF-8; "" = none */
+	const char *to;		 /* one checked address */
+	const char *subject;	 /* UTF-8, one line */
 	const char *in_reply_to; /* a checked message-id or NULL */
-	const char *references;	/* checked, without in_reply_to; or NULL */
-	const char *text;	/* UTF-8, LF */
+	const char *references;	 /* checked, without in_reply_to; or NULL */
+	const char *text;	 /* UTF-8, LF */
 	size_t text_len;
-	const char *keys;	/* binary certificates; len 0 = none */
+	const char *keys; /* binary certificates; len 0 = none */
 	size_t keys_len;
 	time_t date;
 };

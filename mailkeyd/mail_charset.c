@@ -36,7 +36,7 @@ static struct charset {
 static bool
 lone_character(iconv_t cd, unsigned char octet, uint16_t *c)
 {
-	char in = (char)octet, *from = &in, utf32[32], *to = utf32;
+	char in = (char)octet, *from = &in, utf32[32] = "", *to = utf32;
 	size_t left = 1, space = sizeof(utf32);
 	const unsigned char *u = (const unsigned char *)utf32;
 
@@ -96,7 +96,7 @@ mail_charset_prepare(void)
 		return;
 	while (mail_charset_names[n] != NULL)
 		n++;
-	charsets = calloc(n, sizeof(*charsets));
+	charsets = calloc(n + 1, sizeof(*charsets));
 	for (size_t i = 0; i < n && charsets != NULL; i++)
 		open_charset(&charsets[i], mail_charset_names[i]);
 }

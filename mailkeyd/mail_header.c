@@ -470,8 +470,8 @@ static int
 take_keyserver_sent(struct reading *r, const char *value, size_t len)
 {
 	struct mail *m = r->mail;
-	size_t before = m->keyserver_sent != NULL ? strlen(m->keyserver_sent)
-						  : 0;
+	size_t before =
+	    m->keyserver_sent != NULL ? strlen(m->keyserver_sent) : 0;
 	char *all;
 
 	while (is_blank(*value)) { /* behind a fold */

@@ -16,7 +16,8 @@ mail_free(struct mail *m)
 	char *strings[] = {m->why, m->subject, m->from, m->reply_to,
 	    m->message_id, m->references, m->return_path, m->delivered_to,
 	    m->auto_submitted, m->precedence, m->x_loop, m->keyserver_sent,
-	    m->raw_message_id, m->raw_received, m->raw_resent_id, m->raw_subject};
+	    m->raw_message_id, m->raw_received, m->raw_resent_id,
+	    m->raw_subject};
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(strings[i]);
@@ -49,7 +50,8 @@ mail_put(struct ipc_out *out, const struct mail *m)
 	const char *strings[] = {m->why, m->subject, m->from, m->reply_to,
 	    m->message_id, m->references, m->return_path, m->delivered_to,
 	    m->auto_submitted, m->precedence, m->x_loop, m->keyserver_sent,
-	    m->raw_message_id, m->raw_received, m->raw_resent_id, m->raw_subject};
+	    m->raw_message_id, m->raw_received, m->raw_resent_id,
+	    m->raw_subject};
 
 	ipc_put_u32(out, m->verdict);
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)

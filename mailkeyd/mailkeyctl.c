@@ -64,7 +64,8 @@ static int do_sync(struct ctl *, int, char **);
 static const struct verb verbs[] = {
     {"deliver", "--sender=ADDRESS --recipient=ADDRESS",
 	"hand the mail on standard input to the daemon", do_deliver},
-    {"import", "[--sync] FILE...", "store the certificates of files", do_import},
+    {"import", "[--sync] FILE...", "store the certificates of files",
+	do_import},
     {"dump", "[FILE]", "write all certificates, binary", do_dump},
     {"get", "WHAT", "write certificates, armored", do_get},
     {"index", "[-v] WHAT", "list certificates", do_index},
@@ -268,10 +269,10 @@ static int
 answers(struct ctl *ctl, FILE *out)
 {
 	struct ipc_msg msg;
-	int status = EX_PROTOCOL, got;
+	int status = EX_PROTOCOL;
 	bool failed = false;
 
-	while ((got = ipc_recv(ctl->sock, &msg)) == 1) {
+	while (ipc_recv(ctl->sock, &msg) == 1) {
 		if (msg.type == CONTROL_DATA) {
 			if (ctl->bar)
 				fputs("\n", stderr);
@@ -622,8 +623,7 @@ static int
 do_sync(struct ctl *ctl, int argc, char **argv)
 {
 	(void)argv;
-	return no_arguments(argc) ? EX_USAGE
-				  : simple(ctl, CONTROL_SYNC, "", 0);
+	return no_arguments(argc) ? EX_USAGE : simple(ctl, CONTROL_SYNC, "", 0);
 }
 
 /* Options that leave no work for a command.  A pipe transport must hear 0

@@ -311,8 +311,8 @@ server_queued(void *ctx)
 static void
 server_peers(struct server *s)
 {
-	s->sync = sync_new(
-	    s->loop, s->config, s->ks, server_queued, s->despatch);
+	s->sync =
+	    sync_new(s->loop, s->config, s->ks, server_queued, s->despatch);
 	if (s->sync == NULL)
 		fatal(EX_OSERR, "the positions of the peers cannot be read");
 	despatch_sync(s->despatch, s->sync);

@@ -40,9 +40,9 @@ enum parser_status {
 struct parser_config {
 	uint32_t size; /* of this struct: both ends are of one build */
 	uint32_t children, jail_mails;
-	uint32_t deadline; /* seconds of wall clock for a mail: 30 */
-	uint32_t cpu;	   /* seconds of processor time for a mail: 10 */
-	uint64_t memory;   /* RLIMIT_AS: 256 MiB */
+	uint32_t deadline;     /* seconds of wall clock for a mail: 30 */
+	uint32_t cpu;	       /* seconds of processor time for a mail: 10 */
+	uint64_t memory;       /* RLIMIT_AS: 256 MiB */
 	uint32_t import_batch; /* certificates in one record: 200 */
 	struct mail_limits limits, peer_limits;
 	struct pgp_policy policy;

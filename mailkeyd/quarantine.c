@@ -57,8 +57,8 @@ quarantine_file(
 	fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd == -1)
 		return -1;
-	if ((memfd != -1 ? copy_all(fd, memfd)
-			 : ipc_write_all(fd, line, strlen(line))) == 0 &&
+	if ((line == NULL ? copy_all(fd, memfd)
+			  : ipc_write_all(fd, line, strlen(line))) == 0 &&
 	    fsync(fd) == 0 && renameat(dir, tmp, dir, name) == 0)
 		rv = 0;
 	saved = errno;

@@ -365,8 +365,7 @@ connection_new(struct lmtp *l, int fd)
 	c->lmtp = l;
 	c->fd = fd;
 	c->mail = -1;
-	c->session =
-	    lmtp_session_new(l->host, config_message_size(l->config));
+	c->session = lmtp_session_new(l->host, config_message_size(l->config));
 	c->idle = loop_timer_new(l->loop, on_idle, c);
 	c->io = loop_io_new(l->loop, fd, EPOLLIN, on_connection, c);
 	if (c->session == NULL || c->idle == NULL || c->io == NULL) {

@@ -5,6 +5,7 @@
 
 import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -62,8 +63,8 @@ def next_answer(before):
     return raw, Delivery("", [], raw)
 
 
-def daemon_with(place, *names):
-    daemon = start_daemon(place, smtp_to(25))
+def daemon_with(place, *names, **options):
+    daemon = start_daemon(place, smtp_to(25), **options)
     for name in names:
         path = place.write(name, key(name))
         done = daemon.ctl("import", path)
@@ -187,6 +188,40 @@ def gpg22_imports(place):
             imports(place, "gpg1", "fresh1", raw, wanted)
 
 
+RING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+def gpg22_imports_parts(place):
+    """gpg 2.2 imports each part of an answer that was split, by itself"""
+    daemon = daemon_with(place, *ALL, limits={
+        "reply_size": "40K", "certificate_size": "8K", "max_parts": 20})
+    equal(daemon.ctl("import", RING).returncode, 0, "import")
+    done = daemon.ctl("dump")
+    equal(done.returncode, 0, "dump")
+    wanted = set(fingerprints(place, done.stdout))
+    before = mailbox()
+    by_smtp(postfix.mail("LAST 1", b"", USER))
+
+    def all_parts():
+        raws = []
+        for path in mailbox() - before:
+            with open(path, "rb") as f:
+                raws.append(f.read())
+        of = [re.search(r"part \d+ of (\d+)", Delivery("", [], r).subject)
+              for r in raws]
+        expect(all(of), *[Delivery("", [], r).text() for r in raws])
+        return raws if of and len(of) == int(of[0].group(1)) else None
+    raws = wait_until(all_parts, 30, "all parts")
+    expect(len(raws) > 1, len(raws), "parts")
+    seen = set()
+    for raw in raws:
+        part = set(fingerprints(place, Delivery("", [], raw).keys()))
+        expect(part and not part & seen, "a key twice, or none")
+        seen |= part
+        imports(place, "gpg", "fresh2", raw, part)
+    equal(seen, wanted, "keys in all parts")
+
+
 def submitted(subject, body=b""):
     """Mails a request; an answer of any Subject."""
     message_id = postfix.new_id()
@@ -200,14 +235,7 @@ def submitted(subject, body=b""):
 def adds(place, name, *shapes):
     """Each shape of ADD into an empty store; then the key comes back."""
     for number, (what, send) in enumerate(shapes):
-        daemon = place.daemon(name=f"d{number}", send=smtp_to(25),
-                              user="mailkeyd",
-                              libexec=place.scratch + "/libexec")
-        shutil.chown(daemon.dir, "mailkeyd", "mailkeyd")
-        os.chmod(place.path, 0o755)
-        postfix.append(daemon.conf, 'receive "postfix" { type = lmtp '
-                       f'path = "{postfix.LMTP}" mode = 0666 }}')
-        daemon.start()
+        daemon = start_daemon(place, smtp_to(25), name=f"d{number}")
         before = mailbox()
         send()
         _, answer = next_answer(before)
@@ -314,7 +342,8 @@ def main():
         print("1..0 # SKIP not installed:", *missing, "(contrib/deps test)")
         return 0
     return postfix.main(__file__, gpg14, gpg14_mail_from, gpg14_not_found,
-                        gpg22_imports, mutt, s_nail, swaks)
+                        gpg22_imports,
+                        gpg22_imports_parts, mutt, s_nail, swaks)
 
 
 if __name__ == "__main__":

@@ -218,9 +218,9 @@ def request(submit, subject, body=b""):
     return raw, answer
 
 
-def start_daemon(place, send):
+def start_daemon(place, send, **options):
     daemon = place.daemon(send=send, user="mailkeyd",
-                          libexec=place.scratch + "/libexec")
+                          libexec=place.scratch + "/libexec", **options)
     shutil.chown(daemon.dir, "mailkeyd", "mailkeyd")
     os.chmod(place.path, 0o755)
     append(daemon.conf,

@@ -315,6 +315,33 @@ test_memory(void **state)
 }
 
 static int
+descending(const void *a, const void *b)
+{
+	const int *x = a, *y = b;
+
+	return (*x < *y) - (*x > *y);
+}
+
+static int
+sort_much(void)
+{
+	static int numbers[20000];
+
+	for (int i = 0; i < 20000; i++)
+		numbers[i] = i;
+	qsort(numbers, 20000, sizeof(numbers[0]), descending);
+	return numbers[0] != 19999;
+}
+
+/* glibc asks how much memory there is before it sorts more than 1 KB. */
+static void
+test_sort(void **state)
+{
+	(void)state;
+	assert_int_equal(jailed(sort_much), 0);
+}
+
+static int
 do_abort(void)
 {
 	abort();
@@ -505,6 +532,7 @@ main(void)
 	    cmocka_unit_test(test_processor_time),
 	    cmocka_unit_test(test_file_size),
 	    cmocka_unit_test(test_memory),
+	    cmocka_unit_test(test_sort),
 	    cmocka_unit_test(test_abort),
 	    cmocka_unit_test(test_landlock),
 	};

@@ -48,6 +48,12 @@ static const struct row rows[] = {
 	true},
     {"order is kept", {3000, 30000, 30000, 0}, 100, 60000, 2, {2, 1}, true},
     {"one is over it", {60000, 3000, 0}, 100, 60000, 2, {1, 1}, false},
+    {"over it behind a small one", {3000, 60000, 0}, 100, 60000, 2, {1, 1},
+	false},
+    {"only the first has the text", {3000, 30000, 30000, 0}, 10000, 80000, 2,
+	{2, 1}, true},
+    {"later mails hold more", {3000, 30000, 8000, 0}, 10000, 60000, 2, {1, 2},
+	true},
     {"text takes the room", {30000, 0}, 20000, 60000, 1, {1}, false},
     {"less room than text", {3000, 0}, 60000, 60000, 1, {1}, false},
 };
@@ -104,8 +110,8 @@ test_border(void **state)
 
 		put_cert(f, len);
 		fclose(f);
-		assert_int_equal(reply_parts((unsigned char *)keys, total,
-				     text, limit, &parts, &n, &fits),
+		assert_int_equal(reply_parts((unsigned char *)keys, total, text,
+				     limit, &parts, &n, &fits),
 		    0);
 		free(parts);
 		free(keys);
