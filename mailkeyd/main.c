@@ -4,6 +4,7 @@
 #include "mailkeyd/control.h"
 #include "mailkeyd/gateway.h"
 #include "mailkeyd/ipc.h"
+#include "mailkeyd/jail.h"
 #include "mailkeyd/log.h"
 #include "mailkeyd/quarantine.h"
 #include "mailkeyd/receive.h"
@@ -486,6 +487,22 @@ server_run(struct server *s)
 	}
 }
 
+/* seccomp alone would do; the operator may insist on both locks. */
+static void
+check_jail(const struct server *s)
+{
+	if (jail_landlock() > 0)
+		return;
+	if (s->config->jail_required)
+		fatal(EX_CONFIG,
+		    "%s: jail_required is set, and this kernel has no "
+		    "Landlock; run a kernel that has it (5.13 or later), or "
+		    "take the option out",
+		    s->config->file);
+	if (s->options.mode == MODE_DAEMON)
+		log_line(LOG_WARNING, "event=jail landlock=no seccomp=yes");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -501,6 +518,7 @@ main(int argc, char **argv)
 		fatal(EX_CONFIG, "%s", error);
 	if (config_prepare(server.config, &error) == -1)
 		fatal(EX_CONFIG, "%s", error);
+	check_jail(&server);
 	if (server.options.mode == MODE_TEST) {
 		printf("%s: good\n", server.options.file);
 		config_free(server.config);

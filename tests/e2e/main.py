@@ -254,6 +254,24 @@ def deliver_half_way(place):
         equal(client.stdout.read(), b"", "standard output")
 
 
+def without_landlock(place):
+    """without Landlock it works, unless jail_required says otherwise"""
+    tool = os.path.join(B, "tools", "nolandlock")
+    daemon = place.daemon()
+    done = subprocess.run(
+        [tool, daemon.program("mailkeyd"), "-1", "-c", daemon.conf],
+        input=mail("HELP"), capture_output=True, timeout=60)
+    equal(done.returncode, 0, "status of mailkeyd -1")
+    expect(b"Subject: Your command, HELP" in done.stdout, done.stdout)
+    strict = place.daemon(name="strict", extra="jail_required = yes")
+    done = subprocess.run(
+        [tool, strict.program("mailkeyd"), "-t", "-c", strict.conf],
+        capture_output=True, timeout=60)
+    equal(done.returncode, 78, "status with jail_required")
+    expect(b"no Landlock" in done.stderr, done.stderr)
+    equal(strict.command("mailkeyd", "-t").returncode, 0, "where it is there")
+
+
 def lmtp_statuses(place):
     """LMTP: a status for each recipient, pipelining, sizes, order"""
     daemon, sink = daemon_and_sink(place, limits={"message_size": "100K"})
@@ -598,7 +616,8 @@ def log_lines(place):
 
 
 run(bad_configurations, second_daemon, sigterm, sigterm_in_the_middle,
-    helpers_end, helpers_restarted, once, deliver_codes, deliver_half_way,
+    helpers_end, helpers_restarted, without_landlock, once, deliver_codes,
+    deliver_half_way,
     lmtp_statuses, lmtp_idle, lmtp_crowd, silence, repeats, outbox_survives,
     refusals, into_maildir, by_sendmail, budget, operator, secret_key,
     log_lines)
