@@ -121,6 +121,9 @@ extern const struct command *const commands[];
  * any case; *len is how much of the text it takes.  NULL: none. */
 const struct command *command_find(const char *text, size_t *len);
 
+/* Whether HELP has this language: a code or a name, as HELP takes it. */
+bool help_has_language(const char *);
+
 /* Runs for what is no command: ", was invalid" and the help. */
 extern const struct command command_invalid;
 

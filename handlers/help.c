@@ -97,6 +97,12 @@ help_find(const char *language)
 	}
 }
 
+bool
+help_has_language(const char *language)
+{
+	return help_find(language) != NULL;
+}
+
 static const struct help_language *
 default_language(const struct request *request)
 {

@@ -86,6 +86,8 @@ struct config {
 	char **admins;		/* ended by NULL */
 	char *language;		/* of HELP where none is asked for: "en" */
 	char *state;		/* directory: db/ quarantine/ gnupg/ */
+	const char *language_file; /* that set it, line 0: the default */
+	unsigned language_line;
 	const char *state_file; /* that set it, line 0: the default */
 	unsigned state_line;
 	char *control;	     /* socket; default STATE/control */

@@ -368,12 +368,15 @@ config_check(struct reading *r)
 {
 	struct config *c = r->config;
 	struct place state = place_of(r->set[TOP], TOP, "state"),
+		     language = place_of(r->set[TOP], TOP, "language"),
 		     control = place_of(r->set[TOP], TOP, "control");
 
 	if (c->address == NULL)
 		return config_fail(r, c->file, 0,
 		    "no address; add a line such as address = "
 		    "\"keys@example.org\"");
+	c->language_file = language.file;
+	c->language_line = language.line;
 	c->state_file = state.file;
 	c->state_line = state.line;
 	if (check_send(r) == -1 || check_times(r) == -1 ||

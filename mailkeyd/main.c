@@ -1,6 +1,7 @@
 /*
  * mailkeyd: options, start-up, the end.
  */
+#include "handlers/handler.h"
 #include "mailkeyd/control.h"
 #include "mailkeyd/gateway.h"
 #include "mailkeyd/ipc.h"
@@ -487,6 +488,19 @@ server_run(struct server *s)
 	}
 }
 
+/* Which languages there are is known to the handlers, not to whoever reads
+ * the configuration. */
+static void
+check_language(const struct config *config)
+{
+	if (help_has_language(config->language))
+		return;
+	fatal(EX_CONFIG,
+	    "%s:%u: language cannot be \"%s\"; HELP has no such language, its "
+	    "last lines list those it has",
+	    config->language_file, config->language_line, config->language);
+}
+
 /* seccomp alone would do; the operator may insist on both locks. */
 static void
 check_jail(const struct server *s)
@@ -518,6 +532,7 @@ main(int argc, char **argv)
 		fatal(EX_CONFIG, "%s", error);
 	if (config_prepare(server.config, &error) == -1)
 		fatal(EX_CONFIG, "%s", error);
+	check_language(server.config);
 	check_jail(&server);
 	if (server.options.mode == MODE_TEST) {
 		printf("%s: good\n", server.options.file);

@@ -64,6 +64,7 @@ def bad_configurations(place):
         ("no end of a section", good + "limits {\n", None),
         ("an unknown type",
          good + 'receive "z" { type = pigeon }\n', line),
+        ("a language that HELP lacks", good + "language = xx\n", line),
         ("a state directory below a file",
          good.replace(daemon.state, f"{blocked}/state"), None),
     )
