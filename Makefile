@@ -123,6 +123,10 @@ deps:
 	@contrib/deps build
 deps-test:
 	@contrib/deps test
+deps-lint:
+	@contrib/deps lint
+deps-fuzz:
+	@contrib/deps fuzz
 
 demo: deps
 	@+$(MAKE) --no-print-directory -s all
@@ -137,7 +141,7 @@ check: deps-test
 check-built: all $(UNITS) $(TOOLS)
 	@B=$(B) SAN=$(SAN) tests/run $(T)
 
-lint: deps-test
+lint: deps-lint
 	@contrib/lint
 
 format:
@@ -148,32 +152,34 @@ refs: all
 	@B=$(B) tests/golden --write
 
 # Each harness for FUZZ_TIME seconds, from its corpus; what is found stays in
-# build/fuzz.
+# build-fuzz/fuzz.
 FUZZ_TIME = 60
-FUZZ_FLAGS = -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined \
-    -fno-sanitize-recover=all
-FUZZ_SRC = $(call src,pgp) $(call src,handlers) $(call src,db) \
-    $(filter-out $(MAINS:%=mailkeyd/%.c),$(call src,mailkeyd))
-$(B)/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC)
+FUZZ_OPT = -O1 -fno-sanitize-recover=all -fsanitize=address,undefined
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(ALL_A)
 	@mkdir -p $(@D)
-	$(Q)$(say) FUZZ $@; \
-	    clang $(CPPFLAGS) -DSANITIZED $(FUZZ_FLAGS) -o $@ $^ $(ALL_LIBS)
-fuzz: deps-test $(FUZZERS)
-	@for f in $(FUZZERS); do n=$${f##*/}; mkdir -p $(B)/fuzz/$$n.found; \
-	    echo "fuzz $$n for $(FUZZ_TIME) s"; \
+	$(LINK) $^ $(ALL_LIBS)
+fuzzers: $(FUZZERS)
+fuzz: deps-fuzz
+	@+$(MAKE) --no-print-directory fuzzers B=build-fuzz CC=clang WARN= \
+	    DEFS=-DSANITIZED OPT='$(FUZZ_OPT),fuzzer-no-link' \
+	    LDOPT='$(FUZZ_OPT),fuzzer'
+	@for f in $(FUZZERS:$(B)/%=build-fuzz/%); do n=$${f##*/}; \
+	    mkdir -p build-fuzz/found/$$n; echo "fuzz $$n, $(FUZZ_TIME) s"; \
 	    $$f -max_total_time=$(FUZZ_TIME) -timeout=10 -print_final_stats=1 \
-	    -artifact_prefix=$(B)/fuzz/$$n. $(B)/fuzz/$$n.found \
+	    -artifact_prefix=build-fuzz/$$n. build-fuzz/found/$$n \
 	    tests/fuzz/corpus/$$n || exit 1; done
 
 install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) \
 	    $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(MANDIR)/man5 \
-	    $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DOCDIR)/postfix
+	    $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8 \
+	    $(DESTDIR)$(DOCDIR)/postfix
 	install $(B)/mailkeyd $(DESTDIR)$(SBINDIR)
 	install $(B)/mailkeyctl $(DESTDIR)$(BINDIR)
 	install $(B)/mailkeyd-parser $(B)/mailkeyd-checker \
 	    $(B)/mailkeyd-sender $(DESTDIR)$(LIBEXECDIR)
 	install -m 644 mailkeyd/mailkeyd.conf.5 $(DESTDIR)$(MANDIR)/man5
+	install -m 644 mailkeyd/mailkeyd-protocol.7 $(DESTDIR)$(MANDIR)/man7
 	install -m 644 mailkeyd/mailkeyd.8 mailkeyd/mailkeyctl.8 \
 	    $(DESTDIR)$(MANDIR)/man8
 	install -m 644 README.md INSTALL ARCHITECTURE.md LICENSE \
@@ -181,10 +187,10 @@ install: all
 	install -m 644 contrib/postfix/* $(DESTDIR)$(DOCDIR)/postfix
 
 clean:
-	rm -rf build build-san
+	rm -rf build build-san build-fuzz
 
-.PHONY: all deps deps-test demo run check check-built lint format refs fuzz \
-    install clean force
+.PHONY: all deps deps-test deps-lint deps-fuzz demo run check check-built lint \
+    format refs fuzz fuzzers install clean force
 .SECONDARY:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

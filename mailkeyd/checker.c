@@ -178,7 +178,7 @@ wait_for(struct job *j, pid_t pid, int alive)
 		return true;
 	end_runner(pid);
 	if (r > 0)
-		exit(0); /* the core is gone */
+		_exit(0); /* the core is gone */
 	return false;
 }
 
@@ -471,6 +471,20 @@ configure(struct checker *c, const struct ipc_msg *m)
 		start_gpgme(c);
 }
 
+/*
+ * A terminal's or a service manager's signals go to every process: the core
+ * decides, and then closes the socket.  gpg inherits this and comes to its
+ * end; when it must not, it is killed.
+ */
+static bool
+ignore_signals(void)
+{
+	return signal(SIGPIPE, SIG_IGN) != SIG_ERR &&
+	       signal(SIGHUP, SIG_IGN) != SIG_ERR &&
+	       signal(SIGINT, SIG_IGN) != SIG_ERR &&
+	       signal(SIGTERM, SIG_IGN) != SIG_ERR;
+}
+
 /* Nothing of the environment may tell gpg or GPGME what to do. */
 static int
 environment(void)
@@ -502,16 +516,18 @@ main(void)
 	struct ipc_msg m;
 	int r;
 
-	if (environment() == -1 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+	if (!ignore_signals() || environment() == -1 ||
 	    prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 || few_files() == -1 ||
 	    gpgme_check_version(NULL) == NULL)
 		return 1;
 	while ((r = ipc_recv(SOCKET, &m)) == 1) {
 		if (m.type == CHECKER_CONFIG)
 			configure(&c, &m);
-		else if (m.type == CHECKER_JUDGE && answer_judge(&c, &m) == -1)
-			return 1;
+		else if (m.type == CHECKER_JUDGE)
+			r = answer_judge(&c, &m);
 		ipc_msg_close(&m);
+		if (r == -1)
+			break;
 	}
 	gpgme_release(c.ctx);
 	return r == 0 ? 0 : 1;

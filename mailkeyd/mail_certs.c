@@ -48,17 +48,46 @@ room(void *array, size_t n, size_t each)
 	return realloc(array, (n == 0 ? 1 : 2 * n) * each);
 }
 
+/* A key of a version that is not taken: which one, so that whoever sent a ring
+ * finds it. */
 static int
-refuse(struct mail *m, enum pgp_status status, const char *where)
+refuse_version(
+    struct mail *m, const unsigned char *packets, size_t len, const char *where)
+{
+	struct pgp_component key;
+	char fpr[PGP_FPR_HEX];
+	enum pgp_status status = pgp_key_identify(packets, len, &key);
+
+	if (status == PGP_NOMEM)
+		return -1;
+	if (status != PGP_OK)
+		return mail_problem(m,
+		    "A key in %s is of version %u, which this server does not "
+		    "know: it was not stored.",
+		    where, (unsigned)key.version);
+	pgp_fpr_hex(&key.fpr, fpr);
+	if (key.version < 4)
+		return mail_problem(m,
+		    "The key with the fingerprint %s is of version %u, whose "
+		    "signatures are made with MD5 and are not taken: it was "
+		    "not stored.",
+		    fpr, (unsigned)key.version);
+	return mail_problem(m,
+	    "The key with the fingerprint %s is of version %u, which this "
+	    "server cannot verify yet: it was not stored.",
+	    fpr, (unsigned)key.version);
+}
+
+/* `packets` are at least the primary key's when its version is unknown. */
+static int
+refuse(struct mail *m, enum pgp_status status, const unsigned char *packets,
+    size_t len, const char *where)
 {
 	switch (status) {
 	case PGP_NOMEM:
 		return -1;
 	case PGP_UNSUPPORTED:
-		return mail_problem(m,
-		    "A key in %s is of a version that this server does not "
-		    "know; it was left out.",
-		    where);
+		return refuse_version(m, packets, len, where);
 	case PGP_TOO_LARGE:
 		return mail_problem(m,
 		    "A certificate in %s is larger than this server takes; "
@@ -99,7 +128,7 @@ take_cert(struct mail_reading *r, const unsigned char *packets, size_t len,
 		return 0;
 	}
 	if (status != PGP_OK)
-		return refuse(m, status, where);
+		return refuse(m, status, packets, len, where);
 	one.fpr = *pgp_cert_fpr(cert);
 	status = pgp_cert_octets(cert, &one.packets);
 	pgp_cert_free(cert);
@@ -154,7 +183,7 @@ mail_certs_next(
 		return 1;
 	}
 	if (status != PGP_OK) {
-		rc = refuse(r->mail, status, where);
+		rc = refuse(r->mail, status, packets, len, where);
 	} else if (r->keys >= r->limit) {
 		r->mail->nover++;
 		rc = 0;
@@ -302,11 +331,11 @@ int
 mail_certs_text(struct mail_reading *r, const char *text, size_t len,
     const char *part, unsigned *blocks)
 {
+	struct pgp_armored a = {.blob = {NULL, 0}}; /* it counts the lines */
 	size_t pos = 0;
 	int rc = tell_colon(r, text, len, part);
 
 	while (rc == 0) {
-		struct pgp_armored a = {.blob = {NULL, 0}};
 		enum pgp_status status = pgp_dearmor(text, len, &pos, &a);
 
 		if (status == PGP_END)

@@ -14,58 +14,14 @@
 #define KEY_CREATED   1 /* offset in a key packet's body */
 #define V4_KEY_HEADER 5
 
-/* Subpackets, RFC 9580, 5.2.3.7. */
-#define SUB_CREATED   2
-#define SUB_KEY_FLAGS 27
-#define SUB_EMBEDDED  32
-#define SUB_CRITICAL  0x80
-#define SUB_TYPE      0x7f
-
-struct subpacket {
-	unsigned type;
-	bool critical;
-	struct cursor body;
-};
-
-/* RFC 9580, 5.2.3.7.  False at the end and for what is damaged. */
-static bool
-subpacket_next(struct cursor *area, struct subpacket *out)
-{
-	const unsigned char *p = cursor_take(area, 1), *q;
-	size_t len;
-
-	if (p == NULL)
-		return false;
-	if (*p < 192) {
-		len = *p;
-	} else if (*p < 255) {
-		q = cursor_take(area, 1);
-		if (q == NULL)
-			return false;
-		len = ((size_t)(*p - 192) << 8) + *q + 192;
-	} else {
-		q = cursor_take(area, 4);
-		if (q == NULL)
-			return false;
-		len = get32(q);
-	}
-	p = len == 0 ? NULL : cursor_take(area, len);
-	if (p == NULL)
-		return false;
-	out->type = *p & SUB_TYPE;
-	out->critical = (*p & SUB_CRITICAL) != 0;
-	out->body = (struct cursor){p + 1, len - 1};
-	return true;
-}
-
 static bool
 says_sign(struct cursor hashed)
 {
 	struct subpacket sub;
 
-	while (subpacket_next(&hashed, &sub))
-		if (sub.type == SUB_KEY_FLAGS && sub.body.len > 0 &&
-		    (sub.body.p[0] & FLAG_SIGN))
+	while (subpacket_next(&hashed, &sub) == 1)
+		if (sub.type == SUB_KEY_FLAGS && sub.len > 0 &&
+		    (sub.body[0] & FLAG_SIGN))
 			return true;
 	return false;
 }
@@ -91,7 +47,7 @@ all_understood(struct cursor hashed)
 {
 	struct subpacket sub;
 
-	while (subpacket_next(&hashed, &sub))
+	while (subpacket_next(&hashed, &sub) == 1)
 		if (sub.critical && !understood(sub.type))
 			return false;
 	return true;
@@ -106,9 +62,9 @@ created(const struct signature_parts *sig)
 
 	if (sig->version == 3)
 		return sig->created;
-	while (subpacket_next(&hashed, &sub))
-		if (sub.type == SUB_CREATED && sub.body.len == 4)
-			return get32(sub.body.p);
+	while (subpacket_next(&hashed, &sub) == 1)
+		if (sub.type == SUB_CREATED && sub.len == 4)
+			return get32(sub.body);
 	return 0;
 }
 
@@ -124,13 +80,13 @@ newest(struct cursor area, struct backsig *best)
 	struct subpacket sub;
 	struct backsig one;
 
-	while (subpacket_next(&area, &sub)) {
-		if (sub.type != SUB_EMBEDDED || sub.body.len == 0 ||
-		    (sub.body.p[0] != 3 && sub.body.p[0] != 4) ||
-		    !signature_split(sub.body.p, sub.body.len, &one.parts) ||
+	while (subpacket_next(&area, &sub) == 1) {
+		if (sub.type != SUB_EMBEDDED || sub.len == 0 ||
+		    (sub.body[0] != 3 && sub.body[0] != 4) ||
+		    !signature_split(sub.body, sub.len, &one.parts) ||
 		    one.parts.type != BACKSIG)
 			continue;
-		one.body = sub.body;
+		one.body = (struct cursor){sub.body, sub.len};
 		one.created = created(&one.parts);
 		if (one.created > best->created)
 			*best = one;

@@ -136,6 +136,36 @@ enum pgp_status key_fill(
 
 /* ---- signature.c --------------------------------------------------------- */
 
+/* RFC 9580, 5.2.3.7. */
+enum subpacket_type {
+	SUB_CREATED = 2,
+	SUB_EXPIRES = 3,
+	SUB_EXPORTABLE = 4,
+	SUB_KEY_EXPIRES = 9,
+	SUB_ISSUER = 16,
+	SUB_KEY_SERVER = 23,
+	SUB_PRIMARY_USERID = 25,
+	SUB_KEY_FLAGS = 27,
+	SUB_REASON = 29,
+	SUB_EMBEDDED = 32,
+	SUB_ISSUER_FPR = 33
+};
+
+struct subpacket {
+	unsigned type; /* without the critical bit */
+	bool critical;
+	const unsigned char *body;
+	size_t len;
+};
+
+/*
+ * Reads the next subpacket of an area: 1; 0 at its end; -1 where it is damaged,
+ * and then nothing of it is left to read.  signature_split() refuses a
+ * signature whose hashed area is damaged; of an unhashed one, which anybody
+ * could have bent, counts what stands before the damage.
+ */
+int subpacket_next(struct cursor *area, struct subpacket *);
+
 /* The parts of a signature packet's body, lent from it. */
 struct signature_parts {
 	uint8_t version, type, pkalgo, hashalgo;

@@ -11,56 +11,47 @@
 /* RFC 9580, 5.2.1. */
 #define TYPE_BACK_SIGNATURE 0x19
 
-/* RFC 9580, 5.2.3.7. */
-enum subpacket_type {
-	SUB_CREATED = 2,
-	SUB_EXPIRES = 3,
-	SUB_EXPORTABLE = 4,
-	SUB_KEY_EXPIRES = 9,
-	SUB_ISSUER = 16,
-	SUB_KEY_SERVER = 23,
-	SUB_PRIMARY_USERID = 25,
-	SUB_KEY_FLAGS = 27,
-	SUB_REASON = 29,
-	SUB_EMBEDDED = 32,
-	SUB_ISSUER_FPR = 33
-};
-#define NO_MODIFY 0x80
+/* RFC 9580, 5.2.3.7 and 5.2.3.25. */
+#define SUB_CRITICAL 0x80
+#define NO_MODIFY    0x80
 
-struct subpacket {
-	unsigned type; /* without the critical bit */
-	const unsigned char *body;
-	size_t len;
-};
+/* 5.2.3.7: as new packets have it, but with two octets up to 254 and without
+ * partial lengths. */
+static bool
+subpacket_length(struct cursor *area, size_t *len)
+{
+	const unsigned char *first = cursor_take(area, 1), *more;
 
-/* 1: there is one; 0: the end; -1: the area is damaged. */
-static int
+	if (first == NULL)
+		return false;
+	if (*first < 192) {
+		*len = *first;
+		return true;
+	}
+	more = cursor_take(area, *first < 255 ? 1 : 4);
+	if (more == NULL)
+		return false;
+	*len = *first < 255 ? (*first - 192u) * 256 + *more + 192 : get32(more);
+	return true;
+}
+
+int
 subpacket_next(struct cursor *area, struct subpacket *out)
 {
-	struct packet_length length;
-	int n;
+	const unsigned char *p;
+	size_t len;
 
 	if (area->len == 0)
 		return 0;
-	/* 5.2.3.7: two octets up to 254, and no partial lengths. */
-	if (area->p[0] >= 224 && area->p[0] < 255) {
-		if (area->len < 2)
-			return -1;
-		length.len =
-		    (uint32_t)(area->p[0] - 192) * 256 + area->p[1] + 192;
-		n = 2;
-	} else {
-		n = packet_length_read(area->p, area->len, &length);
-		if (n <= 0)
-			return -1;
-	}
-	cursor_take(area, (size_t)n);
-	if (length.len == 0 || length.len > area->len)
+	p = subpacket_length(area, &len) ? cursor_take(area, len) : NULL;
+	if (p == NULL || len == 0) {
+		area->len = 0;
 		return -1;
-	out->type = area->p[0] & 0x7f;
-	out->body = area->p + 1;
-	out->len = length.len - 1;
-	cursor_take(area, length.len);
+	}
+	out->type = p[0] & ~SUB_CRITICAL;
+	out->critical = (p[0] & SUB_CRITICAL) != 0;
+	out->body = p + 1;
+	out->len = len - 1;
 	return 1;
 }
 

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -728,6 +729,54 @@ test_core_gone(void **state)
 	expect_gone("pid");
 }
 
+/*
+ * The core is gone before the answer can be sent.  Under the sanitizers the
+ * leak of a context would be another end than this.
+ */
+static void
+test_core_gone_before_answer(void **state)
+{
+	struct ipc_msg m;
+	int status;
+
+	(void)state;
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	assert_int_equal(kill(checker, SIGSTOP), 0);
+	assert_int_equal(waitpid(checker, &status, WUNTRACED), checker);
+	assert_true(WIFSTOPPED(status));
+	ipc_msg_init(&m, CHECKER_JUDGE, 1);
+	m.fd[0] = ipc_memfd("record", "", 0, true);
+	assert_int_equal(ipc_send(sock, &m), 0);
+	ipc_msg_close(&m);
+	assert_int_equal(shutdown(sock, SHUT_RDWR), 0);
+	assert_int_equal(kill(checker, SIGCONT), 0);
+	assert_int_equal(stop(), 1);
+}
+
+/* What a terminal or a service manager sends to everybody ends neither the
+ * checker nor gpg. */
+static void
+test_signals(void **state)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	char path[512];
+
+	(void)state;
+	script(path, "gpg",
+	    "#!/bin/sh\n"
+	    "for s in INT TERM HUP; do kill -$s 0; done\n"
+	    "exec gpg \"$@\"\n");
+	configure(home, path, DEADLINE);
+	claim_load("uid-13");
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		assert_int_equal(judge(NULL), CHECKER_OK);
+		assert_int_equal(verdict[0], 1);
+		assert_int_equal(kill(checker, signals[i]), 0);
+	}
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	assert_int_equal(stop(), 0);
+}
+
 /* Nothing but what was there, and nothing in gpg's home. */
 static void
 test_leaves_nothing(void **state)
@@ -825,6 +874,8 @@ main(void)
 	    BARE_CASE(test_crash_of_one),
 	    BARE_CASE(test_deadline),
 	    BARE_CASE(test_core_gone),
+	    CASE(test_core_gone_before_answer),
+	    BARE_CASE(test_signals),
 	    CASE(test_leaves_nothing),
 	};
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define NOW 1700000000
 
@@ -750,6 +751,84 @@ test_problems(void **state)
 	free(sum);
 }
 
+static const struct {
+	const char *name;
+	const char *octets;
+	size_t len;
+	const char *says;
+} versions[] = {
+    /* LibrePGP's example */
+    {"version 5",
+	"\x98\x37\x05\x5c\x91\xf4\xe4\x16\0\0\0\x2d\x09"
+	"\x2b\x06\x01\x04\x01\xda\x47\x0f\x01\x01\x07\x40"
+	"\x58\x59\x95\x57\x15\x56\xdc\x1f\xfb\x6d\x71\x35\x03\xd7\xf9\xe7"
+	"\x0c\x24\x90\x4b\xd0\xc3\xdd\x7e\x3e\xf9\x8a\xec\x7e\x9b\x2f\x10",
+	57,
+	"The key with the fingerprint 19347BC9872464025F99DF3EC2E0000ED9884892"
+	"E1F7B3EA4C94009159569B54 is of version 5, which this server cannot "
+	"verify yet: it was not stored."},
+    {"version 7", "\x98\x06\x07\x5c\x91\xf4\xe4\x16", 8,
+	"A key in here is of version 7, which this server does not know: it "
+	"was not stored."},
+};
+
+/* A key of another version is named; of 3 and 6 in tests/mail. */
+static void
+test_versions(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		struct mail m = {.verdict = MAIL_SOUND};
+		struct mail_reading r = {.mail = &m,
+		    .policy = &pgp_policy_default,
+		    .now = NOW,
+		    .limit = 1};
+
+		assert_int_equal(mail_certs_packets(&r,
+				     (const unsigned char *)versions[i].octets,
+				     versions[i].len, "here"),
+		    0);
+		if (m.nproblems != 1 || m.ncerts != 0 ||
+		    strcmp(m.problems[0], versions[i].says) != 0)
+			fail_msg("%s: %zu problems: %s", versions[i].name,
+			    m.nproblems, m.nproblems > 0 ? m.problems[0] : "");
+		mail_free(&m);
+	}
+}
+
+#define BLOCKS	    20000
+#define CPU_SECONDS 2
+
+/* Lines are counted once, not for each block anew. */
+static void
+test_many_blocks(void **state)
+{
+	struct mail m = {.verdict = MAIL_SOUND};
+	struct mail_reading r = {.mail = &m, .policy = &pgp_policy_default};
+	unsigned blocks = 0;
+	clock_t begun;
+	size_t len;
+	char *text;
+	FILE *out = open_memstream(&text, &len);
+
+	(void)state;
+	assert_non_null(out);
+	for (int i = 0; i < BLOCKS; i++)
+		fputs("-----BEGIN PGP SIGNATURE-----\n\niAMEAAA=\n"
+		      "-----END PGP SIGNATURE-----\n",
+		    out);
+	fputs(message, out);
+	assert_int_equal(fclose(out), 0);
+	begun = clock();
+	assert_int_equal(mail_certs_text(&r, text, len, "", &blocks), 0);
+	assert_true(clock() - begun < CPU_SECONDS * CLOCKS_PER_SEC);
+	assert_int_equal(blocks, BLOCKS + 1);
+	assert_int_equal(m.nproblems, 1);
+	assert_non_null(strstr(m.problems[0], "in line 80001 is a message"));
+	mail_free(&m);
+	free(text);
+}
+
 /* Whatever is sent, there are never more than so many. */
 static void
 test_many_problems(void **state)
@@ -981,6 +1060,8 @@ main(void)
 	    cmocka_unit_test(test_secret),
 	    cmocka_unit_test(test_too_many),
 	    cmocka_unit_test(test_problems),
+	    cmocka_unit_test(test_versions),
+	    cmocka_unit_test(test_many_blocks),
 	    cmocka_unit_test(test_many_problems),
 	    cmocka_unit_test(test_html),
 	    cmocka_unit_test(test_spoilt_records),
