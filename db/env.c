@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,7 @@ struct last_error {
 	pthread_mutex_t mutex; /* the checkpoint thread may fail, too */
 	char text[256];
 	char copy[256];
+	bool read_only; /* the file system is */
 };
 
 const char *
@@ -65,13 +67,15 @@ ks_strerror(enum ks_status st)
 	case KS_BUSY:
 		return "the store is in use by another process";
 	case KS_FULL:
-		return "the file system is full";
+		return "the file system is below free_space";
 	case KS_TOO_NEW:
 		return "the store was written by a newer version";
 	case KS_TOO_OLD:
 		return "the store was written by an older version";
 	case KS_CORRUPT:
 		return "the store is damaged";
+	case KS_DENIED:
+		return "the store may not be read or written";
 	case KS_IO:
 		return "the store cannot be read or written";
 	case KS_NOMEM:
@@ -81,17 +85,21 @@ ks_strerror(enum ks_status st)
 }
 
 static void
-note_error(const DB_ENV *env, const char *prefix, const char *text)
+note_text(const struct keystore *ks, const char *text)
 {
-	const struct keystore *ks = env->app_private;
-
-	(void)prefix;
 	pthread_mutex_lock(&ks->error->mutex);
 	/* Of a store that does not open, the first one is the cause. */
 	if (ks->running || ks->error->text[0] == '\0')
 		(void)snprintf(
 		    ks->error->text, sizeof(ks->error->text), "%s", text);
 	pthread_mutex_unlock(&ks->error->mutex);
+}
+
+static void
+note_error(const DB_ENV *env, const char *prefix, const char *text)
+{
+	(void)prefix;
+	note_text(env->app_private, text);
 }
 
 const char *
@@ -103,6 +111,33 @@ ks_last_error(const struct keystore *ks)
 	memcpy(e->copy, e->text, sizeof(e->copy));
 	pthread_mutex_unlock(&e->mutex);
 	return e->copy;
+}
+
+/* What a system call said about a file, as the cause that is kept. */
+static enum ks_status
+system_error(struct keystore *ks, const char *path)
+{
+	int number = errno;
+	char text[256];
+
+	(void)snprintf(
+	    text, sizeof(text), "%.180s: %s", path, strerror(number));
+	note_text(ks, text);
+	switch (number) {
+	case EACCES:
+	case EPERM:
+		return KS_DENIED;
+	case ENOSPC:
+	case EDQUOT:
+		return KS_FULL;
+	case ENOMEM:
+		return KS_NOMEM;
+	case EROFS:
+		ks->error->read_only = true;
+		return KS_IO;
+	default:
+		return KS_IO;
+	}
 }
 
 /* What the operator can do about a store that does not open. */
@@ -135,9 +170,16 @@ advice(const struct keystore *ks, enum ks_status st)
 	case KS_NOMEM:
 		what = "out of memory: make the cache smaller";
 		break;
+	case KS_DENIED:
+		what = "the store's directory or a file in it may not be read "
+		       "or written: give it to the user that runs mailkeyd";
+		break;
 	default:
-		what = "the store's directory or a file in it cannot be read "
-		       "or written: look at its owner, mode and disk";
+		what = ks != NULL && ks->error->read_only
+			   ? "the store is on a read-only file system: mount "
+			     "it for writing"
+			   : "the store's directory or a file in it cannot be "
+			     "read or written: look at its disk";
 	}
 	why = ks == NULL || ks->error == NULL ? "" : ks_last_error(ks);
 	(void)snprintf(
@@ -155,29 +197,64 @@ static enum ks_status
 store_lock(struct keystore *ks)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	char *path;
+	char path[PATH_MAX];
 
-	if (asprintf(&path, "%s/lock", ks->dir) < 0)
-		return KS_NOMEM;
+	if (snprintf(path, sizeof(path), "%s/lock", ks->dir) >=
+	    (int)sizeof(path)) {
+		errno = ENAMETOOLONG;
+		return system_error(ks, ks->dir);
+	}
 	ks->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	free(path);
 	if (ks->lock < 0)
-		return errno == ENOSPC ? KS_FULL : KS_IO;
+		return system_error(ks, path);
 	if (fcntl(ks->lock, F_SETLK, &lock) == 0)
 		return KS_OK;
-	return errno == EACCES || errno == EAGAIN ? KS_BUSY : KS_IO;
+	return errno == EACCES || errno == EAGAIN ? KS_BUSY
+						  : system_error(ks, path);
+}
+
+/* Those that Berkeley DB opens. */
+static bool
+is_store_file(const char *name)
+{
+	size_t len = strlen(name);
+
+	return strncmp(name, "log.", 4) == 0 ||
+	       (len > 3 && strcmp(name + len - 3, ".db") == 0);
+}
+
+/* Recovery takes a file that it may not open for a damaged one. */
+static enum ks_status
+store_files(struct keystore *ks)
+{
+	enum ks_status st = KS_OK;
+	DIR *dir = opendir(ks->dir);
+	struct dirent *d;
+
+	if (dir == NULL)
+		return system_error(ks, ks->dir);
+	while (st == KS_OK && (d = readdir(dir)) != NULL)
+		if (is_store_file(d->d_name) &&
+		    faccessat(dirfd(dir), d->d_name, R_OK | W_OK, AT_EACCESS) !=
+			0)
+			st = system_error(ks, d->d_name);
+	closedir(dir);
+	return st;
 }
 
 static enum ks_status
 store_directory(struct keystore *ks, const char *dir)
 {
+	enum ks_status st;
+
 	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-		return errno == ENOSPC ? KS_FULL : KS_IO;
+		return system_error(ks, dir);
 	/* Berkeley DB opens log files later by this name, from anywhere. */
 	ks->dir = realpath(dir, NULL);
 	if (ks->dir == NULL)
-		return errno == ENOMEM ? KS_NOMEM : KS_IO;
-	return store_lock(ks);
+		return system_error(ks, dir);
+	st = store_lock(ks);
+	return st == KS_OK ? store_files(ks) : st;
 }
 
 uint64_t
@@ -405,6 +482,14 @@ store_new(const struct ks_options *options)
 	return ks;
 }
 
+/* Of opening: our arguments are always the same, so what is not valid lies in
+ * the files. */
+static enum ks_status
+open_status(struct keystore *ks, int ret)
+{
+	return table_status(ks, ret == EINVAL ? DB_VERIFY_BAD : ret);
+}
+
 static enum ks_status
 env_open(struct keystore *ks)
 {
@@ -430,7 +515,7 @@ env_open(struct keystore *ks)
 	/* Recovery that ran out of disk says so in many ways. */
 	if (ret != 0 && room(ks, RECOVERY_ROOM, KS_ROOM_ADD) == KS_FULL)
 		return KS_FULL;
-	return table_status(ks, ret);
+	return open_status(ks, ret);
 }
 
 static enum ks_status
@@ -449,7 +534,7 @@ table_open(struct keystore *ks, enum table t)
 	if (ret == 0)
 		ret = db->open(db, ks->txn, tables[t].file, NULL, DB_BTREE,
 		    DB_CREATE | DB_THREAD, 0600);
-	return table_status(ks, ret);
+	return open_status(ks, ret);
 }
 
 /* All or none: a store that died while it was made is made anew. */

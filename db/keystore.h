@@ -20,6 +20,7 @@ enum ks_status {
 	KS_TOO_NEW,   /* written by a newer mailkeyd */
 	KS_TOO_OLD,   /* by an older one, in a form that is not read */
 	KS_CORRUPT,
+	KS_DENIED, /* a file that this user may not read or write */
 	KS_IO,
 	KS_NOMEM
 };

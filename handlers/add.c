@@ -128,6 +128,14 @@ say_stored(struct keystore *ks, const struct request *request,
 	return KS_OK;
 }
 
+static void
+count_change(struct add_counts *adds, enum ks_change change)
+{
+	adds->added += change == KS_NEW;
+	adds->changed += change == KS_MERGED;
+	adds->unchanged += change == KS_UNCHANGED;
+}
+
 static enum ks_status
 put(struct keystore *ks, const struct request *request, struct reply *reply,
     const struct submission *submission)
@@ -146,6 +154,7 @@ put(struct keystore *ks, const struct request *request, struct reply *reply,
 		status = say_stored(ks, request, reply, cert, change);
 	if (status != KS_OK)
 		return status;
+	count_change(&reply->adds, change);
 	say_change(reply, cert, change, &added);
 	say_left(reply, &submission->left);
 	return KS_OK;
@@ -242,24 +251,22 @@ say_nothing(struct reply *reply, const struct request *request)
 	reply_printf(reply, "\n%s", how_to_send);
 }
 
-/* Stores what can be stored; *usable counts it. */
+/* Stores what can be stored. */
 static enum ks_status
-put_all(struct keystore *ks, const struct request *request, struct reply *reply,
-    size_t *usable)
+put_all(struct keystore *ks, const struct request *request, struct reply *reply)
 {
 	const struct submission *submission;
 	enum ks_status status;
 	size_t i;
 
-	*usable = 0;
 	reply_printf(reply, "What became of the keys in your mail:\n\n");
 	for (i = 0; i < request->nsubmissions; i++) {
 		submission = &request->submissions[i];
 		if (submission->cert == NULL) {
+			reply->adds.refused++;
 			say_not_stored(reply, submission);
 			continue;
 		}
-		++*usable;
 		status = put(ks, request, reply, submission);
 		if (status != KS_OK)
 			return status;
@@ -272,16 +279,14 @@ put_all(struct keystore *ks, const struct request *request, struct reply *reply,
 enum outcome
 add_run(struct keystore *ks, const struct request *request, struct reply *reply)
 {
-	size_t usable;
-
 	reply_site(reply, request);
 	say_secret(reply, request);
-	if (put_all(ks, request, reply, &usable) != KS_OK)
+	if (put_all(ks, request, reply) != KS_OK)
 		return TRY_LATER;
 	say_others(reply, request);
 	say_problems(reply, request);
 	say_over(reply, request);
-	if (usable > 0)
+	if (reply->adds.added + reply->adds.changed + reply->adds.unchanged > 0)
 		return DONE;
 	say_nothing(reply, request);
 	return REFUSED;

@@ -63,6 +63,11 @@ struct request {
 				 the first is the whole help, then two lines */
 };
 
+/* What became of the certificates that came with a mail. */
+struct add_counts {
+	unsigned added, changed, unchanged, refused;
+};
+
 /*
  * What a handler writes.  Text is UTF-8 with LF line ends, lines under 77
  * characters; only a line that ends in a user ID or in what was asked may be
@@ -74,6 +79,7 @@ struct reply {
 	FILE *text;
 	FILE *keys; /* binary certificates, one after the other */
 	unsigned nkeys;
+	struct add_counts adds; /* of an ADD, for the log */
 	bool help;	 /* the unasked-for help text, budgeted by itself */
 	char *text_data; /* valid after reply_finish() */
 	char *keys_data;

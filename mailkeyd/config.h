@@ -31,6 +31,8 @@ struct config_send {
 	uint16_t port; /* 25 */
 	char *helo;    /* smtp: name to greet with; the address's domain */
 	char *path;    /* sendmail: the program; maildir: the folder */
+	const char *path_file; /* that set it, line 0: the default */
+	unsigned path_line;
 	unsigned connections; /* sender processes: 2 */
 	unsigned retry;	      /* seconds before the first retry: 60 */
 	unsigned give_up;     /* seconds an answer is kept: 7 days */
@@ -78,21 +80,25 @@ struct config_limits {
 };
 
 struct config {
-	char *file;		/* where it was read */
-	char **files;		/* with what was included; ended by NULL */
-	char *address;		/* ours, in every From */
-	char *name;		/* of the site, for people */
-	char **aliases;		/* also ours; ended by NULL */
-	char **admins;		/* ended by NULL */
-	char *language;		/* of HELP where none is asked for: "en" */
-	char *state;		/* directory: db/ quarantine/ gnupg/ */
+	char *file;		   /* where it was read */
+	char **files;		   /* with what was included; ended by NULL */
+	char *address;		   /* ours, in every From */
+	char *name;		   /* of the site, for people */
+	char **aliases;		   /* also ours; ended by NULL */
+	char **admins;		   /* ended by NULL */
+	char *language;		   /* of HELP where none is asked for: "en" */
+	char *state;		   /* directory: db/ quarantine/ gnupg/ */
 	const char *language_file; /* that set it, line 0: the default */
 	unsigned language_line;
 	const char *state_file; /* that set it, line 0: the default */
 	unsigned state_line;
-	char *control;	     /* socket; default STATE/control */
-	char *libexec;	     /* where the helpers lie */
-	char *gpg;	     /* program; default: found by GPGME */
+	char *control;		  /* socket; default STATE/control */
+	char *libexec;		  /* where the helpers lie */
+	const char *libexec_file; /* that set it, line 0: the default */
+	unsigned libexec_line;
+	char *gpg; /* program; default: found by GPGME */
+	const char *gpg_file;
+	unsigned gpg_line;
 	size_t cache;	     /* of Berkeley DB: 64 MiB */
 	unsigned parsers;    /* jailed children at once: 2 */
 	unsigned jail_mails; /* mails that one child reads: 1 */
@@ -119,6 +125,14 @@ void config_free(struct config *);
 /* Makes the state directory and its folders when missing, mode 0700, and sees
  * that they can be written.  0, or -1 with *error as above. */
 int config_prepare(const struct config *, char **error);
+
+/* The same without making or changing anything.  1: the state directory is
+ * missing, and this user could make it. */
+int config_look(const struct config *, char **error);
+
+/* Sees that the helpers, and gpg and sendmail where they are named, can be
+ * run.  0, or -1 with *error as above. */
+int config_programs(const struct config *, char **error);
 
 /* "5M" to octets: digits and one of K M G (powers of 1024), or none.  0 or -1;
  * written only on success. */

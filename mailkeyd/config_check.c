@@ -363,6 +363,23 @@ check_limits(struct reading *r)
 	    l->mail.field_size);
 }
 
+/* Where the programs were named, for who sees whether they can be run. */
+static void
+note_programs(struct reading *r)
+{
+	struct config *c = r->config;
+	struct place libexec = place_of(r->set[TOP], TOP, "libexec"),
+		     gpg = place_of(r->set[TOP], TOP, "gpg"),
+		     path = either(r, SEND, "path", "type");
+
+	c->libexec_file = libexec.file;
+	c->libexec_line = libexec.line;
+	c->gpg_file = gpg.file;
+	c->gpg_line = gpg.line;
+	c->send.path_file = path.file;
+	c->send.path_line = path.line;
+}
+
 int
 config_check(struct reading *r)
 {
@@ -379,6 +396,7 @@ config_check(struct reading *r)
 	c->language_line = language.line;
 	c->state_file = state.file;
 	c->state_line = state.line;
+	note_programs(r);
 	if (check_send(r) == -1 || check_times(r) == -1 ||
 	    default_texts(r) == -1)
 		return -1;

@@ -1,11 +1,12 @@
 /*
- * What is done with a configuration once it is read: the state directory,
- * whose address is whose, and freeing it.
+ * What is done with a configuration once it is read: the state directory, the
+ * programs, whose address is whose, and freeing it.
  */
 #include "mailkeyd/config.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -61,52 +62,92 @@ config_free(struct config *c)
 
 /* ---- the state directory ------------------------------------------------- */
 
-static int __attribute__((format(printf, 3, 4)))
-state_error(const struct config *c, char **error, const char *format, ...)
+/* One line that names the place; line 0: the file alone. */
+static int __attribute__((format(printf, 4, 0))) complain(const char *file,
+    unsigned line, char **error, const char *format, va_list ap)
 {
-	va_list ap;
 	char *text;
+	int n;
 
-	va_start(ap, format);
-	if (vasprintf(&text, format, ap) == -1)
-		text = NULL;
-	va_end(ap);
 	*error = NULL;
-	if (text != NULL && c->state_line != 0) {
-		if (asprintf(error, "%s:%u: %s", c->state_file, c->state_line,
-			text) == -1)
-			*error = NULL;
-	} else if (text != NULL &&
-		   asprintf(error, "%s: %s", c->file, text) == -1)
+	if (vasprintf(&text, format, ap) == -1)
+		return -1;
+	if (line != 0)
+		n = asprintf(error, "%s:%u: %s", file, line, text);
+	else
+		n = asprintf(error, "%s: %s", file, text);
+	if (n == -1)
 		*error = NULL;
 	free(text);
 	return -1;
 }
 
-/* Makes a directory of ours when it is missing; `inner` ones are kept from
- * everybody else even when they were there before. */
+static int __attribute__((format(printf, 3, 4)))
+state_error(const struct config *c, char **error, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	complain(c->state_line != 0 ? c->state_file : c->file, c->state_line,
+	    error, format, ap);
+	va_end(ap);
+	return -1;
+}
+
+static const char *
+remedy(int number)
+{
+	return number == EROFS ? "mount it for writing, or set state"
+			       : "give it to the user that runs mailkeyd";
+}
+
+/* As mkdir(2), but only looks whether it would do it. */
 static int
-prepare(const struct config *c, const char *path, bool inner, char **error)
+could_make(const char *path)
 {
 	struct stat st;
+	char *copy;
+	int ok;
 
-	if (mkdir(path, 0700) == -1 && errno != EEXIST)
-		return state_error(c, error,
-		    "cannot make %s: %s; make it yourself for the user that "
-		    "runs mailkeyd, or set state",
-		    path, strerror(errno));
+	if (lstat(path, &st) == 0) {
+		errno = EEXIST;
+		return -1;
+	}
+	if (errno != ENOENT || (copy = strdup(path)) == NULL)
+		return -1;
+	ok = access(dirname(copy), W_OK | X_OK);
+	free(copy);
+	return ok;
+}
+
+/* Makes a directory of ours when it is missing, or says with 1 that this could
+ * be done; `inner` ones are kept from everybody else even when they were there
+ * before. */
+static int
+prepare(const struct config *c, const char *path, bool inner, bool make,
+    char **error)
+{
+	struct stat st;
+	int made = make ? mkdir(path, 0700) : could_make(path);
+
+	if (made == 0 && !make)
+		return 1;
+	if (made == -1 && errno != EEXIST)
+		return state_error(c, error, "cannot make %s: %s; %s", path,
+		    strerror(errno),
+		    errno == EROFS ? remedy(errno)
+				   : "make it yourself for the user that runs "
+				     "mailkeyd, or set state");
 	if (stat(path, &st) == -1)
-		return state_error(c, error,
-		    "cannot look at %s: %s; give it to the user that runs "
-		    "mailkeyd",
-		    path, strerror(errno));
+		return state_error(c, error, "cannot look at %s: %s; %s", path,
+		    strerror(errno), remedy(errno));
 	if (!S_ISDIR(st.st_mode))
 		return state_error(
 		    c, error, "%s is no directory; move it away", path);
 	if ((st.st_mode & S_IWOTH) != 0 && !inner)
 		return state_error(c, error,
 		    "anybody may write to %s; run chmod 0700 %s", path, path);
-	if (inner && (st.st_mode & 077) != 0 && chmod(path, 0700) == -1)
+	if (inner && make && (st.st_mode & 077) != 0 && chmod(path, 0700) == -1)
 		return state_error(c, error,
 		    "others may look into %s: %s; run chmod 0700 %s", path,
 		    strerror(errno), path);
@@ -128,31 +169,98 @@ try_writing(const struct config *c, const char *path, char **error)
 		free(name);
 	}
 	if (fd == -1)
-		return state_error(c, error,
-		    "cannot write to %s: %s; give it to the user that runs "
-		    "mailkeyd",
-		    path, strerror(errno));
+		return state_error(c, error, "cannot write to %s: %s; %s", path,
+		    strerror(errno), remedy(errno));
 	close(fd);
 	return 0;
 }
 
-int
-config_prepare(const struct config *c, char **error)
+static int
+prepare_all(const struct config *c, bool make, char **error)
 {
 	static const char *const folders[] = {"db", "quarantine", "gnupg"};
 	char *path;
-	int ok = prepare(c, c->state, false, error);
+	int ok = prepare(c, c->state, false, make, error);
 
 	if (ok == 0)
 		ok = try_writing(c, c->state, error);
 	for (size_t i = 0; ok == 0 && i < COUNT(folders); i++) {
 		if (asprintf(&path, "%s/%s", c->state, folders[i]) == -1)
 			return state_error(c, error, "no memory");
-		ok = prepare(c, path, true, error);
+		ok = prepare(c, path, true, make, error);
 		if (ok == 0)
 			ok = try_writing(c, path, error);
+		else if (ok == 1)
+			ok = 0; /* its place can be written */
 		free(path);
 	}
+	return ok;
+}
+
+int
+config_prepare(const struct config *c, char **error)
+{
+	return prepare_all(c, true, error);
+}
+
+int
+config_look(const struct config *c, char **error)
+{
+	return prepare_all(c, false, error);
+}
+
+/* ---- programs ------------------------------------------------------------ */
+
+static int __attribute__((format(printf, 5, 6)))
+place_error(const struct config *c, const char *file, unsigned line,
+    char **error, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	complain(line != 0 ? file : c->file, line, error, format, ap);
+	va_end(ap);
+	return -1;
+}
+
+/* Seen at the start, and not when a mail needs the program. */
+static int
+check_program(const struct config *c, const char *file, unsigned line,
+    const char *path, const char *help, char **error)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		errno = EACCES;
+	else if (access(path, X_OK) == 0)
+		return 0;
+	return place_error(c, file, line, error, "cannot run %s: %s; %s", path,
+	    strerror(errno), help);
+}
+
+int
+config_programs(const struct config *c, char **error)
+{
+	static const char *const helpers[] = {
+	    "mailkeyd-parser", "mailkeyd-checker", "mailkeyd-sender"};
+	char *path;
+	int ok = 0;
+
+	for (size_t i = 0; ok == 0 && i < COUNT(helpers); i++) {
+		if (asprintf(&path, "%s/%s", c->libexec, helpers[i]) == -1)
+			return state_error(c, error, "no memory");
+		ok = check_program(c, c->libexec_file, c->libexec_line, path,
+		    "set libexec to where mailkeyd's helpers are installed",
+		    error);
+		free(path);
+	}
+	if (ok == 0 && c->gpg != NULL)
+		ok = check_program(c, c->gpg_file, c->gpg_line, c->gpg,
+		    "install gpg, or set gpg to where it is", error);
+	if (ok == 0 && c->send.type == SEND_SENDMAIL)
+		ok = check_program(c, c->send.path_file, c->send.path_line,
+		    c->send.path,
+		    "set path to a sendmail program, or send by smtp", error);
 	return ok;
 }
 

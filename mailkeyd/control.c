@@ -22,6 +22,9 @@
 #include <unistd.h>
 
 #define CONNECTIONS 64
+#define ASK_MS	    30000 /* until the command must have come */
+#define PAUSE_MS    1000  /* when descriptors have run out */
+#define ENVELOPE    (2 * (CONTROL_ADDRESS + 4)) /* octets of its record */
 #define SLICE	    (512u << 10) /* octets of a dump in one message */
 #define SLICE_MS    10
 #define NOTES	    64 /* lines that wait for a slow reader */
@@ -33,6 +36,7 @@ struct control {
 	struct gateway *gateway;
 	int sock; /* -1: it attends one connection */
 	struct loop_io *io;
+	struct loop_timer *pause; /* until connections are taken again */
 	LIST_HEAD(, client) clients;
 	unsigned nclients;
 	bool stopping;
@@ -45,6 +49,7 @@ struct client {
 	LIST_ENTRY(client) next;
 	int sock;
 	struct loop_io *io;
+	struct loop_timer *idle; /* until its command has come */
 	bool asked, ended;
 	STAILQ_HEAD(, message) queue; /* not sent yet */
 	unsigned nqueue;
@@ -150,13 +155,13 @@ do_deliver(struct client *client, struct ipc_msg *msg)
 	struct ipc_in in = {0};
 
 	if (msg->fd[0] == -1 || msg->fd[1] == -1 ||
-	    ipc_slurp(msg->fd[1], 4096, &data, &in.len) == -1) {
+	    ipc_slurp(msg->fd[1], ENVELOPE, &data, &in.len) == -1) {
 		client_end(client, EX_TEMPFAIL, "no mail came with it");
 		return;
 	}
 	in.data = (unsigned char *)data;
-	envelope.sender = sender = ipc_get_str(&in, 1024);
-	envelope.recipient = recipient = ipc_get_str(&in, 1024);
+	envelope.sender = sender = ipc_get_str(&in, CONTROL_ADDRESS);
+	envelope.recipient = recipient = ipc_get_str(&in, CONTROL_ADDRESS);
 	if (!in.failed)
 		client->job = gateway_submit(client->control->gateway,
 		    msg->fd[0], &envelope, deliver_done, client);
@@ -243,10 +248,16 @@ import_done(void *ctx, const struct import_counts *counts, const char *why)
 	if (why != NULL)
 		client_end(client, EX_TEMPFAIL,
 		    "stopped: %s; what was counted is stored", why);
+	else if (counts->problems > 0)
+		client_end(client, EX_DATAERR,
+		    "not all of the file was taken: %" PRIu64 " problem%s; "
+		    "behind octets that are no OpenPGP, reading goes on at the "
+		    "next armored block",
+		    counts->problems, counts->problems == 1 ? "" : "s");
+	else if (counts->certificates == 0)
+		client_end(client, EX_DATAERR, "no certificate in it");
 	else
-		client_end(client,
-		    counts->certificates == 0 ? EX_DATAERR : EX_OK, "%s",
-		    counts->certificates == 0 ? "no certificate in it" : "");
+		client_end(client, EX_OK, "%s", "");
 	/* `why` and the counts are the import's. */
 	import_free(client->import);
 	client->import = NULL;
@@ -550,6 +561,7 @@ static void
 client_ask(struct client *client, struct ipc_msg *msg)
 {
 	client->asked = true;
+	loop_timer_set(client->idle, -1);
 	if (client->control->stopping) {
 		client_end(client, EX_TEMPFAIL, ENDING);
 		return;
@@ -613,6 +625,15 @@ client_event(void *ctx, uint32_t events)
 	ipc_msg_close(&msg);
 }
 
+static void
+client_idle(void *ctx)
+{
+	struct client *client = ctx;
+
+	client_end(client, EX_TEMPFAIL, "no command came");
+	client_free(client);
+}
+
 static struct client *
 client_new(struct control *control, int sock)
 {
@@ -628,10 +649,14 @@ client_new(struct control *control, int sock)
 	STAILQ_INIT(&client->queue);
 	client->io = loop_io_new(
 	    control->parts.loop, sock, EPOLLIN, client_event, client);
-	if (client->io == NULL) {
+	client->idle = loop_timer_new(control->parts.loop, client_idle, client);
+	if (client->io == NULL || client->idle == NULL) {
+		loop_io_free(client->io);
+		loop_timer_free(client->idle);
 		free(client);
 		return NULL;
 	}
+	loop_timer_set(client->idle, ASK_MS);
 	LIST_INSERT_HEAD(&control->clients, client, next);
 	control->nclients++;
 	return client;
@@ -653,6 +678,7 @@ client_free(struct client *client)
 		ipc_msg_close(&m->msg);
 		free(m);
 	}
+	loop_timer_free(client->idle);
 	loop_io_free(client->io);
 	close(client->sock);
 	LIST_REMOVE(client, next);
@@ -660,6 +686,27 @@ client_free(struct client *client)
 	free(client);
 	if (control->sock == -1)
 		loop_stop(control->parts.loop);
+}
+
+/* One too many: it is told why. */
+static void
+control_refuse(int sock, const char *why)
+{
+	struct ipc_msg msg;
+
+	ipc_msg_init(&msg, CONTROL_END, 0);
+	msg.status = EX_TEMPFAIL;
+	snprintf(msg.text, sizeof(msg.text), "%s", why);
+	ipc_send(sock, &msg);
+	close(sock);
+}
+
+static void
+control_pause_over(void *ctx)
+{
+	struct control *control = ctx;
+
+	loop_io_events(control->io, EPOLLIN);
 }
 
 static void
@@ -670,11 +717,20 @@ control_accept(void *ctx, uint32_t events)
 
 	(void)events;
 	sock = accept4(control->sock, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (sock == -1)
+	if (sock != -1) {
+		if (control->nclients >= CONNECTIONS)
+			control_refuse(sock, "too many connections, try again");
+		else if (client_new(control, sock) == NULL)
+			control_refuse(sock, "no memory");
 		return;
-	if (control->nclients >= CONNECTIONS ||
-	    client_new(control, sock) == NULL)
-		close(sock);
+	}
+	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+		return;
+	log_line(LOG_WARNING,
+	    "control: no connection taken: %s; trying again in a second",
+	    strerror(errno));
+	loop_io_events(control->io, 0);
+	loop_timer_set(control->pause, PAUSE_MS);
 }
 
 static char *__attribute__((format(printf, 1, 2)))
@@ -759,7 +815,9 @@ control_listen(
 	}
 	control->io = loop_io_new(
 	    parts->loop, control->sock, EPOLLIN, control_accept, control);
-	if (control->io == NULL) {
+	control->pause =
+	    loop_timer_new(parts->loop, control_pause_over, control);
+	if (control->io == NULL || control->pause == NULL) {
 		*error = error_line("no memory");
 		control_free(control);
 		return NULL;
@@ -809,6 +867,7 @@ control_free(struct control *control)
 	if (control == NULL)
 		return;
 	loop_io_free(control->io);
+	loop_timer_free(control->pause);
 	while ((client = LIST_FIRST(&control->clients)) != NULL)
 		client_free(client); /* NOLINT: it leaves the list */
 	if (control->sock != -1) {

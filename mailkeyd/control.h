@@ -14,12 +14,17 @@
  * and in answer any number of DATA (fd[0]: memfd, for standard output),
  * NOTE (text: a line for standard error) and PROGRESS (a: octets of the file,
  * b: certificates), then one END (status: the exit status, text: a line for
- * standard error, "" = none).
+ * standard error, "" = none).  When all connections are taken the END comes
+ * unasked, and so it does where no command comes.
  */
 #ifndef CONTROL_H
 #define CONTROL_H
 
 #include "mailkeyd/gateway.h"
+
+/* Octets of a sender or recipient: of a longer one, which is no address (RFC
+ * 5321, 4.5.3.1), the beginning is sent. */
+#define CONTROL_ADDRESS 1024
 
 enum control_type {
 	CONTROL_DELIVER = 1,

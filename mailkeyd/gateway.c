@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -32,6 +33,8 @@
 #define IN_HAND_BYTES (64u << 20) /* of mails that are not done */
 #define POISON_DEATHS 2
 #define HELP_POINTERS 3 /* two-line answers a day after the help text */
+
+static const char no_address[] = "no address to answer";
 
 TAILQ_HEAD(job_list, job);
 
@@ -64,7 +67,8 @@ struct job {
 	enum outcome outcome;
 	const char *note; /* for the log, "" = none */
 	struct answer answer;
-	unsigned nkeys;
+	unsigned nkeys;		/* in the answer */
+	struct add_counts adds; /* stored, with COMMAND_KEYS */
 };
 
 struct gateway {
@@ -97,9 +101,23 @@ job_free(struct job *job)
 	free(job);
 }
 
+/* Certificates: of an ADD those that came, else those that are sent. */
+static void
+log_keys(FILE *f, const struct job *job)
+{
+	const struct add_counts *adds = &job->adds;
+
+	if (job->command != NULL && job->command->flags & COMMAND_KEYS)
+		fprintf(f, " new=%u changed=%u unchanged=%u refused=%u",
+		    adds->added, adds->changed, adds->unchanged, adds->refused);
+	else
+		fprintf(f, " keys=%u", job->nkeys);
+}
+
 static void
 job_log(const struct job *job, const char *outcome)
 {
+	const char *address = job->gateway->parts.config->address;
 	int64_t ms = loop_now_ms() - job->began;
 	char *line = NULL;
 	size_t len = 0;
@@ -114,6 +132,11 @@ job_log(const struct job *job, const char *outcome)
 		fprintf(f, " to=");
 		log_value(f, job->answer_to);
 	}
+	if (job->recipient != NULL &&
+	    strcasecmp(job->recipient, address) != 0) {
+		fprintf(f, " recipient=");
+		log_value(f, job->recipient);
+	}
 	fprintf(f, " source=%s", job->source);
 	if (job->command != NULL)
 		fprintf(f, " command=\"%s\"", job->command->name);
@@ -124,16 +147,15 @@ job_log(const struct job *job, const char *outcome)
 	if (job->peer != NULL) {
 		fprintf(f, " peer=");
 		log_value(f, job->peer->title);
-		fprintf(f, " brought=%zu", job->request.nsubmissions);
 	}
 	fprintf(f, " outcome=%s", outcome);
 	if (*job->note != '\0') {
 		fprintf(f, " note=");
 		log_value(f, job->note);
 	}
-	fprintf(f, " keys=%u size=%zu bytes=%zu delay=%lld.%03d", job->nkeys,
-	    job->size, job->answer.octets, (long long)(ms / 1000),
-	    (int)(ms % 1000));
+	log_keys(f, job);
+	fprintf(f, " size=%zu bytes=%zu delay=%lld.%03d", job->size,
+	    job->answer.octets, (long long)(ms / 1000), (int)(ms % 1000));
 	if (fclose(f) == 0)
 		log_line(LOG_INFO, "%s", line);
 	free(line);
@@ -152,10 +174,13 @@ job_finish(
 	job_free(job);
 }
 
+/* Nothing of it is stored: what a handler had counted does not count. */
 static void
 job_later(struct job *job, const char *why)
 {
 	job->note = why;
+	job->nkeys = 0;
+	job->adds = (struct add_counts){0};
 	job_finish(job, FATE_LATER, "later", why);
 }
 
@@ -171,7 +196,12 @@ job_silent(struct job *job, const char *why)
 
 /* ---- digests ------------------------------------------------------------- */
 
-/* Where the body begins: behind the first empty line. */
+/*
+ * Where the body begins: behind the first empty line.  The core never looks
+ * inside a message; this is no exception, since nothing is read of it: it only
+ * finds where the header ends, which every relay changes, so as to hash what
+ * stays the same.  The reader may have died of the mail, so cannot be asked.
+ */
 static size_t
 body_offset(const char *raw, size_t len)
 {
@@ -373,6 +403,8 @@ job_run(struct job *job, time_t now)
 	if (reply_new(&reply) == -1)
 		return KS_NOMEM;
 	job->request.now = now;
+	if (job->command == NULL)
+		job->note = job->mail->why;
 	job->outcome = job->command == NULL ? over_limit(job, &reply)
 					    : job->command->run(gw->parts.ks,
 						  &job->request, &reply);
@@ -382,6 +414,7 @@ job_run(struct job *job, time_t now)
 		status = KS_NOMEM;
 	else if (job->answer_to != NULL)
 		status = answer_queue(job, &reply, now);
+	job->adds = reply.adds;
 	reply_free(&reply);
 	return status;
 }
@@ -403,7 +436,8 @@ job_work(struct job *job, time_t now)
 
 	answer_free(&job->answer);
 	job->nkeys = 0;
-	job->note = "";
+	job->adds = (struct add_counts){0};
+	job->note = answer_to != NULL || job->peer != NULL ? "" : no_address;
 	job->outcome = DONE;
 	if (lasting && job->has_digest)
 		status = seen_find(gw->parts.ks, job->digest, &seen);
@@ -456,13 +490,16 @@ job_committed(struct job *job)
 		gw->parts.answer(gw->parts.ctx, &job->answer.mails[i]);
 	if (strcmp(job->note, "repeat") == 0)
 		gw->counts.repeats++;
-	if (job->outcome == REFUSED) {
+	else if (job->answer.n == 0)
+		gw->counts.silent++;
+	else if (job->outcome == REFUSED)
 		gw->counts.refused++;
-		job_finish(job, FATE_DONE, "refused", "taken, see the answer");
-	} else {
+	else
 		gw->counts.done++;
+	if (job->outcome == REFUSED)
+		job_finish(job, FATE_DONE, "refused", "taken, see the answer");
+	else
 		job_finish(job, FATE_DONE, "done", "taken");
-	}
 }
 
 /* One mail in a transaction of its own. */
@@ -793,15 +830,15 @@ job_decide(struct job *job)
 		return;
 	}
 	job->answer_to = etiquette_answer_to(mail, sender);
-	if (mail->verdict == MAIL_SOUND) {
+	if (mail->verdict != MAIL_SOUND)
+		job->command = NULL;
+	if (job->command != NULL &&
+	    (job->answer_to != NULL || job->command->flags & COMMAND_KEYS))
 		job_command(job);
-		return;
-	}
-	job->command = NULL;
-	if (job->answer_to != NULL)
+	else if (job->answer_to != NULL)
 		job_ready(job);
 	else
-		job_silent(job, mail->why);
+		job_silent(job, job->command != NULL ? no_address : mail->why);
 }
 
 /* The jailed reader has made a struct mail of the octets, or died of them. */

@@ -4,8 +4,10 @@
  */
 #include "mailkeyd/import.h"
 #include "mailkeyd/intake.h"
+#include "mailkeyd/log.h"
 #include "mailkeyd/sync.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +22,7 @@ struct import {
 	bool sync;    /* peers are to hear of it */
 	bool reads;   /* the jail is at work */
 	bool dropped; /* by the caller, while gpg is at work on a batch */
+	bool logged;
 	const char *why;
 	char text[128];
 };
@@ -108,6 +111,13 @@ batch_commit(struct import *import)
 	return status;
 }
 
+static void
+import_problem(struct import *import, const char *line)
+{
+	import->counts.problems++;
+	import->calls->problem(import->ctx, line);
+}
+
 /* What the intake has to say beside what the reader said. */
 static void
 batch_problems(struct import *import)
@@ -117,7 +127,7 @@ batch_problems(struct import *import)
 
 	problems = intake_problems(import->intake, &n);
 	for (size_t i = import->now->nproblems; i < n; i++)
-		import->calls->problem(import->ctx, problems[i]);
+		import_problem(import, problems[i]);
 }
 
 static void
@@ -153,7 +163,7 @@ batch_start(struct import *import)
 
 	import->counts.secret += mail->nsecret;
 	for (size_t i = 0; i < mail->nproblems; i++)
-		import->calls->problem(import->ctx, mail->problems[i]);
+		import_problem(import, mail->problems[i]);
 	import->intake = intake_new(import->parts.judge, import->parts.ks,
 	    import->parts.config, mail, time(NULL), batch_judged, import);
 	if (import->intake != NULL) {
@@ -165,9 +175,39 @@ batch_start(struct import *import)
 	import_go_on(import);
 }
 
+/* Not without a daemon: there is no log then, and whoever asked is told. */
+static void
+import_log(struct import *import, const char *why)
+{
+	const struct import_counts *counts = &import->counts;
+	char *line = NULL;
+	size_t len = 0;
+	FILE *f;
+
+	if (import->logged || import->parts.despatch == NULL)
+		return;
+	import->logged = true;
+	f = open_memstream(&line, &len);
+	if (f == NULL)
+		return;
+	fprintf(f,
+	    "event=import new=%" PRIu64 " changed=%" PRIu64
+	    " unchanged=%" PRIu64 " refused=%" PRIu64 " problems=%" PRIu64,
+	    counts->added, counts->changed, counts->unchanged, counts->refused,
+	    counts->problems);
+	if (why != NULL) {
+		fprintf(f, " note=");
+		log_value(f, why);
+	}
+	if (fclose(f) == 0)
+		log_line(LOG_INFO, "%s", line);
+	free(line);
+}
+
 static void
 import_end(struct import *import)
 {
+	import_log(import, import->why);
 	if (import->reads || import->reading.more)
 		reading_drop(import->parts.reader, &import->reading);
 	import->reads = false;
@@ -242,6 +282,7 @@ import_free(struct import *import)
 {
 	if (import == NULL)
 		return;
+	import_log(import, "stopped");
 	if (import->reads || import->reading.more)
 		reading_drop(import->parts.reader, &import->reading);
 	import->reads = false;

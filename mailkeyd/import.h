@@ -12,6 +12,7 @@ struct import;
 struct import_counts {
 	uint64_t certificates; /* found */
 	uint64_t added, changed, unchanged, refused;
+	uint64_t problems;		 /* as often as problem() came */
 	uint64_t secret;		 /* secret keys found, none kept */
 	struct pgp_left_out refused_for; /* refused certificates, by reason */
 	struct pgp_left_out left; /* parts left out of those that were kept */

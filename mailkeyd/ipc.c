@@ -236,6 +236,31 @@ ipc_seal(int fd)
 }
 
 int
+ipc_drain(int from, size_t max)
+{
+	int fd = ipc_memfd("input", NULL, 0, false), saved;
+	char buf[65536];
+	ssize_t n;
+
+	if (fd == -1)
+		return -1;
+	while ((n = read(from, buf, sizeof(buf))) != 0) {
+		size_t take = (size_t)n < max ? (size_t)n : max;
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 || ipc_write_all(fd, buf, take) == -1) {
+			saved = errno;
+			close(fd);
+			errno = saved;
+			return -1;
+		}
+		max -= take;
+	}
+	return fd;
+}
+
+int
 ipc_slurp(int fd, size_t max, char **data, size_t *len)
 {
 	/* not fstat(2): the jail lets no call through that takes a path */

@@ -48,6 +48,13 @@ int ipc_memfd(const char *name, const void *data, size_t len, bool seal);
 int ipc_seal(int fd); /* 0, or -1 */
 
 /*
+ * Reads `from` to its end into a new memfd; of more than `max` octets the rest
+ * is thrown away, so that the far end of a pipe is not left with it.  The
+ * memfd, not sealed, or -1 with errno.
+ */
+int ipc_drain(int from, size_t max);
+
+/*
  * Copies a whole memfd of at most `max` octets, so that a far end that goes on
  * writing changes nothing; *data is malloc'ed with a NUL behind it.
  * 0, or -1 with errno (EFBIG: over max).

@@ -7,6 +7,7 @@
 #include "mailkeyd/mail_read.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -145,15 +146,19 @@ fill(struct mail *m, const struct parser_config *config,
 	struct mail_reading reading = {.mail = m,
 	    .policy = &config->policy,
 	    .now = (uint32_t)time(NULL),
-	    .limit = config->import_batch};
+	    .limit = config->import_batch,
+	    .file = true};
 	uint64_t start = pgp_reader_offset(reader);
 	size_t octets = 0;
+	char where[64];
 	int rc = 1;
 
 	while (rc == 1 && reading.keys < reading.limit &&
 	       octets < RECORD_OCTETS &&
 	       pgp_reader_offset(reader) - start < INPUT_OCTETS) {
-		rc = mail_certs_next(&reading, reader, "the file");
+		snprintf(where, sizeof(where), "the file near octet %" PRIu64,
+		    pgp_reader_offset(reader));
+		rc = mail_certs_next(&reading, reader, where);
 		octets += newest(m);
 	}
 	if (rc == 0 && file->error != 0)

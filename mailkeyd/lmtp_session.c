@@ -38,7 +38,8 @@ struct lmtp_session {
 	unsigned errors;
 	char line[LMTP_LINE_MAX + 1];
 	size_t linelen;
-	char *sender; /* NULL: no MAIL yet */
+	char *sender;  /* NULL: no MAIL yet */
+	char *refused; /* sender of a mail that was too large just now */
 	char *recipient[LMTP_RECIPIENTS_MAX];
 	size_t nrecipients;
 	size_t size; /* of the mail so far */
@@ -206,6 +207,8 @@ read_size(const char *p, size_t len, uint64_t *size)
 	return true;
 }
 
+static const char over_limit[] = "552 5.3.4 The mail is over the size limit";
+
 /* The answer that refuses one parameter of MAIL, or NULL. */
 static const char *
 refuse_parameter(const struct lmtp_session *s, const char *p, size_t len)
@@ -217,9 +220,7 @@ refuse_parameter(const struct lmtp_session *s, const char *p, size_t len)
 	if (is_parameter(p, len, "SIZE", &value)) {
 		if (!read_size(value, (size_t)(p + len - value), &size))
 			return "501 5.5.4 Bad SIZE";
-		return size > s->message_size
-			   ? "552 5.3.4 The mail is over the size limit"
-			   : NULL;
+		return size > s->message_size ? over_limit : NULL;
 	}
 	if (is_parameter(p, len, "BODY", &value)) {
 		n = (size_t)(p + len - value);
@@ -289,7 +290,10 @@ do_mail(struct lmtp_session *s, const char *argument)
 	}
 	if ((why = refuse_parameters(s, rest)) != NULL) {
 		error(s, why);
-		free(sender);
+		if (why == over_limit)
+			s->refused = sender;
+		else
+			free(sender);
 		return;
 	}
 	s->sender = sender;
@@ -499,6 +503,8 @@ end_mail(struct lmtp_session *s, enum lmtp_event *event)
 	s->state = WAITING;
 	if (!s->over)
 		return;
+	s->refused = s->sender;
+	s->sender = NULL;
 	lmtp_session_answer(s, "552 5.3.4", "the mail is over the size limit");
 	*event = LMTP_DROP;
 }
@@ -534,6 +540,8 @@ lmtp_session_feed(struct lmtp_session *s, const char *octets, size_t len,
 	size_t n = 0;
 
 	*event = LMTP_NOTHING;
+	free(s->refused);
+	s->refused = NULL;
 	if (s->state == CLOSED) {
 		*event = LMTP_CLOSE;
 		return len;
@@ -573,6 +581,7 @@ lmtp_session_free(struct lmtp_session *s)
 	if (s == NULL)
 		return;
 	forget_mail(s);
+	free(s->refused);
 	free(s->out);
 	free(s);
 }
@@ -608,6 +617,12 @@ const char *
 lmtp_session_recipient(const struct lmtp_session *s)
 {
 	return s->nrecipients > 0 ? s->recipient[0] : NULL;
+}
+
+const char *
+lmtp_session_refused(const struct lmtp_session *s)
+{
+	return s->refused;
 }
 
 bool

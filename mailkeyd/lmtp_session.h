@@ -50,6 +50,10 @@ void lmtp_session_end(struct lmtp_session *, const char *why);
 const char *lmtp_session_sender(const struct lmtp_session *);
 const char *lmtp_session_recipient(const struct lmtp_session *);
 
+/* The sender of a mail over the size limit that the last call of
+ * lmtp_session_feed() refused, lent until the next call; NULL: none. */
+const char *lmtp_session_refused(const struct lmtp_session *);
+
 bool lmtp_session_waiting(const struct lmtp_session *); /* for an answer */
 bool lmtp_session_closed(const struct lmtp_session *);
 

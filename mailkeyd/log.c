@@ -3,11 +3,14 @@
  */
 #include "mailkeyd/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define VALUE_MAX 200
@@ -38,19 +41,6 @@ is_journal(void)
 	       inode == st.st_ino;
 }
 
-void
-log_open(const char *program, int to_syslog, int verbose)
-{
-	to.program = program;
-	to.verbose = verbose != 0;
-	to.syslog = to_syslog != 0;
-	to.journal = !to.syslog && is_journal();
-	if (to.syslog)
-		openlog(program, LOG_PID | LOG_NDELAY, LOG_MAIL);
-	else
-		closelog();
-}
-
 /* In one write(2), so that lines of several processes do not mix. */
 static void
 write_stderr(int level, const char *text)
@@ -68,6 +58,60 @@ write_stderr(int level, const char *text)
 		/* Nobody reads the log: there is nowhere to say so. */
 	}
 	free(line);
+}
+
+/* syslog(3) loses in silence what nobody listens for: 0, or errno.  Daemons
+ * have sockets of either kind. */
+static int
+syslog_missing(void)
+{
+	static const int types[] = {SOCK_DGRAM, SOCK_STREAM};
+	struct sockaddr_un sun = {.sun_family = AF_UNIX, .sun_path = _PATH_LOG};
+	int why = 0;
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		int fd = socket(AF_UNIX, types[i] | SOCK_CLOEXEC, 0);
+
+		if (fd == -1)
+			return errno;
+		why =
+		    connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) == 0
+			? 0
+			: errno;
+		close(fd);
+		if (why == 0)
+			return 0;
+	}
+	return why;
+}
+
+static void
+open_syslog(const char *program)
+{
+	int why = syslog_missing();
+	char text[160];
+
+	openlog(program, LOG_PID | LOG_NDELAY, LOG_MAIL);
+	if (why == 0)
+		return;
+	(void)snprintf(text, sizeof(text),
+	    "nobody hears the log at " _PATH_LOG ": %s; start a syslog daemon, "
+	    "or set log = stderr",
+	    strerror(why));
+	write_stderr(LOG_WARNING, text);
+}
+
+void
+log_open(const char *program, int to_syslog, int verbose)
+{
+	to.program = program;
+	to.verbose = verbose != 0;
+	to.syslog = to_syslog != 0;
+	to.journal = !to.syslog && is_journal();
+	if (to.syslog)
+		open_syslog(program);
+	else
+		closelog();
 }
 
 static void __attribute__((format(printf, 2, 0)))

@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <syslog.h> /* LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG */
 
-/* `program` is lent for ever.  `verbose` lets LOG_DEBUG through. */
+/* `program` is lent for ever.  `verbose` lets LOG_DEBUG through.  Where no
+ * syslog daemon listens standard error says so. */
 void log_open(const char *program, int to_syslog, int verbose);
 
 /* One line; no line break in the format. */

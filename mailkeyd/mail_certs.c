@@ -78,11 +78,20 @@ refuse_version(
 	    fpr, (unsigned)key.version);
 }
 
+/* What a sender is asked for, and an operator not. */
+static const char *
+advice(const struct mail_reading *r, const char *text)
+{
+	return r->file ? "" : text;
+}
+
 /* `packets` are at least the primary key's when its version is unknown. */
 static int
-refuse(struct mail *m, enum pgp_status status, const unsigned char *packets,
-    size_t len, const char *where)
+refuse(struct mail_reading *r, enum pgp_status status,
+    const unsigned char *packets, size_t len, const char *where)
 {
+	struct mail *m = r->mail;
+
 	switch (status) {
 	case PGP_NOMEM:
 		return -1;
@@ -90,25 +99,24 @@ refuse(struct mail *m, enum pgp_status status, const unsigned char *packets,
 		return refuse_version(m, packets, len, where);
 	case PGP_TOO_LARGE:
 		return mail_problem(m,
-		    "A certificate in %s is larger than this server takes; "
-		    "please send a smaller export (gpg --export-options "
-		    "export-minimal).",
-		    where);
+		    "A certificate in %s is larger than this server takes%s.",
+		    where,
+		    advice(r, "; please send a smaller export (gpg "
+			      "--export-options export-minimal)"));
 	case PGP_TRUNCATED:
-		return mail_problem(m,
-		    "The key material in %s is cut off; please export it "
-		    "again and send all of it.",
-		    where);
+		return mail_problem(m, "The key material in %s is cut off%s.",
+		    where,
+		    advice(r, "; please export it again and send all of it"));
 	case PGP_BAD_ARMOR:
-		return mail_problem(m,
-		    "The armored block in %s is damaged; please export it "
-		    "again and send all of it.",
-		    where);
+		return mail_problem(m, "The armored block in %s is damaged%s.",
+		    where,
+		    advice(r, "; please export it again and send all of it"));
 	default:
 		return mail_problem(m,
-		    "There is something in %s that is no certificate (%s); "
-		    "please send what gpg --armor --export writes.",
-		    where, pgp_strerror(status));
+		    "There is something in %s that is no certificate (%s)%s.",
+		    where, pgp_strerror(status),
+		    advice(r, "; please send what gpg --armor --export "
+			      "writes"));
 	}
 }
 
@@ -128,7 +136,7 @@ take_cert(struct mail_reading *r, const unsigned char *packets, size_t len,
 		return 0;
 	}
 	if (status != PGP_OK)
-		return refuse(m, status, packets, len, where);
+		return refuse(r, status, packets, len, where);
 	one.fpr = *pgp_cert_fpr(cert);
 	status = pgp_cert_octets(cert, &one.packets);
 	pgp_cert_free(cert);
@@ -183,7 +191,7 @@ mail_certs_next(
 		return 1;
 	}
 	if (status != PGP_OK) {
-		rc = refuse(r->mail, status, packets, len, where);
+		rc = refuse(r, status, packets, len, where);
 	} else if (r->keys >= r->limit) {
 		r->mail->nover++;
 		rc = 0;

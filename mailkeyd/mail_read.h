@@ -79,6 +79,7 @@ struct mail_reading {
 	const struct pgp_policy *policy;
 	uint32_t now;
 	size_t keys, limit; /* certificates and revocations taken, at most */
+	bool file;	    /* an operator's: nobody is asked to send it anew */
 };
 
 /* Adds a sentence, cut at MAIL_PROBLEM_MAX; past MAIL_PROBLEMS nothing. 0/-1 */

@@ -12,6 +12,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -176,6 +177,35 @@ config_load(struct ctl *ctl)
 	return -1;
 }
 
+/* The store is opened by its owner only: gpg takes nobody else's home
+ * directory, and what root makes there the daemon could not write. */
+static int
+check_owner(const struct config *config)
+{
+	const struct passwd *owner;
+	struct stat st;
+	int error = stat(config->state, &st) == -1 ? errno : 0;
+
+	if (error != 0 && error != EACCES)
+		return 0; /* mailkeyd makes it, or says why it cannot */
+	if (error == 0 && st.st_uid == geteuid())
+		return 0;
+	if (error != 0)
+		fprintf(stderr,
+		    "mailkeyctl: %s: %s; run it as the user of the daemon\n",
+		    config->state, strerror(error));
+	else if ((owner = getpwuid(st.st_uid)) != NULL)
+		fprintf(stderr,
+		    "mailkeyctl: %s belongs to %s; run it as that user\n",
+		    config->state, owner->pw_name);
+	else
+		fprintf(stderr,
+		    "mailkeyctl: %s belongs to the user %lu; run it as that "
+		    "user\n",
+		    config->state, (unsigned long)st.st_uid);
+	return EX_NOPERM;
+}
+
 /* 0, or an exit status. */
 static int
 reach(struct ctl *ctl)
@@ -193,6 +223,8 @@ reach(struct ctl *ctl)
 		    ctl->config->control, strerror(errno));
 		return EX_NOPERM;
 	}
+	if (check_owner(ctl->config) != 0)
+		return EX_NOPERM;
 	if (start_attendant(ctl) == -1) {
 		fprintf(stderr,
 		    "mailkeyctl: no daemon answers on %s, and mailkeyd cannot "
@@ -263,6 +295,18 @@ write_data(int fd, FILE *out)
 	return rv;
 }
 
+/* As ipc_recv(); what the daemon said before it closed with our message unread
+ * stands behind an error. */
+static int
+next_answer(const struct ctl *ctl, struct ipc_msg *msg)
+{
+	int got = ipc_recv(ctl->sock, msg);
+
+	if (got == -1 && errno == ECONNRESET)
+		got = ipc_recv(ctl->sock, msg);
+	return got;
+}
+
 /* Reads answers up to the END; its exit status, or EX_PROTOCOL when the far
  * end is gone before. */
 static int
@@ -272,7 +316,7 @@ answers(struct ctl *ctl, FILE *out)
 	int status = EX_PROTOCOL;
 	bool failed = false;
 
-	while (ipc_recv(ctl->sock, &msg) == 1) {
+	while (next_answer(ctl, &msg) == 1) {
 		if (msg.type == CONTROL_DATA) {
 			if (ctl->bar)
 				fputs("\n", stderr);
@@ -302,10 +346,12 @@ answers(struct ctl *ctl, FILE *out)
 	return status;
 }
 
+/* A daemon that has closed already may have said why. */
 static int
 ask(struct ctl *ctl, const struct ipc_msg *msg, FILE *out)
 {
-	if (ipc_send(ctl->sock, msg) == -1 && ctl->attendant == 0) {
+	if (ipc_send(ctl->sock, msg) == -1 && errno != EPIPE &&
+	    errno != ECONNRESET && ctl->attendant == 0) {
 		fprintf(stderr, "mailkeyctl: %s\n", strerror(errno));
 		return EX_UNAVAILABLE;
 	}
@@ -333,38 +379,22 @@ simple(struct ctl *ctl, enum control_type type, const char *text, uint64_t a)
 
 /* ---- deliver ------------------------------------------------------------- */
 
-static int
-slurp_stdin(void)
+/* An address as it is sent, in `room`: of what cannot be one, the beginning. */
+static const char *
+address_cut(const char *address, char room[CONTROL_ADDRESS + 1])
 {
-	int fd = ipc_memfd("mail", NULL, 0, false);
-	size_t room = DELIVER_MAX;
-	char buf[65536];
-	ssize_t n;
-
-	if (fd == -1)
-		return -1;
-	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) != 0) {
-		size_t take;
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			goto fail;
-		take = (size_t)n < room ? (size_t)n : room;
-		if (take > 0 && write(fd, buf, take) != (ssize_t)take)
-			goto fail;
-		room -= take;
-	}
-	return fd;
-fail:
-	close(fd);
-	return -1;
+	if (address == NULL || strlen(address) <= CONTROL_ADDRESS)
+		return address;
+	memcpy(room, address, CONTROL_ADDRESS);
+	room[CONTROL_ADDRESS] = '\0';
+	return room;
 }
 
 static int
 envelope_fd(const struct ctl *ctl)
 {
 	const char *sender = ctl->sender, *recipient = ctl->recipient;
+	char room[CONTROL_ADDRESS + 1];
 	struct ipc_out out = {0};
 	int fd = -1;
 
@@ -372,8 +402,8 @@ envelope_fd(const struct ctl *ctl)
 		sender = getenv("SENDER");
 	if (recipient == NULL)
 		recipient = getenv("RECIPIENT");
-	ipc_put_str(&out, sender);
-	ipc_put_str(&out, recipient);
+	ipc_put_str(&out, address_cut(sender, room));
+	ipc_put_str(&out, address_cut(recipient, room));
 	if (!out.failed)
 		fd = ipc_memfd("envelope", out.data, out.len, true);
 	ipc_out_free(&out);
@@ -383,7 +413,13 @@ envelope_fd(const struct ctl *ctl)
 static void
 deliver_signal(int signal_number)
 {
-	(void)signal_number;
+	static const char slow[] = "mailkeyctl: it took too long; try again\n",
+			  told[] = "mailkeyctl: ended by a signal\n";
+
+	if (signal_number == SIGALRM)
+		ipc_write_all(STDERR_FILENO, slow, sizeof(slow) - 1);
+	else
+		ipc_write_all(STDERR_FILENO, told, sizeof(told) - 1);
 	_exit(EX_TEMPFAIL);
 }
 
@@ -400,19 +436,49 @@ deliver_signals(void)
 	alarm(DELIVER_SECONDS);
 }
 
+/* Why the mail has to come again. */
+static int
+deliver_later(const char *what, const char *why)
+{
+	fprintf(stderr, "mailkeyctl: %s: %s\n", what, why);
+	return EX_TEMPFAIL;
+}
+
 /* Waits for the commit. */
 static int
-deliver_wait(int sock)
+deliver_wait(const struct ctl *ctl)
 {
 	struct ipc_msg msg;
 
 	alarm(DELIVER_SECONDS);
-	while (ipc_recv(sock, &msg) == 1) {
+	while (next_answer(ctl, &msg) == 1) {
 		ipc_msg_close(&msg);
-		if (msg.type == CONTROL_END)
-			return msg.status == 0 ? EX_OK : EX_TEMPFAIL;
+		if (msg.type != CONTROL_END)
+			continue;
+		return msg.status == 0 ? EX_OK
+				       : deliver_later("not taken", msg.text);
 	}
-	return EX_TEMPFAIL;
+	return deliver_later("not taken", "the daemon ended half-way");
+}
+
+/* The mail is read before a connection is taken: who sends slowly keeps
+ * nobody else out. */
+static int
+deliver_send(struct ctl *ctl, struct ipc_msg *msg)
+{
+	msg->fd[0] = ipc_drain(STDIN_FILENO, DELIVER_MAX);
+	if (msg->fd[0] == -1)
+		return deliver_later("standard input", strerror(errno));
+	msg->fd[1] = envelope_fd(ctl);
+	if (msg->fd[1] == -1)
+		return deliver_later("memfd", strerror(errno));
+	ctl->sock = connect_daemon(ctl->config->control);
+	if (ctl->sock == -1)
+		return deliver_later(ctl->config->control, strerror(errno));
+	if (ipc_send(ctl->sock, msg) == -1 && errno != EPIPE &&
+	    errno != ECONNRESET)
+		return deliver_later(ctl->config->control, strerror(errno));
+	return deliver_wait(ctl);
 }
 
 /* 0 after the daemon's commit, else 75, and nothing on standard output: an
@@ -421,7 +487,7 @@ static int
 do_deliver(struct ctl *ctl, int argc, char **argv)
 {
 	struct ipc_msg msg;
-	int status = EX_TEMPFAIL;
+	int status;
 
 	(void)argv;
 	deliver_signals();
@@ -432,17 +498,7 @@ do_deliver(struct ctl *ctl, int argc, char **argv)
 	if (config_load(ctl) == -1)
 		return EX_TEMPFAIL;
 	ipc_msg_init(&msg, CONTROL_DELIVER, 0);
-	ctl->sock = connect_daemon(ctl->config->control);
-	if (ctl->sock == -1)
-		fprintf(stderr, "mailkeyctl: %s: %s\n", ctl->config->control,
-		    strerror(errno));
-	else {
-		msg.fd[0] = slurp_stdin();
-		msg.fd[1] = envelope_fd(ctl);
-		if (msg.fd[0] != -1 && msg.fd[1] != -1 &&
-		    ipc_send(ctl->sock, &msg) == 0)
-			status = deliver_wait(ctl->sock);
-	}
+	status = deliver_send(ctl, &msg);
 	ipc_msg_close(&msg);
 	return leave(ctl, status);
 }

@@ -226,6 +226,7 @@ exit_of(enum ks_status status)
 		return EX_TEMPFAIL;
 	case KS_TOO_NEW:
 	case KS_TOO_OLD:
+	case KS_DENIED:
 		return EX_CONFIG;
 	default:
 		return EX_IOERR;
@@ -249,8 +250,7 @@ server_store(struct server *s)
 		fatal(EX_CONFIG, "%s: the path is too long", config->state);
 	status = ks_open(dir, &options, &s->ks, &error);
 	if (status != KS_OK)
-		fatal(exit_of(status), "%s: %s%s%s", dir, ks_strerror(status),
-		    *error == '\0' ? "" : "; ", error);
+		fatal(exit_of(status), "%s: %s", dir, error);
 }
 
 /* Cleans the store a slice at a time, the quarantine once in a while. */
@@ -379,8 +379,8 @@ server_listen(struct server *s)
 		s->lmtp[i] =
 		    lmtp_listen(s->loop, s->gateway, s->config, r, -1, &error);
 		if (s->lmtp[i] == NULL)
-			fatal(EX_CONFIG, "%s:%u: %s", s->config->file, r->line,
-			    error);
+			fatal(EX_CONFIG, "%s",
+			    error != NULL ? error : "no memory");
 	}
 	loop_timer_set(s->expire, 1000);
 }
@@ -423,24 +423,10 @@ server_free(struct server *s)
 static int
 read_stdin(const struct config *config)
 {
-	size_t room = config_message_size(config) + 1;
-	int fd = ipc_memfd("mail", NULL, 0, false);
-	char buf[65536];
-	ssize_t n;
+	int fd = ipc_drain(STDIN_FILENO, config_message_size(config) + 1);
 
 	if (fd == -1)
-		fatal(EX_OSERR, "memfd: %s", strerror(errno));
-	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) != 0) {
-		size_t take = (size_t)n < room ? (size_t)n : room;
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			fatal(EX_IOERR, "standard input: %s", strerror(errno));
-		if (take > 0 && write(fd, buf, take) != (ssize_t)take)
-			fatal(EX_TEMPFAIL, "memfd: %s", strerror(errno));
-		room -= take;
-	}
+		fatal(EX_TEMPFAIL, "standard input: %s", strerror(errno));
 	return fd;
 }
 
@@ -517,6 +503,26 @@ check_jail(const struct server *s)
 		log_line(LOG_WARNING, "event=jail landlock=no seccomp=yes");
 }
 
+/* What the configuration names.  A test leaves no trace: it may be run by
+ * another user than the server. */
+static void
+check_places(const struct server *s)
+{
+	bool test = s->options.mode == MODE_TEST;
+	char *error = NULL;
+	int ok;
+
+	ok = config_programs(s->config, &error);
+	if (ok == 0)
+		ok = test ? config_look(s->config, &error)
+			  : config_prepare(s->config, &error);
+	if (ok == -1)
+		fatal(EX_CONFIG, "%s", error != NULL ? error : "no memory");
+	if (ok == 1)
+		printf("%s: is not there yet, the first start makes it\n",
+		    s->config->state);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -530,8 +536,7 @@ main(int argc, char **argv)
 	server.config = config_read(server.options.file, &error);
 	if (server.config == NULL)
 		fatal(EX_CONFIG, "%s", error);
-	if (config_prepare(server.config, &error) == -1)
-		fatal(EX_CONFIG, "%s", error);
+	check_places(&server);
 	check_language(server.config);
 	check_jail(&server);
 	if (server.options.mode == MODE_TEST) {

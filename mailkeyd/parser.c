@@ -509,6 +509,7 @@ clear_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 	/* a terminal's or a service manager's: the core decides, and then
 	 * closes the socket */
+	signal(SIGHUP, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 }

@@ -134,6 +134,14 @@ rest(struct connection *c)
 	    c->idle, (long)c->lmtp->config->limits.idle_timeout * 1000);
 }
 
+/* Of a mail that is to come again. */
+static const char *
+status_later(const char *why)
+{
+	return strcmp(why, ks_strerror(KS_FULL)) == 0 ? "452 4.3.1"
+						      : "451 4.3.0";
+}
+
 static void
 on_done(void *ctx, enum fate fate, const char *why)
 {
@@ -141,8 +149,8 @@ on_done(void *ctx, enum fate fate, const char *why)
 
 	c->job = NULL;
 	rest(c);
-	lmtp_session_answer(
-	    c->session, fate == FATE_DONE ? "250 2.0.0" : "451 4.3.0", why);
+	lmtp_session_answer(c->session,
+	    fate == FATE_DONE ? "250 2.0.0" : status_later(why), why);
 	if (c->lmtp->stopping)
 		lmtp_session_end(c->session, "4.3.2 Shutting down");
 	connection_turn(c, false);
@@ -264,13 +272,34 @@ on_event(
 	}
 }
 
+/* Of a mail that the gateway never saw, and for which its sender hears 552. */
+static void
+log_refused(const struct connection *c, const char *sender)
+{
+	char *line = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&line, &len);
+
+	if (f == NULL)
+		return;
+	fprintf(f, "lmtp: from=");
+	log_value(f, sender);
+	fprintf(f,
+	    " source=lmtp outcome=refused note=\"over the size limit of %zu "
+	    "octets\"",
+	    config_message_size(c->lmtp->config));
+	if (fclose(f) == 0)
+		log_line(LOG_INFO, "%s", line);
+	free(line);
+}
+
 /* Feeds what was read; stops for the fate of a mail, and for a client that
  * does not read what we say. */
 static void
 feed_input(struct connection *c)
 {
 	enum lmtp_event event = LMTP_NOTHING;
-	const char *data = NULL;
+	const char *data = NULL, *refused;
 	size_t size = 0, pending;
 
 	c->hold = c->begin;
@@ -281,6 +310,9 @@ feed_input(struct connection *c)
 		c->begin += lmtp_session_feed(c->session, c->input + c->begin,
 		    c->end - c->begin, &event, &data, &size);
 		on_event(c, event, data, size);
+		refused = lmtp_session_refused(c->session);
+		if (refused != NULL)
+			log_refused(c, refused);
 	}
 	flush_mail(c);
 }
@@ -499,15 +531,36 @@ bind_unix(int fd, const struct sockaddr_un *sun)
 		return 0;
 	if (errno != EADDRINUSE)
 		return -1;
-	/* Left by one that was killed: a socket, and nobody answers. */
-	if (lstat(sun->sun_path, &st) == -1 || !S_ISSOCK(st.st_mode) ||
-	    is_alive(sun)) {
+	if (lstat(sun->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+		errno = ENOTSOCK;
+		return -1;
+	}
+	/* Left by one that was killed: nobody answers. */
+	if (is_alive(sun)) {
 		errno = EADDRINUSE;
 		return -1;
 	}
 	if (unlink(sun->sun_path) == -1)
 		return -1;
 	return bind(fd, sa, sizeof(*sun));
+}
+
+static void
+bind_error(const struct lmtp *l, const struct config_receive *r, char **error)
+{
+	const char *help = "make its directory for the user that runs mailkeyd";
+
+	if (errno == ENOTSOCK) {
+		listen_error(l->config, r, error,
+		    "cannot listen at %s: it is no socket; move it away, or "
+		    "choose another path",
+		    r->path);
+		return;
+	}
+	if (errno == EADDRINUSE)
+		help = "end what listens there, or choose another path";
+	listen_error(l->config, r, error, "cannot listen at %s: %s; %s",
+	    r->path, strerror(errno), help);
 }
 
 static int
@@ -531,11 +584,7 @@ listen_unix(struct lmtp *l, const struct config_receive *r, char **error)
 		    "no socket: %s; free memory or descriptors",
 		    strerror(errno));
 	if (bind_unix(l->fd, &sun) == -1) {
-		listen_error(l->config, r, error, "cannot listen at %s: %s; %s",
-		    r->path, strerror(errno),
-		    errno == EADDRINUSE
-			? "end what listens there, or choose another path"
-			: "make its directory for the user that runs mailkeyd");
+		bind_error(l, r, error);
 		free(path);
 		return -1;
 	}

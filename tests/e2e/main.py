@@ -4,6 +4,7 @@
 
 import glob
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import threading
 import time
 
 from lib import (ADDRESS, ALICE, B, SLOW, Delivery, Lmtp, ask, equal, expect,
-                 fingerprints, key, mail, maildir_to, new_id, note, run,
+                 fingerprints, gpg, key, mail, maildir_to, new_id, note, run,
                  smtp_to, stuffed, wait_until)
 
 
@@ -36,6 +37,8 @@ def deliver(daemon, message, *args, env=None):
         input=message, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         timeout=60 * SLOW, env=dict(os.environ, **(env or {})))
     equal(done.stdout, b"", "standard output of deliver")
+    equal(done.stderr == b"", done.returncode == 0,
+          f"whether it says why ({done.stderr.decode()})")
     return done.returncode
 
 
@@ -97,6 +100,54 @@ def second_daemon(place):
     expect(said.strip(), "it says nothing")
     note(said.strip())
     ask(daemon, sink, "HELP")
+
+
+def only_line(done, status, what):
+    said = done.stderr.decode()
+    equal(done.returncode, status, f"{what}: exit status ({said})")
+    equal(said.count("\n"), 1, f"{what}: lines in {said!r}")
+    return said
+
+
+def test_leaves_no_trace(place):
+    """mailkeyd -t makes nothing, and knows programs that are missing"""
+    daemon = place.daemon()
+    done = daemon.command("mailkeyd", "-t")
+    equal(done.returncode, 0, "exit status")
+    expect(b"the first start makes it" in done.stdout, done.stdout)
+    expect(not os.path.exists(daemon.state), "it made", daemon.state)
+    daemon = place.daemon(name="g", extra='gpg = "/nonexistent"')
+    for options in (("-t",), ()):
+        said = only_line(daemon.command("mailkeyd", *options), 78, "no gpg")
+        expect(f"{daemon.conf}:" in said and "cannot run /nonexistent:" in said,
+               said)
+    expect(not os.path.exists(daemon.state), "it made", daemon.state)
+
+
+def places_taken(place):
+    """where it cannot listen it names the place in the configuration once"""
+    more = place.write("more.conf", 'receive "more" { type = lmtp '
+                       f'path = "{place / "plain"}" }}\n')
+    place.write("plain", "")
+    daemon = place.daemon(extra=f'include("{more}")')
+    said = only_line(daemon.command("mailkeyd"), 78, "a plain file")
+    equal(said, f"mailkeyd: {more}:1: cannot listen at {place / 'plain'}: it "
+          "is no socket; move it away, or choose another path\n", "said")
+
+
+def store_errors(place):
+    """what is wrong with a store is said once, and is what is wrong"""
+    daemon = place.daemon()
+    daemon.start()
+    said = only_line(daemon.command("mailkeyd"), 75, "a second daemon")
+    equal(said.count("another process"), 1, f"of it in {said!r}")
+    equal(daemon.stop(), 0, "exit status")
+    path = os.path.join(daemon.state, "db", "certs.db")
+    with open(path, "r+b") as f:
+        f.write(bytes(range(1, 256)) * 32)
+    said = only_line(daemon.command("mailkeyd"), 74, "a damaged table")
+    expect("restore a backup" in said and "owner" not in said, said)
+    equal(said.count("damaged"), 1, f"of it in {said!r}")
 
 
 def sigterm(place):
@@ -253,6 +304,61 @@ def deliver_half_way(place):
         daemon.kill()
         equal(client.wait(20 * SLOW), 75, "exit status")
         equal(client.stdout.read(), b"", "standard output")
+        expect(b"ended half-way" in client.stderr.read(), "no reason")
+
+
+def deliver_slowly(place):
+    """slow delivers keep nobody out; more than are served at a time say why"""
+    daemon, sink = daemon_and_sink(place)
+    argv = [daemon.program("mailkeyctl"), "-c", daemon.conf, "deliver",
+            f"--sender={ALICE}"]
+    slow = [subprocess.Popen(argv, stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for _ in range(66)]
+    for client in slow:
+        client.stdin.write(b"Subject: HE")
+        client.stdin.flush()
+    time.sleep(0.3 * SLOW)
+    equal(daemon.ctl("stats").returncode, 0, "stats beside slow delivers")
+    for client in slow[1:]:
+        client.kill()
+        client.communicate()
+    said = slow[0].communicate(b"LP\n\n", timeout=60 * SLOW)
+    equal(slow[0].returncode, 0, f"a slow deliver ({said})")
+
+    def hold():
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.connect(daemon.control)
+        return sock
+    held = [hold() for _ in range(64)]
+    done = subprocess.run(argv, input=mail("HELP"), capture_output=True,
+                          timeout=60 * SLOW)
+    equal(done.returncode, 75, "the 65th connection")
+    expect(b"too many connections" in done.stderr, "it says", done.stderr)
+    done = daemon.ctl("stats")
+    equal(done.returncode, 75, "stats as the 65th connection")
+    expect(b"too many connections" in done.stderr, "it says", done.stderr)
+    for sock in held:
+        sock.close()
+
+
+def deliver_nobody(place):
+    """a sender that is no address is no reason to come again"""
+    daemon, sink = daemon_and_sink(place)
+    senders = ("a" * 1500 + "@example.net", '"a b"@example.net', "noat")
+    for sender in senders:
+        equal(deliver(daemon, mail("HELP"), f"--sender={sender}"), 0,
+              f"a sender of {len(sender)} octets")
+        equal(deliver(daemon, mail("ADD", key("alice.asc")),
+                      f"--sender={sender}"), 0, "an ADD of his")
+    stats = daemon.ctl("stats").stdout.decode()
+    expect(re.search(r"answered +0\n", stats), stats)
+    expect(re.search(r"silent +6\n", stats), stats)
+    lines = [s for s in daemon.log().splitlines() if "source=deliver" in s]
+    equal(len(lines), 2 * len(senders), f"lines in {lines}")
+    for line in lines:
+        expect('note="no address to answer"' in line, line)
+    equal(sink.got, [], "answers")
 
 
 def without_landlock(place):
@@ -570,6 +676,57 @@ def operator(place):
            "import of a missing file succeeds")
 
 
+def import_problems(place):
+    """import of a file that cannot all be read ends with 65 and says where"""
+    daemon = place.daemon()
+    alice = gpg_dearmored(place, "alice.asc")
+    bob = gpg_dearmored(place, "bob.asc")
+    damaged = key("bob.asc").split(b"\n")
+    damaged[len(damaged) // 2] = b"!" * 64
+    cases = (("noise", alice + b"\0" * 5000 + bob, len(alice)),
+             ("armor", key("alice.asc") + b"\n".join(damaged),
+              len(key("alice.asc"))))
+    for running in (False, True):
+        if running:
+            daemon.start()
+        for name, data, at in cases:
+            done = daemon.ctl("import", place.write(name, data))
+            said = done.stderr.decode()
+            equal(done.returncode, 65, f"{name} ({said})")
+            expect(b"1 certificates: " in done.stdout, name, done.stdout)
+            near = re.search(r"near octet (\d+)", said)
+            expect(near and abs(int(near[1]) - at) < 100, name, at, said)
+            expect("not all of the file was taken" in said, name, said)
+            expect("please" not in said, "to a sender of mail:", said)
+            equal("event=import" in said, False, "a line of the log")
+    equal([s.partition("event=")[2] for s in daemon.log().splitlines()
+           if "event=import" in s],
+          ["import new=0 changed=0 unchanged=1 refused=0 problems=1"] * 2,
+          "the log")
+
+
+def gpg_dearmored(place, name):
+    return gpg(place, "--dearmor", stdin=key(name))
+
+
+def other_user(place):
+    """without a daemon the store is opened by its owner only"""
+    daemon = place.daemon()
+    if os.geteuid() == 0:
+        os.mkdir(daemon.state)
+        os.chown(daemon.state, 65534, 65534)
+    else:
+        with open(daemon.conf, encoding="utf-8") as f:
+            text = f.read().replace(f'"{daemon.state}"', '"/usr"')
+        place.write(daemon.conf, text)
+        daemon.state = "/usr"
+    before = os.listdir(daemon.state)
+    done = daemon.ctl("import", place.write("a", key("alice.asc")))
+    equal(done.returncode, 77, f"exit status ({done.stderr.decode()})")
+    expect(b"run it as that user" in done.stderr, "it says", done.stderr)
+    equal(os.listdir(daemon.state), before, "what was made there")
+
+
 def secret_key(place):
     """of a secret key nothing is stored, logged or sent"""
     daemon, sink = daemon_and_sink(place)
@@ -599,13 +756,27 @@ def secret_key(place):
 
 def log_lines(place):
     """one line for each mail, which nobody's Subject can break"""
-    daemon, sink = daemon_and_sink(place)
+    daemon, sink = daemon_and_sink(place, limits={"message_size": "100K"})
     ask(daemon, sink, "GET =?utf-8?Q?a=0D=0Aoutcome=3Dforged?=")
     ask(daemon, sink, "ADD", key("alice.asc"))
+    ask(daemon, sink, "ADD", key("alice.asc") + key("bob.asc"))
+    equal(deliver(daemon, mail("GET", b"x\n" * 60000),
+                  f"--sender={ALICE}"), 0, "a mail over a limit")
+    message_id = new_id()
+    with daemon.lmtp() as lmtp:
+        lmtp.send(mail("HELP", message_id=message_id),
+                  to=("keys+a@example.org",))
+    sink.answer_to(message_id)
     equal(daemon.stop(), 0, "exit status")
     log = daemon.log()
+    expect("new=1 changed=0 unchanged=0 refused=0 size=" in log, log)
+    expect("new=1 changed=0 unchanged=1 refused=0 size=" in log, log)
+    expect(re.search(r'outcome=refused note="[^"]*(large|octets|size)', log),
+           "no limit named in", log)
+    equal(re.findall(r"recipient=(\S+)", log), ["keys+a@example.org"],
+          "recipients in the log")
     lines = [s for s in log.splitlines() if "command=" in s]
-    equal(len(lines), 2, f"lines in {log}")
+    equal(len(lines), 4, f"lines in {log}")
     for line in lines:
         for name in ("from=", "outcome=", "delay="):
             expect(name in line, "no", name, "in", line)
@@ -616,9 +787,10 @@ def log_lines(place):
     expect(armored and armored[0] not in log, "key material in the log")
 
 
-run(bad_configurations, second_daemon, sigterm, sigterm_in_the_middle,
+run(bad_configurations, second_daemon, test_leaves_no_trace, places_taken,
+    store_errors, sigterm, sigterm_in_the_middle,
     helpers_end, helpers_restarted, without_landlock, once, deliver_codes,
-    deliver_half_way,
+    deliver_half_way, deliver_slowly, deliver_nobody,
     lmtp_statuses, lmtp_idle, lmtp_crowd, silence, repeats, outbox_survives,
-    refusals, into_maildir, by_sendmail, budget, operator, secret_key,
-    log_lines)
+    refusals, into_maildir, by_sendmail, budget, operator, import_problems,
+    other_user, secret_key, log_lines)

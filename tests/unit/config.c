@@ -875,6 +875,9 @@ prepare_errors(void **state)
 	    path, path);
 	assert_string_equal(error, want);
 	free(error);
+	assert_int_equal(config_look(c, &error), -1);
+	assert_string_equal(error, want);
+	free(error);
 	config_free(c);
 	/* root may write everywhere but into /proc */
 	c = with_state("../../proc");
@@ -889,6 +892,116 @@ prepare_errors(void **state)
 	config_free(c);
 }
 
+/* Nothing is made, nothing is changed. */
+static void
+looks(void **state)
+{
+	struct config *c = with_state("looked");
+	char *error = NULL, want[800], path[256];
+	struct stat st;
+
+	(void)state;
+	assert_non_null(c);
+	path_in(path, sizeof(path), "looked/db");
+	assert_int_equal(config_look(c, &error), 1);
+	assert_int_equal(stat(c->state, &st), -1);
+	assert_int_equal(mkdir(c->state, 0700), 0);
+	assert_int_equal(config_look(c, &error), 0);
+	assert_int_equal(stat(path, &st), -1);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(chmod(path, 0755), 0);
+	assert_int_equal(config_look(c, &error), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode, S_IFDIR | 0755);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(rmdir(c->state), 0);
+	config_free(c);
+	c = with_state("none/s");
+	assert_int_equal(config_look(c, &error), -1);
+	snprintf(want, sizeof(want),
+	    "%s/t.conf:2: cannot make %s/none/s: No such file or directory; "
+	    "make it yourself for the user that runs mailkeyd, or set state",
+	    dir, dir);
+	assert_string_equal(error, want);
+	free(error);
+	config_free(c);
+}
+
+/* ---- programs ------------------------------------------------------------ */
+
+#define HELPERS "libexec = \"${TEST_CONFIG_HELPERS}\"\n"
+
+static const struct program_case {
+	const char *name, *text, *error; /* NULL: all can be run */
+} program_cases[] = {
+    {"all there",
+	A HELPERS "gpg = \"/bin/sh\"\nsend { type = sendmail "
+		  "path = \"/bin/sh\" }\n",
+	NULL},
+    {"no helpers", A "libexec = \"/nonexistent\"\n",
+	"t.conf:2: cannot run /nonexistent/mailkeyd-parser: No such file or "
+	"directory; set libexec to where mailkeyd's helpers are installed"},
+    {"no gpg", A HELPERS "\ngpg = \"/nonexistent\"\n",
+	"t.conf:4: cannot run /nonexistent: No such file or directory; "
+	"install gpg, or set gpg to where it is"},
+    {"gpg is a directory", A HELPERS "gpg = \"/bin\"\n",
+	"t.conf:3: cannot run /bin: Permission denied; install gpg, or set gpg "
+	"to where it is"},
+    {"gpg is no program", A HELPERS "gpg = \"/etc/passwd\"\n",
+	"t.conf:3: cannot run /etc/passwd: Permission denied; install gpg, or "
+	"set gpg to where it is"},
+    {"no sendmail",
+	A HELPERS "send {\ntype = sendmail\n"
+		  "path = \"/nonexistent\"\n}\n",
+	"t.conf:5: cannot run /nonexistent: No such file or directory; set "
+	"path to a sendmail program, or send by smtp"},
+    {"no sendmail that is not used",
+	A HELPERS "send {\ntype = maildir\n"
+		  "path = \"/nonexistent\"\n}\n",
+	NULL},
+};
+
+static void
+programs(void **state)
+{
+	static const char *const helpers[] = {"helpers/mailkeyd-parser",
+	    "helpers/mailkeyd-checker", "helpers/mailkeyd-sender"};
+	char path[256], want[512], error[512], *why;
+
+	(void)state;
+	path_in(path, sizeof(path), "helpers");
+	assert_int_equal(mkdir(path, 0700), 0);
+	setenv("TEST_CONFIG_HELPERS", path, 1);
+	for (size_t i = 0; i < 3; i++) {
+		write_file(helpers[i], "");
+		path_in(path, sizeof(path), helpers[i]);
+		assert_int_equal(chmod(path, 0700), 0);
+	}
+	for (size_t i = 0; i < sizeof(program_cases) / sizeof(*program_cases);
+	     i++) {
+		const struct program_case *p = &program_cases[i];
+		struct config *c;
+
+		c = read_text(p->text, error, sizeof(error));
+		assert_non_null(c);
+		why = NULL;
+		if (config_programs(c, &why) != (p->error == NULL ? 0 : -1))
+			fail_msg("%s: %s", p->name, why);
+		if (p->error != NULL) {
+			snprintf(want, sizeof(want), "%s/%s", dir, p->error);
+			assert_string_equal(why, want);
+		}
+		free(why);
+		config_free(c);
+	}
+	for (size_t i = 0; i < 3; i++) {
+		path_in(path, sizeof(path), helpers[i]);
+		unlink(path);
+	}
+	path_in(path, sizeof(path), "helpers");
+	assert_int_equal(rmdir(path), 0);
+}
+
 int
 main(void)
 {
@@ -899,7 +1012,8 @@ main(void)
 	    cmocka_unit_test(ways_to_send), cmocka_unit_test(at_the_limits),
 	    cmocka_unit_test(sample), cmocka_unit_test(read_sizes),
 	    cmocka_unit_test(whose), cmocka_unit_test(prepares),
-	    cmocka_unit_test(prepare_errors)};
+	    cmocka_unit_test(prepare_errors), cmocka_unit_test(looks),
+	    cmocka_unit_test(programs)};
 
 	return cmocka_run_group_tests_name(
 	    "config", tests, make_dir, remove_dir);

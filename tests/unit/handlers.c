@@ -615,6 +615,18 @@ stored(struct room *room)
 }
 
 static void
+assert_counts(const struct room *room, unsigned added, unsigned changed,
+    unsigned unchanged, unsigned refused)
+{
+	const struct add_counts *adds = &room->reply.adds;
+
+	assert_int_equal(adds->added, added);
+	assert_int_equal(adds->changed, changed);
+	assert_int_equal(adds->unchanged, unchanged);
+	assert_int_equal(adds->refused, refused);
+}
+
+static void
 test_add(void **state)
 {
 	struct room *room = *state;
@@ -636,15 +648,18 @@ test_add(void **state)
 	assert_says(room, pgp_fpr_hex(&s.fpr, hex));
 	assert_says(room, "    Alice Example <alice@example.org>\n");
 	assert_says(room, "    New key: 1 user ID\n");
+	assert_counts(room, 1, 0, 0, 0);
 	assert_int_equal(stored(room), 1);
 	assert_no_keys(room);
 	submit(room, &s, 1);
 	assert_outcome(room, DONE, "");
+	assert_counts(room, 0, 0, 1, 0);
 	assert_says(room, "    Nothing new\n");
 	s.cert = all;
 	submit(room, &s, 1);
 	assert_outcome(room, DONE, "");
 	assert_says(room, "    Added: 1 user ID, 1 subkey\n");
+	assert_counts(room, 0, 1, 0, 0);
 	assert_int_equal(stored(room), 1);
 	ask(room, "GET alice@example.com");
 	assert_keys(room, (const struct forged *const[]){&alice}, 1);
@@ -706,6 +721,7 @@ test_add_left_out(void **state)
 	s[1].left.n[PGP_LEFT_THIRD_PARTY] = 34;
 	submit(room, s, 2);
 	assert_outcome(room, DONE, "");
+	assert_counts(room, 1, 0, 0, 1);
 	assert_says(room, pgp_left_text(PGP_LEFT_NO_SELFSIG));
 	assert_says(room, ": 3\n");
 	assert_silent(room, pgp_left_text(PGP_LEFT_DUPLICATE));

@@ -315,6 +315,35 @@ test_strings_that_cannot_be(void **state)
 	ipc_out_free(&out);
 }
 
+/* What is over the limit is read too, and thrown away. */
+static void
+test_drain(void **state)
+{
+	static const char text[] = "0123456789";
+	int ends[2], fd;
+	char *data;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(ipc_write_all(ends[1], text, 10), 0);
+	close(ends[1]);
+	fd = ipc_drain(ends[0], 4);
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(read(ends[0], &(char){0}, 1), 0);
+	assert_int_equal(ipc_slurp(fd, 100, &data, &len), 0);
+	assert_int_equal(len, 4);
+	assert_string_equal(data, "0123");
+	assert_int_equal(ipc_seal(fd), 0);
+	free(data);
+	close(fd);
+	close(ends[0]);
+	fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(ipc_drain(fd, 4), -1);
+	assert_int_equal(errno, EBADF);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -328,6 +357,7 @@ main(void)
 		test_nothing_there, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_malformed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_memfd, setup, teardown),
+	    cmocka_unit_test(test_drain),
 	    cmocka_unit_test(test_record),
 	    cmocka_unit_test(test_record_too_short),
 	    cmocka_unit_test(test_strings_that_cannot_be),

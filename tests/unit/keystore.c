@@ -460,7 +460,7 @@ no_directory_to_make(void **state)
 	(void)state;
 	assert_int_equal(
 	    ks_open("/nonexistent/at/all", &o, &ks, &error), KS_IO);
-	assert_non_null(strstr(error, "owner"));
+	assert_non_null(strstr(error, "/nonexistent/at/all: No such file"));
 	assert_null(ks);
 }
 
@@ -480,9 +480,69 @@ damaged_file(void **state)
 	for (int i = 0; i < 4096; i++)
 		putc('x', f);
 	assert_int_equal(fclose(f), 0);
-	assert_int_not_equal(store_try_open(t, &error), KS_OK);
-	assert_true(strlen(error) > 0);
+	assert_int_equal(store_try_open(t, &error), KS_CORRUPT);
+	assert_non_null(strstr(error, "restore a backup"));
 	assert_null(t->ks);
+}
+
+/* As a user that the mode of a file holds for; 0: denied, and the file is
+ * named. */
+static int
+open_as_nobody(struct tempstore *t, const char *name)
+{
+	const char *error = "";
+	enum ks_status st;
+
+	if (geteuid() == 0 && setuid(65534) != 0)
+		return 1;
+	st = store_try_open(t, &error);
+	if (st != KS_DENIED || strstr(error, name) == NULL)
+		return 2;
+	return strstr(error, "Permission denied") == NULL ||
+	       strstr(error, "damaged") != NULL;
+}
+
+static int
+give_away(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return geteuid() == 0 ? chown(path, 65534, (gid_t)-1) : 0;
+}
+
+static void
+not_ours_to_read_or_write(void **state)
+{
+	static const struct {
+		const char *name;
+		mode_t mode;
+	} files[] = {
+	    {"certs.db", 0400}, {"log.0000000001", 0000}, {"lock", 0400}};
+	struct tempstore *t = *state;
+	const char *error = "";
+	char path[320];
+	int status;
+	pid_t pid;
+
+	assert_int_equal(ks_close(t->ks), KS_OK);
+	t->ks = NULL;
+	assert_int_equal(nftw(t->dir, give_away, 16, FTW_PHYS), 0);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		store_path(t, path);
+		strncat(path, "/", sizeof(path) - strlen(path) - 1);
+		strncat(path, files[i].name, sizeof(path) - strlen(path) - 1);
+		assert_int_equal(chmod(path, files[i].mode), 0);
+		assert_true((pid = fork()) >= 0);
+		if (pid == 0)
+			_exit(open_as_nobody(t, files[i].name));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status));
+		if (WEXITSTATUS(status) != 0)
+			fail_msg("%s: %d", files[i].name, WEXITSTATUS(status));
+		assert_int_equal(chmod(path, 0600), 0);
+	}
+	assert_int_equal(store_try_open(t, &error), KS_OK);
 }
 
 #define MB (UINT64_C(1) << 20)
@@ -668,6 +728,7 @@ main(void)
 	    store_test(site_stays),
 	    cmocka_unit_test(no_directory_to_make),
 	    store_test(damaged_file),
+	    store_test(not_ours_to_read_or_write),
 	    store_test(room_to_begin),
 	    store_test(killed),
 	    store_test(killed_in_a_transaction),

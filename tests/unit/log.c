@@ -177,12 +177,36 @@ fatal_exits(void **state)
 	assert_string_equal(text, "tester: no address\n");
 }
 
+static void
+say_to_syslog(void)
+{
+	log_open("tester", 1, 0);
+	log_line(LOG_NOTICE, "heard by syslog alone");
+	log_open("tester", 0, 0);
+}
+
+/* Where nobody listens for it. */
+static void
+syslog_without_daemon(void **state)
+{
+	char text[256];
+
+	(void)state;
+	if (access(_PATH_LOG, F_OK) == 0)
+		skip();
+	assert_int_equal(overhear(NONE, say_to_syslog, text, sizeof(text)), 0);
+	assert_string_equal(text,
+	    "tester: nobody hears the log at /dev/log: No such file or "
+	    "directory; start a syslog daemon, or set log = stderr\n");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(show_values),
 	    cmocka_unit_test(cut_values), cmocka_unit_test(lines),
-	    cmocka_unit_test(fatal_exits)};
+	    cmocka_unit_test(fatal_exits),
+	    cmocka_unit_test(syslog_without_daemon)};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }
