@@ -415,11 +415,13 @@ deliver_signal(int signal_number)
 {
 	static const char slow[] = "mailkeyctl: it took too long; try again\n",
 			  told[] = "mailkeyctl: ended by a signal\n";
+	ssize_t n;
 
 	if (signal_number == SIGALRM)
-		ipc_write_all(STDERR_FILENO, slow, sizeof(slow) - 1);
+		n = write(STDERR_FILENO, slow, sizeof(slow) - 1);
 	else
-		ipc_write_all(STDERR_FILENO, told, sizeof(told) - 1);
+		n = write(STDERR_FILENO, told, sizeof(told) - 1);
+	(void)n;
 	_exit(EX_TEMPFAIL);
 }
 
