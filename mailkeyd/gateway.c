@@ -16,6 +16,7 @@
 #include "mailkeyd/intake.h"
 #include "mailkeyd/ipc.h"
 #include "mailkeyd/log.h"
+#include "mailkeyd/mail_digest.h"
 #include "mailkeyd/quarantine.h"
 #include "mailkeyd/sync_in.h"
 
@@ -23,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -194,90 +194,6 @@ job_silent(struct job *job, const char *why)
 	job_finish(job, FATE_DONE, "silent", "taken, not answered");
 }
 
-/* ---- digests ------------------------------------------------------------- */
-
-/*
- * Where the body begins: behind the first empty line.  The core never looks
- * inside a message; this is no exception, since nothing is read of it: it only
- * finds where the header ends, which every relay changes, so as to hash what
- * stays the same.  The reader may have died of the mail, so cannot be asked.
- */
-static size_t
-body_offset(const char *raw, size_t len)
-{
-	for (size_t i = 0; i + 1 < len; i++) {
-		if (raw[i] != '\n')
-			continue;
-		if (raw[i + 1] == '\n')
-			return i + 2;
-		if (raw[i + 1] == '\r' && i + 2 < len && raw[i + 2] == '\n')
-			return i + 3;
-	}
-	return len;
-}
-
-static int
-body_digest(int fd, size_t len, unsigned char out[DIGEST_LEN])
-{
-	size_t at;
-	char *raw;
-	int rv;
-
-	if (len == 0)
-		return pgp_sha256("", 0, out);
-	raw = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
-	if (raw == MAP_FAILED)
-		return -1;
-	at = body_offset(raw, len);
-	rv = pgp_sha256(raw + at, len - at, out);
-	munmap(raw, len);
-	return rv;
-}
-
-/* A digest over strings (NULL and "" differ) and the body's digest. */
-static int
-digest_of(const char *const *strings, size_t n,
-    const unsigned char body[DIGEST_LEN], unsigned char out[DIGEST_LEN])
-{
-	struct ipc_out flat = {0};
-	int rv = -1;
-
-	for (size_t i = 0; i < n; i++)
-		ipc_put_str(&flat, strings[i]);
-	ipc_put_blob(&flat, body, DIGEST_LEN);
-	if (!flat.failed)
-		rv = pgp_sha256(flat.data, flat.len, out);
-	ipc_out_free(&flat);
-	return rv;
-}
-
-/*
- * What tells a repeat: a mail without Message-ID goes by its topmost Received
- * field instead, the same on a retry, another when the user asks again; with
- * neither a mail is never taken for a repeat.
- */
-static void
-job_digest(struct job *job)
-{
-	const struct mail *mail = job->mail;
-	const char *id = mail->raw_message_id;
-	const char *strings[5] = {
-	    job->sender, id, NULL, mail->raw_subject, mail->raw_resent_id};
-
-	if (id == NULL || *id == '\0')
-		strings[2] = mail->raw_received;
-	if (strings[2] == NULL && (id == NULL || *id == '\0'))
-		return;
-	job->has_digest = digest_of(strings, 5, job->body, job->digest) == 0;
-}
-
-static void
-hex_of(const unsigned char *octets, size_t n, char *out)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(out + 2 * i, 3, "%02x", octets[i]);
-}
-
 /* ---- a mail that killed its reader --------------------------------------- */
 
 /* Counts the death; the second time the mail goes into the quarantine. */
@@ -291,7 +207,7 @@ job_poison(struct job *job, const char *why)
 	enum ks_status status;
 	unsigned count = 0;
 
-	if (digest_of(&sender, 1, job->body, digest) == -1) {
+	if (mail_digest_poison(sender, job->body, digest) == -1) {
 		job_later(job, "no memory");
 		return;
 	}
@@ -310,7 +226,7 @@ job_poison(struct job *job, const char *why)
 		job_later(job, "the mail could not be read, try again");
 		return;
 	}
-	hex_of(digest, sizeof(digest), hex);
+	mail_digest_hex(digest, sizeof(digest), hex);
 	if (quarantine_add(gw->parts.config, hex, job->memfd, why) == -1) {
 		log_line(LOG_ERR, "%s: event=quarantine error=\"%s\"",
 		    job->log_id, strerror(errno));
@@ -824,7 +740,8 @@ job_decide(struct job *job)
 		job_silent(job, why);
 		return;
 	}
-	job_digest(job);
+	job->has_digest =
+	    mail_digest_repeat(mail, sender, job->body, job->digest);
 	if (job->peer != NULL) {
 		job_peer(job);
 		return;
@@ -870,7 +787,7 @@ gateway_log_id(char id[9])
 
 	if (getrandom(octets, sizeof(octets), 0) != sizeof(octets))
 		memset(octets, 0, sizeof(octets));
-	hex_of(octets, sizeof(octets), id);
+	mail_digest_hex(octets, sizeof(octets), id);
 }
 
 static struct job *
@@ -923,7 +840,7 @@ gateway_submit(struct gateway *gw, int memfd, const struct envelope *envelope,
 	len = (size_t)st.st_size;
 	if (len > config_message_size(gw->parts.config))
 		len = config_message_size(gw->parts.config) + 1;
-	if (body_digest(memfd, len, job->body) == -1) {
+	if (mail_digest_body(memfd, len, job->body) == -1) {
 		job_free(job);
 		return NULL;
 	}
