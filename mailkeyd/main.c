@@ -16,6 +16,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -294,10 +295,29 @@ one_answer(void *ctx, const struct pgp_blob *message)
 		s->exit_status = EX_IOERR;
 }
 
-static void
-helper_missing(const struct server *s, const char *what)
+static void server_free(struct server *);
+
+/* As fatal(), but the store is closed first. */
+static void __attribute__((format(printf, 3, 4), noreturn))
+server_fatal(struct server *s, int status, const char *format, ...)
 {
-	fatal(EX_CONFIG,
+	char *line = NULL;
+	va_list ap;
+
+	va_start(ap, format);
+	if (vasprintf(&line, format, ap) == -1)
+		line = NULL;
+	va_end(ap);
+	log_line(LOG_ERR, "%s", line != NULL ? line : "no memory");
+	free(line);
+	server_free(s);
+	exit(status);
+}
+
+static void
+helper_missing(struct server *s, const char *what)
+{
+	server_fatal(s, EX_CONFIG,
 	    "%s: %s: cannot be started (%s); set `libexec` in %s to where "
 	    "mailkeyd's helpers are installed",
 	    s->config->libexec, what, strerror(errno), s->config->file);
@@ -316,7 +336,8 @@ server_peers(struct server *s)
 	s->sync =
 	    sync_new(s->loop, s->config, s->ks, server_queued, s->despatch);
 	if (s->sync == NULL)
-		fatal(EX_OSERR, "the positions of the peers cannot be read");
+		server_fatal(
+		    s, EX_OSERR, "the positions of the peers cannot be read");
 	despatch_sync(s->despatch, s->sync);
 }
 
@@ -347,12 +368,12 @@ server_parts(struct server *s)
 	s->expire = loop_timer_new(s->loop, server_expire, s);
 	s->drain = loop_timer_new(s->loop, server_drain, s);
 	if (s->gateway == NULL || s->expire == NULL || s->drain == NULL)
-		fatal(EX_OSERR, "no memory");
+		server_fatal(s, EX_OSERR, "no memory");
 	if (s->options.mode != MODE_ATTEND)
 		return;
 	s->control = control_attend(&parts, s->gateway, ATTEND_FD);
 	if (s->control == NULL)
-		fatal(EX_USAGE, "--attend is mailkeyctl's to use");
+		server_fatal(s, EX_USAGE, "--attend is mailkeyctl's to use");
 }
 
 static void
@@ -369,17 +390,17 @@ server_listen(struct server *s)
 
 	s->control = control_listen(&parts, s->gateway, &error);
 	if (s->control == NULL)
-		fatal(EX_CONFIG, "%s: %s", s->config->file, error);
+		server_fatal(s, EX_CONFIG, "%s: %s", s->config->file, error);
 	s->lmtp = calloc(s->config->nreceive + 1, sizeof(struct lmtp *));
 	if (s->lmtp == NULL)
-		fatal(EX_OSERR, "no memory");
+		server_fatal(s, EX_OSERR, "no memory");
 	for (size_t i = 0; i < s->config->nreceive; i++) {
 		const struct config_receive *r = &s->config->receive[i];
 
 		s->lmtp[i] =
 		    lmtp_listen(s->loop, s->gateway, s->config, r, -1, &error);
 		if (s->lmtp[i] == NULL)
-			fatal(EX_CONFIG, "%s",
+			server_fatal(s, EX_CONFIG, "%s",
 			    error != NULL ? error : "no memory");
 	}
 	loop_timer_set(s->expire, 1000);
@@ -421,12 +442,13 @@ server_free(struct server *s)
 /* Standard input as a memfd; what is far over the limit is cut, so that the
  * mail gets the answer that names the limit. */
 static int
-read_stdin(const struct config *config)
+read_stdin(struct server *s)
 {
-	int fd = ipc_drain(STDIN_FILENO, config_message_size(config) + 1);
+	int fd = ipc_drain(STDIN_FILENO, config_message_size(s->config) + 1);
 
 	if (fd == -1)
-		fatal(EX_TEMPFAIL, "standard input: %s", strerror(errno));
+		server_fatal(
+		    s, EX_TEMPFAIL, "standard input: %s", strerror(errno));
 	return fd;
 }
 
@@ -455,7 +477,8 @@ one_submit(struct server *s)
 	if (envelope.recipient == NULL)
 		envelope.recipient = getenv("RECIPIENT");
 	if (gateway_submit(s->gateway, s->one, &envelope, one_done, s) == NULL)
-		fatal(EX_TEMPFAIL, "try again later: %s", strerror(errno));
+		server_fatal(
+		    s, EX_TEMPFAIL, "try again later: %s", strerror(errno));
 }
 
 static void
@@ -548,7 +571,7 @@ main(int argc, char **argv)
 		log_open("mailkeyd", 1, server.options.verbose);
 	server_store(&server);
 	if (server.options.mode == MODE_ONE)
-		server.one = read_stdin(server.config);
+		server.one = read_stdin(&server);
 	server.loop = loop_new();
 	if (server.loop == NULL)
 		fatal(EX_OSERR, "epoll: %s", strerror(errno));
