@@ -334,6 +334,55 @@ filter_literal(struct keystore *ks, const char *literal, struct hits *h)
 	return st;
 }
 
+/* All that have a word that begins with `prefix`. */
+static enum ks_status
+by_prefix(struct keystore *ks, const char *prefix, size_t max, struct hits *h)
+{
+	size_t len = strlen(prefix);
+	enum ks_status st;
+	struct walk w;
+
+	if ((st = walk_open(ks, T_WORD, &w)) != KS_OK)
+		return st;
+	memcpy(w.key, prefix, len);
+	w.klen = len;
+	for (st = walk_get(&w, DB_SET_RANGE); st == KS_OK;
+	     st = walk_get(&w, DB_NEXT)) {
+		if (w.klen < len || memcmp(w.key, prefix, len) != 0)
+			break;
+		if ((st = hits_add(h, w.value, w.vlen)) != KS_OK)
+			break;
+		if (max > 0 && h->n > INTERSECT_MAX) {
+			st = KS_TOO_MANY;
+			break;
+		}
+	}
+	walk_close(&w);
+	hits_unique(h);
+	return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
+/* The substring itself, in each candidate's user IDs. */
+static enum ks_status
+literal_settle(struct keystore *ks, const struct ks_query *q, size_t max,
+    struct hits *h, uint64_t *total)
+{
+	*total = h->n;
+	if (max > 0 && h->n > LITERAL_MAX)
+		return KS_TOO_MANY;
+	return filter_literal(ks, q->text, h);
+}
+
+static enum ks_status
+by_literal_prefix(struct keystore *ks, const struct ks_query *q, size_t max,
+    struct hits *h, uint64_t *total)
+{
+	enum ks_status st = by_prefix(ks, q->prefix, max, h);
+
+	*total = h->n;
+	return st == KS_OK ? literal_settle(ks, q, max, h, total) : st;
+}
+
 /* Counts each word; KS_NOT_FOUND when there is one that nobody has. */
 static enum ks_status
 words_count(struct keystore *ks, const struct ks_query *q,
@@ -360,6 +409,8 @@ by_words(struct keystore *ks, const struct ks_query *q, size_t max,
 	size_t bound = INTERSECT_MAX;
 	enum ks_status st;
 
+	if (q->prefix != NULL)
+		return by_literal_prefix(ks, q, max, h, total);
 	assert(q->nwords > 0);
 	st = words_count(ks, q, word);
 	if (st != KS_OK)
@@ -372,13 +423,8 @@ by_words(struct keystore *ks, const struct ks_query *q, size_t max,
 	st = duplicates_read(ks, T_WORD, word[0].word, strlen(word[0].word), h);
 	for (size_t i = 1; i < q->nwords && st == KS_OK && h->n > 0; i++)
 		st = intersect(ks, word[i].word, h);
-	if (st != KS_OK || !literal)
-		return st;
-	if (max > 0 && h->n > LITERAL_MAX) {
-		*total = h->n;
-		return KS_TOO_MANY;
-	}
-	return filter_literal(ks, q->text, h);
+	return st == KS_OK && literal ? literal_settle(ks, q, max, h, total)
+				      : st;
 }
 
 /* ---- the whole ----------------------------------------------------------- */

@@ -177,8 +177,8 @@ enum ks_query_kind {
 	KS_BY_FPR,    /* 32, 40 or 64 digits */
 	KS_BY_EMAIL,  /* an address, matched exactly */
 	KS_BY_WORDS,  /* all words, any order */
-	KS_BY_LITERAL /* "..." : a substring of one user ID, made of
-			 whole words of it */
+	KS_BY_LITERAL /* "..." : a substring of one user ID; where it is a
+			 single word, the beginning of one */
 };
 
 struct ks_query {
@@ -189,6 +189,8 @@ struct ks_query {
 	char *text; /* normalised address, or the folded literal; else NULL */
 	char *word[KS_QUERY_WORDS]; /* folded, NFC, UTF-8 */
 	size_t nwords;
+	char *prefix; /* literal without words that are whole for sure: what
+			 one of its user ID's words begins with; else NULL */
 };
 
 /*

@@ -18,6 +18,7 @@ void
 ks_query_free(struct ks_query *q)
 {
 	free(q->text);
+	free(q->prefix);
 	for (size_t i = 0; i < q->nwords; i++)
 		free(q->word[i]);
 	memset(q, 0, sizeof(*q));
@@ -78,6 +79,10 @@ digits_read(const char *text, size_t n, struct ks_query *q)
 
 struct word_sink {
 	struct ks_query *q;
+	const char *text; /* folded */
+	size_t len;
+	char *head, *tail; /* of a literal: its first and last word, where they
+			      may be parts of longer ones */
 	bool nomem, many;
 };
 
@@ -104,6 +109,44 @@ word_take(void *ctx, const char *word, size_t len)
 	return true;
 }
 
+/* A literal begins and ends anywhere: in the middle of a word, too. */
+static bool
+edge_take(void *ctx, const char *word, size_t len)
+{
+	struct word_sink *sink = ctx;
+	char **edge = NULL;
+
+	if (word + len == sink->text + sink->len)
+		edge = &sink->tail;
+	else if (word == sink->text)
+		edge = &sink->head;
+	if (edge == NULL)
+		return word_take(ctx, word, len);
+	*edge = strndup(word, len);
+	sink->nomem = *edge == NULL;
+	return !sink->nomem;
+}
+
+/*
+ * What a literal is looked up by: its whole words; without any, what its last
+ * word begins with; without that, its first word, which then must be whole.
+ */
+static void
+edges_settle(struct word_sink *sink)
+{
+	struct ks_query *q = sink->q;
+
+	if (q->nwords == 0 && sink->tail != NULL) {
+		q->prefix = sink->tail;
+		sink->tail = NULL;
+	} else if (q->nwords == 0 && sink->head != NULL) {
+		q->word[q->nwords++] = sink->head;
+		sink->head = NULL;
+	}
+	free(sink->head);
+	free(sink->tail);
+}
+
 /* Takes the words of a text; `keep` keeps the folded text, too. */
 static enum ks_status
 words_take(
@@ -115,14 +158,17 @@ words_take(
 
 	if (folded == NULL)
 		return KS_NOMEM;
-	words_each(folded, len, word_take, &sink);
+	sink.text = folded;
+	sink.len = len;
+	words_each(folded, len, keep ? edge_take : word_take, &sink);
+	edges_settle(&sink);
 	if (keep)
 		q->text = folded;
 	else
 		free(folded);
 	if (sink.nomem)
 		return KS_NOMEM;
-	if (!sink.many && q->nwords > 0)
+	if (!sink.many && (q->nwords > 0 || q->prefix != NULL))
 		return KS_OK;
 	*why = sink.many ? why_many : why_no_word;
 	return KS_BAD_QUERY;

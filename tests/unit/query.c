@@ -58,9 +58,13 @@ static const struct {
     {"decomposed", "andre\xcc\x81", KS_BY_WORDS, 0, false, "andr\xc3\xa9",
 	NULL},
     {"raw ISO 8859-1", "andr\xe9", KS_BY_WORDS, 0, false, "andr\xc3\xa9", NULL},
-    {"literal", "\"Alice  B. Example\"", KS_BY_LITERAL, 0, false,
-	"alice example", "alice  b. example"},
-    {"digits in quotes", "\"deadbeef\"", KS_BY_LITERAL, 0, false, "deadbeef",
+    {"literal", "\"Alice  B. Example\"", KS_BY_LITERAL, 0, false, "example*",
+	"alice  b. example"},
+    {"literal with a whole word", "\"Alice (work) Ex\"", KS_BY_LITERAL, 0,
+	false, "work", "alice (work) ex"},
+    {"literal that ends behind a word", "\"Alice <\"", KS_BY_LITERAL, 0, false,
+	"alice", "alice <"},
+    {"digits in quotes", "\"deadbeef\"", KS_BY_LITERAL, 0, false, "deadbeef*",
 	"deadbeef"},
     {"a quote that stays open", "\"alice", KS_BY_WORDS, 0, false, "alice",
 	NULL},
@@ -69,10 +73,12 @@ static const struct {
     {"an option is a word", "--help", KS_BY_WORDS, 0, false, "help", NULL},
 };
 
+/* "one two", and "three*" for the beginning of a word. */
 static void
 joined_words(const struct ks_query *q, char out[1024])
 {
-	*out = '\0';
+	(void)snprintf(out, 1024, "%s%s", q->prefix == NULL ? "" : q->prefix,
+	    q->prefix == NULL ? "" : "*");
 	for (size_t i = 0; i < q->nwords; i++) {
 		size_t at = strlen(out);
 
@@ -231,6 +237,12 @@ static const struct {
     {"a second address", "bob@example.net", "b"},
     {"no part of an address", "lice@example.org", ""},
     {"literal", "\"alice example\"", "a"},
+    {"literal that begins and ends within words", "\"lice exam\"", "a"},
+    {"literal that ends within a word", "\"alice exa\"", "a"},
+    {"literal that begins within a word", "\"lice example <\"", "a"},
+    {"literal, the beginning of a word", "\"ali\"", "ab"},
+    {"literal, the middle of a word alone", "\"lic\"", ""},
+    {"literal, a whole word behind a part", "\"e <alice@\"", "a"},
     {"literal, the other order", "\"example, alice\"", "b"},
     {"literal without the comma", "\"example alice\"", ""},
     {"literal over two user IDs", "\"alice bob\"", ""},
