@@ -152,7 +152,8 @@ server_stop(struct server *s)
 {
 	s->ending = true;
 	for (size_t i = 0; s->lmtp != NULL && i < s->config->nreceive; i++)
-		lmtp_stop(s->lmtp[i]);
+		if (s->lmtp[i] != NULL)
+			lmtp_stop(s->lmtp[i]);
 	if (s->control != NULL)
 		control_stop(s->control);
 }
