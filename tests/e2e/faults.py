@@ -367,8 +367,9 @@ def row_11(place):
             equal(lmtp.send(mail(subject))[0][0], 250, "status")
     sink.wait(lambda got: len(got) >= 4, 20, "four answers")
     nothing_comes(daemon, sink, 4)
-    sizes = [len(d.raw) for d in sink.got[:4]]
-    expect(max(sizes[1:]) < 2000, "sizes", sizes)
+    # the sender's connections may overtake each other
+    sizes = sorted(len(d.raw) for d in sink.got[:4])
+    expect(sizes[2] < 2000 < sizes[3], "sizes", sizes)
     # HELP is answered all the same
     answer = ask(daemon, sink, "HELP")
     # our own answer, sent back
