@@ -250,9 +250,7 @@ import_done(void *ctx, const struct import_counts *counts, const char *why)
 		    "stopped: %s; what was counted is stored", why);
 	else if (counts->problems > 0)
 		client_end(client, EX_DATAERR,
-		    "not all of the file was taken: %" PRIu64 " problem%s; "
-		    "behind octets that are no OpenPGP, reading goes on at the "
-		    "next armored block",
+		    "not all of the file was taken: %" PRIu64 " problem%s",
 		    counts->problems, counts->problems == 1 ? "" : "s");
 	else if (counts->certificates == 0)
 		client_end(client, EX_DATAERR, "no certificate in it");

@@ -85,6 +85,15 @@ advice(const struct mail_reading *r, const char *text)
 	return r->file ? "" : text;
 }
 
+/* Only armor tells where packets begin again. */
+static const char *
+malformed_advice(const struct mail_reading *r, enum pgp_status status)
+{
+	if (r->file && status == PGP_MALFORMED)
+		return "; the rest, up to the next armored block, was left out";
+	return advice(r, "; please send what gpg --armor --export writes");
+}
+
 /* `packets` are at least the primary key's when its version is unknown. */
 static int
 refuse(struct mail_reading *r, enum pgp_status status,
@@ -114,9 +123,7 @@ refuse(struct mail_reading *r, enum pgp_status status,
 	default:
 		return mail_problem(m,
 		    "There is something in %s that is no certificate (%s)%s.",
-		    where, pgp_strerror(status),
-		    advice(r, "; please send what gpg --armor --export "
-			      "writes"));
+		    where, pgp_strerror(status), malformed_advice(r, status));
 	}
 }
 

@@ -685,6 +685,8 @@ def import_problems(place):
     damaged[len(damaged) // 2] = b"!" * 64
     cases = (("noise", alice + b"\0" * 5000 + bob, len(alice)),
              ("armor", key("alice.asc") + b"\n".join(damaged),
+              len(key("alice.asc"))),
+             ("version 3", key("alice.asc") + key("grace-v3key.asc"),
               len(key("alice.asc"))))
     for running in (False, True):
         if running:
@@ -697,11 +699,12 @@ def import_problems(place):
             near = re.search(r"near octet (\d+)", said)
             expect(near and abs(int(near[1]) - at) < 100, name, at, said)
             expect("not all of the file was taken" in said, name, said)
+            equal("next armored block" in said, name == "noise", said)
             expect("please" not in said, "to a sender of mail:", said)
             equal("event=import" in said, False, "a line of the log")
     equal([s.partition("event=")[2] for s in daemon.log().splitlines()
            if "event=import" in s],
-          ["import new=0 changed=0 unchanged=1 refused=0 problems=1"] * 2,
+          ["import new=0 changed=0 unchanged=1 refused=0 problems=1"] * 3,
           "the log")
 
 
