@@ -42,7 +42,7 @@ understood(unsigned type)
 	return false;
 }
 
-static bool
+bool
 all_understood(struct cursor hashed)
 {
 	struct subpacket sub;

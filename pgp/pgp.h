@@ -388,6 +388,35 @@ void pgp_component_state(const struct pgp_cert *, const struct pgp_component *,
 /* The user ID that clients show first; NULL when there is none. */
 const struct pgp_component *pgp_cert_primary_userid(const struct pgp_cert *);
 
+/* ---- verification (RFC 9580, 5.2.4) -------------------------------------- */
+
+enum pgp_verdict {
+	PGP_GOOD,     /* the primary key made it, and it may count */
+	PGP_BAD,      /* it did not, or it may not */
+	PGP_UNDECIDED /* not for us to say: gpg's turn, where gpg can */
+};
+
+/*
+ * What the claims of one certificate have in common: the primary key as
+ * libcrypto wants it, and digests begun.  It may be used for one certificate
+ * after another; claims of the same one should come together.
+ */
+struct pgp_verifier;
+struct pgp_verifier *pgp_verifier_new(void);   /* NULL: no memory */
+void pgp_verifier_free(struct pgp_verifier *); /* accepts NULL */
+
+/*
+ * Judges a signature that claims to be the primary key's own: a certification
+ * of a user ID or user attribute (0x10 to 0x13) or its revocation (0x30), a
+ * binding of a subkey (0x18, back-signature included) or its revocation
+ * (0x28), or, with on->tag 0, the primary key's own (0x1F, 0x20).  Any octets
+ * will do.  Arithmetic only: no file, no clock; whether anything has expired
+ * or lies ahead is not looked at.
+ */
+enum pgp_verdict pgp_claim_verify(struct pgp_verifier *,
+    const struct pgp_packet *primary, const struct pgp_packet *on,
+    const struct pgp_packet *signature);
+
 /* ---- back-signatures (RFC 9580, 5.2.1.8 and 5.2.1.9) -------------------- */
 
 /*

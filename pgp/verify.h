@@ -16,4 +16,7 @@
 bool verify_digest(struct cursor key, unsigned pkalgo, unsigned hashalgo,
     const unsigned char *digest, size_t len, struct cursor value);
 
+/* Whether every critical subpacket of a hashed area is known (5.2.3.7). */
+bool all_understood(struct cursor hashed);
+
 #endif
