@@ -78,15 +78,19 @@ behind_prefix(const char *s)
 	return NULL;
 }
 
-/* Behind the "[list]" that a mailing list puts in front; NULL: none. */
+/* Behind the "[list]" or "[list]:" that a mailing list puts in front; NULL:
+ * none. */
 static const char *
 behind_tag(const char *s)
 {
-	const char *end;
+	const char *end, *colon;
 
 	if (*s != '[' || (end = strchr(s, ']')) == NULL)
 		return NULL;
-	return end + 1;
+	colon = ++end;
+	if (*colon == ' ')
+		colon++;
+	return *colon == ':' ? colon + 1 : end;
 }
 
 static const char *

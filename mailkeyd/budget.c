@@ -6,7 +6,8 @@
 #include <ctype.h>
 #include <string.h>
 
-#define NAME_SIZE 256 /* an address has at most 254 octets (RFC 5321) */
+#define NAME_SIZE     256 /* an address has at most 254 octets (RFC 5321) */
+#define HELP_POINTERS 3	  /* two-line answers a day after the help text */
 
 /* Addresses and their domains, none of them twice. */
 struct names {
@@ -103,4 +104,10 @@ budget_add(const struct budget *b, const struct limit_count *count)
 	for (size_t i = 0; i < names.n && status == KS_OK; i++)
 		status = limit_add(b->ks, names.name[i].text, b->now, count);
 	return status;
+}
+
+bool
+budget_helps_spent(unsigned helps)
+{
+	return helps > HELP_POINTERS;
 }

@@ -25,4 +25,8 @@ struct budget {
 enum ks_status budget_get(const struct budget *, bool *spent, unsigned *helps);
 enum ks_status budget_add(const struct budget *, const struct limit_count *);
 
+/* Whether what is no command gets no answer any more: behind the help text of
+ * the day a few shorter ones are sent, then nothing. */
+bool budget_helps_spent(unsigned helps);
+
 #endif

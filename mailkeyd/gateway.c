@@ -32,7 +32,6 @@
 #define GROUP_MS      10	  /* of work in one transaction */
 #define IN_HAND_BYTES (64u << 20) /* of mails that are not done */
 #define POISON_DEATHS 2
-#define HELP_POINTERS 3 /* two-line answers a day after the help text */
 
 static const char no_address[] = "no address to answer";
 
@@ -366,7 +365,7 @@ job_work(struct job *job, time_t now)
 	if (status != KS_OK)
 		return status;
 	job->request.helps_today = helps;
-	if (job->command == &command_invalid && helps > HELP_POINTERS)
+	if (job->command == &command_invalid && budget_helps_spent(helps))
 		spent = true;
 	if (spent) {
 		job->note = "over budget, not answered";

@@ -2,6 +2,7 @@
  * How many answers an address, an envelope sender and a domain may get.
  */
 #include "mailkeyd/budget.h"
+#include "handlers/handler.h"
 #include "tests/unit/tempstore.h"
 
 #include <setjmp.h>
@@ -169,6 +170,73 @@ helps_of_a_day(void **state)
 	assert_int_equal(helps, 0);
 }
 
+/* One mail that is no command, and what is said to it. */
+enum said { WHOLE, SHORT, NOTHING };
+
+static const struct {
+	struct who who;
+	enum said said;
+} help_mails[] = {
+    {{ALICE, ALICE, 0}, WHOLE},
+    {{ALICE, ALICE, 1}, SHORT},
+    {{EVE, EVE, 1}, WHOLE},
+    {{ALICE, ALICE, HOUR}, SHORT},
+    {{BOB, ALICE, HOUR}, SHORT},
+    {{ALICE, ALICE, HOUR}, NOTHING},
+    {{BOB, BOB, HOUR}, SHORT},
+    {{EVE, EVE, 24 * HOUR - 1}, SHORT},
+    {{ALICE, ALICE, 24 * HOUR - 1}, NOTHING},
+    /* A day later the first two count no longer, the others still do. */
+    {{ALICE, ALICE, 24 * HOUR}, SHORT},
+    {{ALICE, ALICE, 49 * HOUR}, WHOLE},
+    {{ALICE, ALICE, 50 * HOUR}, SHORT},
+    {{EVE, EVE, 50 * HOUR}, WHOLE},
+};
+
+static enum said
+say(const struct budget *b)
+{
+	struct request request = {.address = "keys@example.org",
+	    .site = "",
+	    .admin = "",
+	    .language = "en",
+	    .version = "0",
+	    .now = b->now};
+	enum said said = NOTHING;
+	struct reply reply;
+
+	spent(b, &request.helps_today);
+	if (budget_helps_spent(request.helps_today))
+		return NOTHING;
+	assert_null(request_parse("Delivery failed", &request));
+	assert_int_equal(reply_new(&reply), 0);
+	assert_int_equal(
+	    command_invalid.run(store.ks, &request, &reply), REFUSED);
+	assert_int_equal(reply_finish(&reply), 0);
+	spend(b, 1, (struct limit_count){.replies = 1, .helps = reply.help});
+	said = reply.text_len < 200 ? SHORT : WHOLE;
+	reply_free(&reply);
+	request_free(&request);
+	return said;
+}
+
+/* The help text unasked for: once a day for an address, whatever the clock. */
+static void
+help_once_a_day(void **state)
+{
+	const struct config_limits limits = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(help_mails) / sizeof(*help_mails); i++) {
+		struct budget b = budget_of(&limits, &help_mails[i].who);
+		enum said said = say(&b);
+
+		if (said != help_mails[i].said)
+			fail_msg("mail %zu: %d, not %d", i, (int)said,
+			    (int)help_mails[i].said);
+	}
+}
+
 /* Longer than an address may be: cut, not overrun. */
 static void
 long_names(void **state)
@@ -192,7 +260,7 @@ long_names(void **state)
 int
 main(void)
 {
-	struct CMUnitTest tests[LENGTH(cases) + 2];
+	struct CMUnitTest tests[LENGTH(cases) + 3];
 	size_t n = 0;
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
@@ -200,6 +268,8 @@ main(void)
 		    teardown, (void *)(uintptr_t)&cases[i]};
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test_setup_teardown(
 	    helps_of_a_day, setup, teardown);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test_setup_teardown(
+	    help_once_a_day, setup, teardown);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test_setup_teardown(
 	    long_names, setup, teardown);
 	return cmocka_run_group_tests_name("budget", tests, NULL, NULL);
