@@ -191,21 +191,17 @@ enum issuer signature_issuer(
 void signature_issuer_named(
     const struct signature_parts *, unsigned char keyid[8], struct pgp_fpr *);
 
-/* Digests of what signatures of one component stand on, begun once each. */
-struct hasher {
-	const struct pgp_component *primary, *on;
-	struct evp_md_ctx_st *begun[2][HASHER_ALGOS];
-};
-void hasher_init(struct hasher *, const struct pgp_component *primary,
-    const struct pgp_component *on);
-void hasher_free(struct hasher *);
+/* The issuer that an area names: its key ID, its fingerprint (one octet with
+ * the version of the key stands before it). */
+bool area_keyid(struct cursor area, struct subpacket *);
+bool area_fpr(struct cursor area, struct pgp_fpr *);
 
-/*
- * Makes the canonical signature of a body: PGP_OK; PGP_MALFORMED when its
- * value cannot be read; PGP_NOMEM.
- */
-enum pgp_status signature_canonical(
-    const struct signature_parts *, struct hasher *, struct pgp_signature **);
+/* The octets of a back-signature (0x19) embedded in an area, from *area on. */
+bool area_next_back(struct cursor *area, struct subpacket *);
+bool area_has_back(struct cursor area);
+
+/* Fills in the fields from the canonical packet. */
+void signature_read(struct pgp_signature *);
 
 void signature_free(struct pgp_signature *);
 struct pgp_signature *signature_dup(const struct pgp_signature *);
@@ -222,6 +218,24 @@ int signature_same(const struct pgp_signature *, const struct pgp_signature *);
 /* Of two that are the same, whether the first is the one to keep. */
 bool signature_preferred(
     const struct pgp_signature *, const struct pgp_signature *);
+
+/* ---- canonical.c --------------------------------------------------------- */
+
+/* Digests of what signatures of one component stand on, begun once each. */
+struct hasher {
+	const struct pgp_component *primary, *on;
+	struct evp_md_ctx_st *begun[2][HASHER_ALGOS];
+};
+void hasher_init(struct hasher *, const struct pgp_component *primary,
+    const struct pgp_component *on);
+void hasher_free(struct hasher *);
+
+/*
+ * Makes the canonical signature of a body: PGP_OK; PGP_MALFORMED when its
+ * value cannot be read; PGP_NOMEM.
+ */
+enum pgp_status signature_canonical(
+    const struct signature_parts *, struct hasher *, struct pgp_signature **);
 
 /* ---- cert.c -------------------------------------------------------------- */
 
