@@ -20,6 +20,7 @@
 #define FILES_MAX     32
 
 static const char *const no_yes[] = {"no", "yes", NULL};
+static const char *const drop_keep[] = {"drop", "keep", NULL};
 static const char *const logs[] = {"stderr", "syslog", NULL};
 static const char *const receive_types[] = {"lmtp", NULL};
 static const char *const send_types[] = {"smtp", "sendmail", "maildir", NULL};
@@ -73,8 +74,15 @@ static const struct option peer_options[] = {
     {"header_from", CHOICE, AT(header_from), 0, 0, no_yes},
     {"gather", SECONDS, AT(gather), 0, DAY, NULL},
     {"message_size", SIZE, AT(message_size), 16 * KIB, 32 * MIB, NULL},
+    {"keys_per_mail", NUMBER, AT(keys_per_mail), 1, PEER_KEYS_PER_DAY, NULL},
     {"mail_size", SIZE, AT(mail_size), 16 * KIB, 32 * MIB, NULL},
     {"mails_per_hour", NUMBER, AT(mails_per_hour), 1, 100000, NULL},
+};
+#undef AT
+
+#define AT(field) offsetof(struct config_certificates, field)
+static const struct option certificate_options[] = {
+    {"attributes", CHOICE, AT(attributes), 0, 0, drop_keep},
 };
 #undef AT
 
@@ -94,7 +102,7 @@ static const struct option limit_options[] = {
     {"certificate_size", SIZE, AT(policy.certificate_size), 8 * KIB, MIB, NULL},
     {"packet_size", SIZE, AT(policy.packet_size), KIB, 64 * KIB, NULL},
     {"user_id_size", SIZE, AT(policy.userid_size), 64, 8 * KIB, NULL},
-    {"attribute_size", SIZE, AT(policy.attribute_size), 0, MIB, NULL},
+    {"attribute_size", SIZE, AT(policy.attribute_size), KIB, MIB, NULL},
     {"signature_size", SIZE, AT(policy.signature_size), KIB, MIB, NULL},
     {"user_ids", NUMBER, AT(policy.userids), 1, 5000, NULL},
     {"subkeys", NUMBER, AT(policy.subkeys), 1, 1000, NULL},
@@ -126,6 +134,7 @@ const struct section_options config_sections[SECTIONS] = {
     [TOP] = {top_options, COUNT(top_options)},
     [RECEIVE] = {receive_options, COUNT(receive_options)},
     [SEND] = {send_options, COUNT(send_options)},
+    [CERTIFICATES] = {certificate_options, COUNT(certificate_options)},
     [LIMITS] = {limit_options, COUNT(limit_options)},
     [PEER] = {peer_options, COUNT(peer_options)}};
 
@@ -231,6 +240,7 @@ config_add_peer(struct reading *reading, const char *title, unsigned line)
 	memset(set[c->npeer], 0, sizeof(*set));
 	*peer = (struct config_peer){.gather = 60,
 	    .message_size = 16 * MIB,
+	    .keys_per_mail = 5000,
 	    .mail_size = MIB,
 	    .mails_per_hour = 60,
 	    .file = reading->file,
@@ -254,6 +264,17 @@ titled(cfg_t *cfg, int (*add)(struct reading *, const char *, unsigned))
 	return 0;
 }
 
+/* Sections that there is one of. */
+static const struct {
+	const char *name;
+	enum section section;
+	size_t offset;
+} untitled[] = {
+    {"send", SEND, offsetof(struct config, send)},
+    {"certificates", CERTIFICATES, offsetof(struct config, certificates)},
+    {"limits", LIMITS, offsetof(struct config, limits)},
+};
+
 /* The struct that a section fills, and where its values were set. */
 static void *
 target(cfg_t *cfg, enum section *section, struct place **set)
@@ -274,13 +295,15 @@ target(cfg_t *cfg, enum section *section, struct place **set)
 		*set = r->set_peer[c->npeer - 1];
 		return &c->peer[c->npeer - 1];
 	}
-	*section = strcmp(cfg->name, "send") == 0     ? SEND
-		   : strcmp(cfg->name, "limits") == 0 ? LIMITS
-						      : TOP;
-	*set = r->set[*section];
-	if (*section == SEND)
-		return &c->send;
-	return *section == LIMITS ? (void *)&c->limits : (void *)c;
+	for (size_t i = 0; i < COUNT(untitled); i++)
+		if (strcmp(cfg->name, untitled[i].name) == 0) {
+			*section = untitled[i].section;
+			*set = r->set[*section];
+			return (char *)c + untitled[i].offset;
+		}
+	*section = TOP;
+	*set = r->set[TOP];
+	return c;
 }
 
 static int
@@ -456,14 +479,15 @@ static int
 parse_text(char *text, size_t len)
 {
 	cfg_opt_t receive[OPTIONS_MAX + 1], send[OPTIONS_MAX + 1],
-	    limits[OPTIONS_MAX + 1], peer[OPTIONS_MAX + 1],
-	    top[OPTIONS_MAX + 6];
+	    certificates[OPTIONS_MAX + 1], limits[OPTIONS_MAX + 1],
+	    peer[OPTIONS_MAX + 1], top[OPTIONS_MAX + 7];
 	const cfg_opt_t more[] = {
 	    CFG_SEC("receive", receive,
 		CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 	    CFG_SEC(
 		"peer", peer, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 	    CFG_SEC("send", send, CFGF_NONE),
+	    CFG_SEC("certificates", certificates, CFGF_NONE),
 	    CFG_SEC("limits", limits, CFGF_NONE),
 	    CFG_FUNC("include", on_include), CFG_END()};
 	cfg_t *cfg = NULL;
@@ -472,6 +496,7 @@ parse_text(char *text, size_t len)
 
 	describe(receive, receive_options, COUNT(receive_options));
 	describe(send, send_options, COUNT(send_options));
+	describe(certificates, certificate_options, COUNT(certificate_options));
 	describe(limits, limit_options, COUNT(limit_options));
 	describe(peer, peer_options, COUNT(peer_options));
 	describe(top, top_options, COUNT(top_options));

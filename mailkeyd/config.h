@@ -47,7 +47,8 @@ struct config_peer {
 	int header_from;     /* known by From as well */
 	unsigned gather;     /* seconds that changes wait for others: 60 */
 	size_t message_size; /* of a mail that comes in: 16 MiB */
-	size_t mail_size;    /* of a mail that goes out: 1 MiB */
+	unsigned keys_per_mail;	 /* that comes in: 5000 */
+	size_t mail_size;	 /* of a mail that goes out: 1 MiB */
 	unsigned mails_per_hour; /* that go out: 60 */
 	const char *file;	 /* as in struct config_receive */
 	unsigned line;
@@ -55,14 +56,18 @@ struct config_peer {
 
 #define PEER_TITLE_MAX 64 /* octets */
 
-/* What a peer may bring, beside message_size. */
-#define PEER_KEYS_PER_MAIL 5000
+/* What a peer may bring, beside message_size and keys_per_mail. */
 #define PEER_KEYS_PER_DAY  10000
 #define PEER_BYTES_PER_DAY ((uint64_t)100 << 20)
 
+/* What is kept of a certificate beside what its key signed for itself. */
+struct config_certificates {
+	int attributes; /* user attributes (photos): no */
+};
+
 struct config_limits {
 	struct mail_limits mail;
-	struct pgp_policy policy;
+	struct pgp_policy policy;     /* as `certificates` has it */
 	size_t reply_size;	      /* 2 MiB */
 	unsigned keys_per_mail;	      /* 50 */
 	unsigned max_reply_keys;      /* 10 */
@@ -110,6 +115,7 @@ struct config {
 	struct config_peer *peer;
 	size_t npeer;
 	struct config_send send;
+	struct config_certificates certificates;
 	struct config_limits limits;
 };
 
@@ -152,5 +158,8 @@ const struct config_peer *config_peer_of(
 
 /* Octets of the largest mail that is taken from anybody. */
 size_t config_message_size(const struct config *);
+
+/* The most certificates that a mail of anybody may bring. */
+unsigned config_keys_per_mail(const struct config *);
 
 #endif

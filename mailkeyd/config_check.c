@@ -30,6 +30,7 @@ config_defaults(struct config *c)
 	c->send.give_up = 7 * DAY;
 	l->mail = mail_limits_default;
 	l->policy = pgp_policy_default;
+	l->policy.attribute_size = 64 * KIB;
 	l->reply_size = 2 * MIB;
 	l->keys_per_mail = mail_limits_default.keys;
 	l->max_reply_keys = 10;
@@ -346,6 +347,8 @@ check_limits(struct reading *r)
 	struct place p;
 
 	l->mail.keys = l->keys_per_mail;
+	if (!r->config->certificates.attributes)
+		l->policy.attribute_size = 0;
 	/* Armor adds a third and line ends, the rest is header and text. */
 	least = l->policy.certificate_size / 5 * 7 + 16 * 1024;
 	if (l->reply_size < least) {

@@ -45,7 +45,7 @@ struct place {
 
 #define OPTIONS_MAX 40
 
-enum section { TOP, RECEIVE, SEND, LIMITS, PEER, SECTIONS };
+enum section { TOP, RECEIVE, SEND, CERTIFICATES, LIMITS, PEER, SECTIONS };
 struct section_options {
 	const struct option *options;
 	size_t n;

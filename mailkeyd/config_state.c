@@ -314,6 +314,17 @@ config_peer_of(const struct config *c, const char *sender, const char *from)
 	return NULL;
 }
 
+unsigned
+config_keys_per_mail(const struct config *c)
+{
+	unsigned most = c->limits.keys_per_mail;
+
+	for (size_t i = 0; i < c->npeer; i++)
+		if (c->peer[i].keys_per_mail > most)
+			most = c->peer[i].keys_per_mail;
+	return most;
+}
+
 size_t
 config_message_size(const struct config *c)
 {

@@ -43,8 +43,7 @@ parser_config_fill(struct parser_config *pc, const struct config *config)
 	pc->limits.keys = config->limits.keys_per_mail;
 	pc->peer_limits = pc->limits;
 	pc->peer_limits.message_size = config_message_size(config);
-	if (pc->peer_limits.keys < PEER_KEYS_PER_MAIL)
-		pc->peer_limits.keys = PEER_KEYS_PER_MAIL;
+	pc->peer_limits.keys = config_keys_per_mail(config);
 	pc->policy = config->limits.policy;
 }
 

@@ -47,7 +47,7 @@ sync_limit(const struct config *config, const struct config_peer *peer,
 				   : config->limits.mail.message_size;
 
 	certs_cut(mail,
-	    peer != NULL ? PEER_KEYS_PER_MAIL : config->limits.keys_per_mail);
+	    peer != NULL ? peer->keys_per_mail : config->limits.keys_per_mail);
 	if (mail->verdict != MAIL_SOUND || size <= most)
 		return 0;
 	mail->verdict = MAIL_OVER;

@@ -491,8 +491,11 @@ defaults(void **state)
 	assert_int_equal(c->limits.mail.message_size, 5 << 20);
 	assert_int_equal(c->limits.mail.keys, 50);
 	assert_int_equal(c->limits.policy.certificate_size, 256 << 10);
+	assert_int_equal(c->certificates.attributes, 0);
+	assert_int_equal(c->limits.policy.attribute_size, 0);
 	assert_int_equal(c->limits.reply_size, 2 << 20);
 	assert_int_equal(c->limits.keys_per_mail, 50);
+	assert_int_equal(config_keys_per_mail(c), 50);
 	assert_int_equal(c->limits.max_reply_keys, 10);
 	assert_int_equal(c->limits.max_parts, 5);
 	assert_int_equal(c->limits.max_last, 30);
@@ -599,6 +602,7 @@ peers(void **state)
 	      "peer \"old\" {\n  address = \"pks@example.com\"\n"
 	      "  sender = \"maint@example.com\" header_from = yes\n"
 	      "  gather = 0 message_size = 2M mail_size = 128000\n"
+	      "  keys_per_mail = 10000\n"
 	      "  mails_per_hour = 7\n}\n"
 	      "limits { mget = yes max_last = 7 max_last_reply_keys = 8\n"
 	      "  max_parts = 9 }\n";
@@ -620,6 +624,9 @@ peers(void **state)
 	assert_int_equal(c->peer[0].header_from, 0);
 	assert_int_equal(c->peer[0].gather, 60);
 	assert_int_equal(c->peer[0].message_size, 16 << 20);
+	assert_int_equal(c->peer[0].keys_per_mail, 5000);
+	assert_int_equal(c->peer[1].keys_per_mail, 10000);
+	assert_int_equal(config_keys_per_mail(c), 10000);
 	assert_int_equal(c->peer[0].mail_size, 1 << 20);
 	assert_int_equal(c->peer[0].mails_per_hour, 60);
 	assert_int_equal(c->peer[1].header_from, 1);
@@ -686,6 +693,79 @@ ways_to_send(void **state)
 	assert_non_null(c);
 	assert_int_equal(c->send.type, SEND_MAILDIR);
 	assert_string_equal(c->send.path, "/m");
+	config_free(c);
+}
+
+/* What caps a certificate: its default and the ends of what is allowed. */
+#define CAP(field, size)                                                       \
+	offsetof(struct config, limits.policy.field),                          \
+	    (size) ? sizeof(size_t) : sizeof(unsigned)
+static const struct {
+	const char *name;
+	size_t offset, octets;
+	size_t standard, min, max;
+} caps[] = {
+    {"certificate_size", CAP(certificate_size, 1), 256 << 10, 8 << 10, 1 << 20},
+    {"packet_size", CAP(packet_size, 1), 8383, 1 << 10, 64 << 10},
+    {"user_id_size", CAP(userid_size, 1), 1024, 64, 8 << 10},
+    {"attribute_size", CAP(attribute_size, 1), 64 << 10, 1 << 10, 1 << 20},
+    {"signature_size", CAP(signature_size, 1), 64 << 10, 1 << 10, 1 << 20},
+    {"user_ids", CAP(userids, 0), 256, 1, 5000},
+    {"subkeys", CAP(subkeys, 0), 64, 1, 1000},
+    {"self_signatures", CAP(self_signatures, 0), 10, 1, 1000},
+    {"revocations", CAP(revocations, 0), 10, 1, 1000},
+    {"claims", CAP(claims, 0), 32, 1, 1000},
+};
+
+static size_t
+cap_of(const struct config *c, size_t i)
+{
+	const char *at = (const char *)c + caps[i].offset;
+
+	if (caps[i].octets == sizeof(unsigned))
+		return *(const unsigned *)(const void *)at;
+	return *(const size_t *)(const void *)at;
+}
+
+/* What a cap becomes, 0: it is refused. */
+static size_t
+cap_set(size_t i, size_t value)
+{
+	char text[256], error[512];
+	struct config *c;
+	size_t got;
+
+	snprintf(text, sizeof(text),
+	    A "certificates { attributes = keep }\nlimits { reply_size = 4M "
+	      "%s = %zu }\n",
+	    caps[i].name, value);
+	c = read_text(text, error, sizeof(error));
+	if (c == NULL) {
+		assert_non_null(strstr(error, caps[i].name));
+		assert_non_null(strstr(error, "set it between"));
+		return 0;
+	}
+	got = cap_of(c, i);
+	config_free(c);
+	return got;
+}
+
+static void
+each_cap(void **state)
+{
+	char error[512];
+	struct config *c = read_text(
+	    A "certificates { attributes = keep }\n", error, sizeof(error));
+
+	(void)state;
+	assert_non_null(c);
+	for (size_t i = 0; i < sizeof(caps) / sizeof(*caps); i++) {
+		assert_int_equal(cap_of(c, i), caps[i].standard);
+		assert_int_equal(cap_set(i, caps[i].min), caps[i].min);
+		assert_int_equal(cap_set(i, caps[i].max), caps[i].max);
+		assert_int_equal(cap_set(i, caps[i].max + 1), 0);
+		assert_int_equal(cap_set(i, caps[i].min - 1), 0);
+	}
 	config_free(c);
 }
 
@@ -1009,11 +1089,11 @@ main(void)
 	    cmocka_unit_test(not_a_file), cmocka_unit_test(odd_files),
 	    cmocka_unit_test(defaults), cmocka_unit_test(all_set),
 	    cmocka_unit_test(peers), cmocka_unit_test(whose_peer),
-	    cmocka_unit_test(ways_to_send), cmocka_unit_test(at_the_limits),
-	    cmocka_unit_test(sample), cmocka_unit_test(read_sizes),
-	    cmocka_unit_test(whose), cmocka_unit_test(prepares),
-	    cmocka_unit_test(prepare_errors), cmocka_unit_test(looks),
-	    cmocka_unit_test(programs)};
+	    cmocka_unit_test(ways_to_send), cmocka_unit_test(each_cap),
+	    cmocka_unit_test(at_the_limits), cmocka_unit_test(sample),
+	    cmocka_unit_test(read_sizes), cmocka_unit_test(whose),
+	    cmocka_unit_test(prepares), cmocka_unit_test(prepare_errors),
+	    cmocka_unit_test(looks), cmocka_unit_test(programs)};
 
 	return cmocka_run_group_tests_name(
 	    "config", tests, make_dir, remove_dir);

@@ -13,12 +13,14 @@ static struct config_peer peers[] = {
     {.title = (char *)"alfa",
 	.address = (char *)PEER,
 	.sender = (char *)PEER,
-	.message_size = 3000},
+	.message_size = 3000,
+	.keys_per_mail = 5000},
     {.title = (char *)"beta",
 	.address = (char *)"keys@beta.example",
 	.sender = (char *)FROM_OK,
 	.header_from = 1,
-	.message_size = 9000},
+	.message_size = 9000,
+	.keys_per_mail = 4},
 };
 
 static struct config config = {.address = (char *)"keys@example.org",
@@ -121,6 +123,8 @@ static const struct {
     {0, 3001, 1, 1, MAIL_OVER},
     {1, 9000, 1, 1, MAIL_SOUND},
     {1, 9001, 1, 1, MAIL_OVER},
+    {1, 9000, 4, 4, MAIL_SOUND},
+    {1, 9000, 5, 4, MAIL_SOUND},
 };
 
 static void
