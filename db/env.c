@@ -1,4 +1,4 @@
-/* The one environment: lock, recovery, tables, transactions, checkpoints. */
+/* The one environment: lock, recovery, tables, checkpoints. */
 #include "db/internal.h"
 
 #include <sys/random.h>
@@ -267,8 +267,7 @@ room_needed(uint64_t free_space, uint64_t total, enum ks_room purpose)
 	return purpose == KS_ROOM_QUERY ? free_space / 4 : free_space;
 }
 
-/* Whether as much of `free_space` is free as the purpose asks for. */
-static enum ks_status
+enum ks_status
 room(const struct keystore *ks, uint64_t free_space, enum ks_room purpose)
 {
 	uint64_t unit, need;
@@ -308,7 +307,7 @@ disk_used(const struct keystore *ks, uint64_t *octets)
 
 #define COUNTERS_LEN 40
 
-static enum ks_status
+enum ks_status
 counters_write(struct keystore *ks)
 {
 	const struct counters *c = &ks->counters;
@@ -621,73 +620,8 @@ ks_close(struct keystore *ks)
 	return st;
 }
 
-/* ---- transactions -------------------------------------------------------- */
-
-enum ks_status
-ks_begin(struct keystore *ks, enum ks_room purpose)
-{
-	enum ks_status st;
-	int ret;
-
-	assert(ks->txn == NULL);
-	if ((st = room(ks, ks->options.free_space, purpose)) != KS_OK)
-		return st;
-	ret = ks->env->txn_begin(ks->env, NULL, &ks->txn, 0);
-	if (ret != 0) {
-		ks->txn = NULL;
-		return table_status(ks, ret);
-	}
-	ks->failed = KS_OK;
-	ks->before = ks->counters;
-	return KS_OK;
-}
-
-static enum ks_status
-finish(struct keystore *ks, uint32_t flags)
-{
-	DB_TXN *txn = ks->txn;
-	enum ks_status st;
-
-	assert(txn != NULL);
-	if (memcmp(&ks->counters, &ks->before, sizeof(ks->before)) != 0)
-		(void)counters_write(ks);
-	if ((st = ks->failed) != KS_OK) {
-		ks_abort(ks);
-		return st;
-	}
-	/* The handle is gone, whatever commit() returns. */
-	ks->txn = NULL;
-	st = table_status(ks, txn->commit(txn, flags));
-	if (st != KS_OK)
-		ks->counters = ks->before;
-	return st;
-}
-
-enum ks_status
-ks_commit(struct keystore *ks)
-{
-	return finish(ks, ks->options.sync ? DB_TXN_SYNC : DB_TXN_WRITE_NOSYNC);
-}
-
-enum ks_status
-ks_commit_lazy(struct keystore *ks)
-{
-	return finish(ks, DB_TXN_WRITE_NOSYNC);
-}
-
-void
-ks_abort(struct keystore *ks)
-{
-	DB_TXN *txn = ks->txn;
-
-	if (txn == NULL)
-		return;
-	ks->txn = NULL;
-	ks->counters = ks->before;
-	ks->failed = KS_OK;
-	/* Should this fail, Berkeley DB refuses all that follows. */
-	(void)table_status(ks, txn->abort(txn));
-}
+/* ---- the whole -------------------------------------------------------------
+ */
 
 enum ks_status
 ks_info(struct keystore *ks, struct ks_info *info)

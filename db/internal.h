@@ -50,9 +50,11 @@ struct keystore {
 	DB_ENV *env;
 	DB *table[T_TABLES];
 	DB_TXN *txn;
+	DB_TXN *outer;	       /* while ks_try() is on: what it is within */
 	enum ks_status failed; /* of a write in this transaction */
 	struct ks_options options;
 	struct counters counters, before; /* now; when the txn began */
+	struct counters untried;	  /* when ks_try() was called */
 	uint64_t thinned; /* serial up to which ks_thin() has looked */
 	char site[33];
 	struct last_error *error;
@@ -103,6 +105,13 @@ moment(time_t t)
 
 /* Octets that must be free on a file system of `total` octets. */
 uint64_t room_needed(uint64_t free_space, uint64_t total, enum ks_room);
+
+/* Whether as much of `free_space` is free as the purpose asks for. */
+enum ks_status room(
+    const struct keystore *, uint64_t free_space, enum ks_room purpose);
+
+/* Writes the counters into T_META. */
+enum ks_status counters_write(struct keystore *);
 
 /* ---- records (table.c) --------------------------------------------------- */
 

@@ -72,6 +72,15 @@ enum ks_status ks_commit(struct keystore *);
 enum ks_status ks_commit_lazy(struct keystore *);
 void ks_abort(struct keystore *);
 
+/*
+ * A trial within a transaction: from ks_try() on what is written is seen by
+ * what reads, and ks_untry() undoes it as if it had never been.  One at a time;
+ * neither ks_commit() nor another ks_try() in between.  A write that fails
+ * makes the transaction fail all the same.  ks_abort() ends both.
+ */
+enum ks_status ks_try(struct keystore *);
+enum ks_status ks_untry(struct keystore *);
+
 /* ---- certificates -------------------------------------------------------- */
 
 enum ks_change { KS_NEW, KS_MERGED, KS_UNCHANGED };

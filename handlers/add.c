@@ -4,7 +4,7 @@
  * Nothing is believed here: what arrives in a submission was verified and
  * cleaned before.
  */
-#include "handlers/handler.h"
+#include "handlers/add.h"
 
 #include <inttypes.h>
 
@@ -136,8 +136,20 @@ count_change(struct add_counts *adds, enum ks_change change)
 	adds->unchanged += change == KS_UNCHANGED;
 }
 
-static enum ks_status
-put(struct keystore *ks, const struct request *request, struct reply *reply,
+static void
+say_not_stored(struct reply *reply, const struct submission *submission)
+{
+	if (submission->fpr.len > 0)
+		listing_fpr(reply, &submission->fpr);
+	else
+		reply_printf(reply, "A block without a key that can be read\n");
+	reply_wrap(reply, 4,
+	    "Not stored: nothing of it was validly signed by the key itself.");
+	say_left(reply, &submission->left);
+}
+
+enum ks_status
+add_one(struct keystore *ks, const struct request *request, struct reply *reply,
     const struct submission *submission)
 {
 	const struct pgp_cert *cert = submission->cert;
@@ -149,6 +161,11 @@ put(struct keystore *ks, const struct request *request, struct reply *reply,
 	enum ks_change change;
 	struct pgp_added added;
 
+	if (cert == NULL) {
+		reply->adds.refused++;
+		say_not_stored(reply, submission);
+		return KS_OK;
+	}
 	status = ks_put(ks, cert, &origin, &change, &added);
 	if (status == KS_OK)
 		status = say_stored(ks, request, reply, cert, change);
@@ -158,18 +175,6 @@ put(struct keystore *ks, const struct request *request, struct reply *reply,
 	say_change(reply, cert, change, &added);
 	say_left(reply, &submission->left);
 	return KS_OK;
-}
-
-static void
-say_not_stored(struct reply *reply, const struct submission *submission)
-{
-	if (submission->fpr.len > 0)
-		listing_fpr(reply, &submission->fpr);
-	else
-		reply_printf(reply, "A block without a key that can be read\n");
-	reply_wrap(reply, 4,
-	    "Not stored: nothing of it was validly signed by the key itself.");
-	say_left(reply, &submission->left);
 }
 
 static void
@@ -202,8 +207,8 @@ say_problems(struct reply *reply, const struct request *request)
 		    request->nproblems - i);
 }
 
-static void
-say_secret(struct reply *reply, const struct request *request)
+void
+add_secret(struct reply *reply, const struct request *request)
 {
 	if (request->nsecret == 0)
 		return;
@@ -251,42 +256,36 @@ say_nothing(struct reply *reply, const struct request *request)
 	reply_printf(reply, "\n%s", how_to_send);
 }
 
-/* Stores what can be stored. */
-static enum ks_status
-put_all(struct keystore *ks, const struct request *request, struct reply *reply)
+void
+add_rest(struct reply *reply, const struct request *request)
 {
-	const struct submission *submission;
-	enum ks_status status;
-	size_t i;
-
-	reply_printf(reply, "What became of the keys in your mail:\n\n");
-	for (i = 0; i < request->nsubmissions; i++) {
-		submission = &request->submissions[i];
-		if (submission->cert == NULL) {
-			reply->adds.refused++;
-			say_not_stored(reply, submission);
-			continue;
-		}
-		status = put(ks, request, reply, submission);
-		if (status != KS_OK)
-			return status;
-	}
 	if (request->nsubmissions == 0)
 		reply_printf(reply, "No public key was found in it.\n");
-	return KS_OK;
+	say_others(reply, request);
+	say_problems(reply, request);
+	say_over(reply, request);
+}
+
+bool
+add_any(const struct reply *reply)
+{
+	const struct add_counts *adds = &reply->adds;
+
+	return adds->added + adds->changed + adds->unchanged > 0;
 }
 
 enum outcome
 add_run(struct keystore *ks, const struct request *request, struct reply *reply)
 {
 	reply_site(reply, request);
-	say_secret(reply, request);
-	if (put_all(ks, request, reply) != KS_OK)
-		return TRY_LATER;
-	say_others(reply, request);
-	say_problems(reply, request);
-	say_over(reply, request);
-	if (reply->adds.added + reply->adds.changed + reply->adds.unchanged > 0)
+	add_secret(reply, request);
+	reply_printf(reply, "What became of the keys in your mail:\n\n");
+	for (size_t i = 0; i < request->nsubmissions; i++)
+		if (add_one(ks, request, reply, &request->submissions[i]) !=
+		    KS_OK)
+			return TRY_LATER;
+	add_rest(reply, request);
+	if (add_any(reply))
 		return DONE;
 	say_nothing(reply, request);
 	return REFUSED;

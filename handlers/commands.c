@@ -3,7 +3,8 @@
  */
 #include "handlers/handler.h"
 
-extern const struct command command_help, command_add, command_get;
+extern const struct command command_help, command_add, command_check;
+extern const struct command command_get;
 extern const struct command command_index, command_verbose_index;
 extern const struct command command_vindex;
 extern const struct command command_mget;
@@ -16,6 +17,7 @@ extern const struct command command_unsubscribe, command_disable;
 const struct command *const commands[] = {
     &command_help,
     &command_add,
+    &command_check,
     &command_get,
     &command_index,
     &command_verbose_index,

@@ -91,7 +91,9 @@ enum command_flags {
 	COMMAND_HIDDEN = 2, /* not in the help */
 	COMMAND_SILENT = 4, /* never answered; for peers only */
 	COMMAND_SCAN = 8,   /* has a scan(): looked up in slices */
-	COMMAND_ALONE = 16  /* none when words follow it */
+	COMMAND_ALONE = 16, /* none when words follow it */
+	COMMAND_DRY = 32    /* with COMMAND_KEYS: stores nothing, so it is done
+			       for nobody who would not hear of it */
 };
 
 struct command {

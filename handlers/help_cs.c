@@ -13,8 +13,8 @@ const struct help_language help_cs = {
     .ask = "Jak se ptát",
     .send_to = "Pošlete zprávu na adresu",
     .how = "s jediným příkazem v předmětu. Na velikosti písmen "
-	   "nezáleží. Zbytek zprávy čte jen ADD; u všech ostatních "
-	   "příkazů může být prázdný.",
+	   "nezáleží. Zbytek zprávy čtou jen ADD a CHECK; u všech "
+	   "ostatních příkazů může být prázdný.",
     .commands = "Příkazy",
     .who = "WHO může být",
     .address = "přesně tato e-mailová adresa",
@@ -56,6 +56,8 @@ const struct help_language help_cs = {
 	{
 	    {"HELP", "pošle tento text (jazyky: viz konec)"},
 	    {"ADD", "přijme veřejné klíče z textu nebo přílohy"},
+	    {"CHECK", "řekne, co by ADD z vaší zprávy přijal, a "
+		      "nic neuloží"},
 	    {"GET", "pošle klíče, které odpovídají WHO"},
 	    {"INDEX", "vypíše klíče, které odpovídají WHO"},
 	    {"VERBOSE INDEX", "totéž s podklíči a podpisy"},

@@ -12,8 +12,8 @@ const struct help_language help_da = {
     .ask = "Sådan spørger du",
     .send_to = "Send en e-mail til",
     .how = "med en enkelt kommando som emne. Store og små bogstaver er "
-	   "uden betydning. Kun ADD læser resten af e-mailen; ved alle "
-	   "andre kommandoer må den være tom.",
+	   "uden betydning. Kun ADD og CHECK læser resten af e-mailen; "
+	   "ved alle andre kommandoer må den være tom.",
     .commands = "Kommandoer",
     .who = "WHO kan være",
     .address = "præcis denne e-mailadresse",
@@ -55,6 +55,8 @@ const struct help_language help_da = {
 	    {"HELP", "sender denne tekst (sprog: se slutningen)"},
 	    {"ADD", "tager imod offentlige nøgler i teksten eller "
 		    "vedhæftet"},
+	    {"CHECK", "fortæller, hvad ADD ville tage imod fra din "
+		      "e-mail, uden at gemme noget"},
 	    {"GET", "sender de nøgler, der passer til WHO"},
 	    {"INDEX", "opregner de nøgler, der passer til WHO"},
 	    {"VERBOSE INDEX", "det samme, med undernøgler og underskrifter"},

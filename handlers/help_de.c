@@ -12,9 +12,9 @@ const struct help_language help_de = {
     .ask = "So fragen Sie",
     .send_to = "Schicken Sie eine Mail an",
     .how = "mit einem einzigen Befehl als Betreff. Groß- und "
-	   "Kleinschreibung spielt keine Rolle. Nur ADD beachtet den "
-	   "übrigen Inhalt der Mail; bei allen anderen Befehlen darf sie "
-	   "leer sein.",
+	   "Kleinschreibung spielt keine Rolle. Nur ADD und CHECK "
+	   "beachten den übrigen Inhalt der Mail; bei allen anderen "
+	   "Befehlen darf sie leer sein.",
     .commands = "Befehle",
     .who = "WHO kann sein",
     .address = "genau diese Mailadresse",
@@ -60,6 +60,8 @@ const struct help_language help_de = {
 	{
 	    {"HELP", "schickt diesen Text (Sprachen: siehe Ende)"},
 	    {"ADD", "nimmt öffentliche Schlüssel im Text oder Anhang an"},
+	    {"CHECK", "sagt, was ADD aus Ihrer Mail übernehmen "
+		      "würde, ohne etwas zu speichern"},
 	    {"GET", "schickt die Schlüssel, auf die WHO passt"},
 	    {"INDEX", "listet die Schlüssel auf, auf die WHO passt"},
 	    {"VERBOSE INDEX", "dasselbe mit Unterschlüsseln und "

@@ -11,8 +11,8 @@ const struct help_language help_en = {
     .ask = "How to ask",
     .send_to = "Send a mail to",
     .how = "with one command as its Subject.  Capital letters do not "
-	   "matter.  Only ADD looks at the rest of the mail; for all other "
-	   "commands it may be empty.",
+	   "matter.  Only ADD and CHECK look at the rest of the mail; for "
+	   "all other commands it may be empty.",
     .commands = "Commands",
     .who = "WHO may be",
     .address = "exactly this mail address",

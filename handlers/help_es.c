@@ -12,8 +12,8 @@ const struct help_language help_es = {
     .ask = "Cómo preguntar",
     .send_to = "Envíe un mensaje a",
     .how = "con una sola orden como asunto. No se distingue entre "
-	   "mayúsculas y minúsculas. Solo ADD lee el resto del mensaje; "
-	   "con las demás órdenes puede ir vacío.",
+	   "mayúsculas y minúsculas. Solo ADD y CHECK leen el resto del "
+	   "mensaje; con las demás órdenes puede ir vacío.",
     .commands = "Órdenes",
     .who = "WHO puede ser",
     .address = "exactamente esta dirección de correo",
@@ -56,6 +56,8 @@ const struct help_language help_es = {
 	{
 	    {"HELP", "envía este texto (idiomas: véase al final)"},
 	    {"ADD", "acepta las claves públicas del texto o adjuntas"},
+	    {"CHECK", "dice qué aceptaría ADD de su mensaje, sin "
+		      "guardar nada"},
 	    {"GET", "envía las claves que coinciden con WHO"},
 	    {"INDEX", "da la lista de las claves que coinciden con WHO"},
 	    {"VERBOSE INDEX", "lo mismo, con subclaves y firmas"},

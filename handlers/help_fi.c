@@ -12,8 +12,9 @@ const struct help_language help_fi = {
     .ask = "Näin kysyt",
     .send_to = "Lähetä viesti osoitteeseen",
     .how = "ja kirjoita sen aiheeksi yksi komento. Isoilla ja pienillä "
-	   "kirjaimilla ei ole eroa. Vain ADD lukee viestin muun "
-	   "sisällön; kaikilla muilla komennoilla viesti voi olla tyhjä.",
+	   "kirjaimilla ei ole eroa. Vain ADD ja CHECK lukevat viestin "
+	   "muun sisällön; kaikilla muilla komennoilla viesti voi olla "
+	   "tyhjä.",
     .commands = "Komennot",
     .who = "WHO voi olla",
     .address = "täsmälleen tämä sähköpostiosoite",
@@ -57,6 +58,8 @@ const struct help_language help_fi = {
 	    {"HELP", "lähettää tämän tekstin (kielet: ks. loppu)"},
 	    {"ADD", "ottaa vastaan tekstissä tai liitteenä olevat "
 		    "julkiset avaimet"},
+	    {"CHECK", "kertoo, mitä ADD ottaisi vastaan viestistäsi, "
+		      "mutta ei tallenna mitään"},
 	    {"GET", "lähettää avaimet, joihin WHO sopii"},
 	    {"INDEX", "luettelee avaimet, joihin WHO sopii"},
 	    {"VERBOSE INDEX", "samoin, myös aliavaimet ja allekirjoitukset"},

@@ -12,8 +12,8 @@ const struct help_language help_fr = {
     .ask = "Comment demander",
     .send_to = "Envoyez un message à",
     .how = "avec une seule commande comme objet. Majuscules et minuscules "
-	   "ne sont pas distinguées. Seule ADD lit le reste du "
-	   "message\u00A0; pour toutes les autres commandes, il peut être "
+	   "ne sont pas distinguées. Seules ADD et CHECK lisent le reste "
+	   "du message\u00A0; pour toutes les autres commandes, il peut être "
 	   "vide.",
     .commands = "Commandes",
     .who = "WHO peut être",
@@ -57,6 +57,8 @@ const struct help_language help_fr = {
 	{
 	    {"HELP", "envoie ce texte (langues\u00A0: voir à la fin)"},
 	    {"ADD", "prend les clés publiques du texte ou en pièce jointe"},
+	    {"CHECK", "dit ce que ADD accepterait de votre message, "
+		      "sans rien enregistrer"},
 	    {"GET", "envoie les clés qui correspondent à WHO"},
 	    {"INDEX", "donne la liste des clés qui correspondent à WHO"},
 	    {"VERBOSE INDEX", "de même, avec les sous-clés et les "

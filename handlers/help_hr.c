@@ -12,8 +12,8 @@ const struct help_language help_hr = {
     .ask = "Kako pitati",
     .send_to = "Pošaljite poruku na adresu",
     .how = "s jednom naredbom kao predmetom. Velika i mala slova ne "
-	   "razlikuju se. Samo ADD čita ostatak poruke; za sve ostale "
-	   "naredbe poruka može biti prazna.",
+	   "razlikuju se. Samo ADD i CHECK čitaju ostatak poruke; za sve "
+	   "ostale naredbe poruka može biti prazna.",
     .commands = "Naredbe",
     .who = "WHO može biti",
     .address = "točno ova adresa e-pošte",
@@ -53,6 +53,8 @@ const struct help_language help_hr = {
 	{
 	    {"HELP", "šalje ovaj tekst (jezici: vidi kraj)"},
 	    {"ADD", "prihvaća javne ključeve iz teksta ili privitka"},
+	    {"CHECK", "kaže što bi ADD prihvatio iz vaše poruke, a "
+		      "ništa ne pohranjuje"},
 	    {"GET", "šalje ključeve koji odgovaraju izrazu WHO"},
 	    {"INDEX", "navodi ključeve koji odgovaraju izrazu WHO"},
 	    {"VERBOSE INDEX", "isto, s potključevima i potpisima"},

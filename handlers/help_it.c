@@ -12,8 +12,8 @@ const struct help_language help_it = {
     .ask = "Come chiedere",
     .send_to = "Inviare un messaggio a",
     .how = "con un solo comando come oggetto. Non si distingue tra "
-	   "maiuscole e minuscole. Solo ADD legge il resto del messaggio; "
-	   "per tutti gli altri comandi può essere vuoto.",
+	   "maiuscole e minuscole. Solo ADD e CHECK leggono il resto del "
+	   "messaggio; per tutti gli altri comandi può essere vuoto.",
     .commands = "Comandi",
     .who = "WHO può essere",
     .address = "esattamente questo indirizzo di posta",
@@ -55,6 +55,8 @@ const struct help_language help_it = {
 	{
 	    {"HELP", "invia questo testo (lingue: vedere alla fine)"},
 	    {"ADD", "accetta le chiavi pubbliche nel testo o in allegato"},
+	    {"CHECK", "dice che cosa ADD accetterebbe del messaggio, "
+		      "senza conservare nulla"},
 	    {"GET", "invia le chiavi che corrispondono a WHO"},
 	    {"INDEX", "elenca le chiavi che corrispondono a WHO"},
 	    {"VERBOSE INDEX", "lo stesso, con sottochiavi e firme"},

@@ -13,8 +13,8 @@ const struct help_language help_no = {
     .ask = "Slik spør du",
     .send_to = "Send en e-post til",
     .how = "med én kommando som emne. Store og små bokstaver spiller "
-	   "ingen rolle. Bare ADD leser resten av e-posten; for alle andre "
-	   "kommandoer kan den være tom.",
+	   "ingen rolle. Bare ADD og CHECK leser resten av e-posten; for "
+	   "alle andre kommandoer kan den være tom.",
     .commands = "Kommandoer",
     .who = "WHO kan være",
     .address = "nøyaktig denne e-postadressen",
@@ -56,6 +56,8 @@ const struct help_language help_no = {
 	{
 	    {"HELP", "sender denne teksten (språk: se slutten)"},
 	    {"ADD", "tar imot offentlige nøkler i teksten eller vedlagt"},
+	    {"CHECK", "forteller hva ADD ville ta imot fra e-posten "
+		      "din, uten å lagre noe"},
 	    {"GET", "sender nøklene som passer til WHO"},
 	    {"INDEX", "lister opp nøklene som passer til WHO"},
 	    {"VERBOSE INDEX", "det samme, med undernøkler og signaturer"},

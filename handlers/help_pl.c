@@ -12,8 +12,8 @@ const struct help_language help_pl = {
     .ask = "Jak pytać",
     .send_to = "Wyślij list na adres",
     .how = "z jednym poleceniem jako tematem. Wielkość liter nie ma "
-	   "znaczenia. Tylko ADD czyta treść listu; przy wszystkich "
-	   "innych poleceniach może ona być pusta.",
+	   "znaczenia. Tylko ADD i CHECK czytają treść listu; przy "
+	   "wszystkich innych poleceniach może ona być pusta.",
     .commands = "Polecenia",
     .who = "WHO może oznaczać",
     .address = "dokładnie ten adres e-mail",
@@ -55,6 +55,8 @@ const struct help_language help_pl = {
 	{
 	    {"HELP", "wysyła ten tekst (języki: patrz na końcu)"},
 	    {"ADD", "przyjmuje klucze publiczne z treści lub załącznika"},
+	    {"CHECK", "mówi, co ADD przyjęłoby z Twojego listu, i "
+		      "niczego nie zapisuje"},
 	    {"GET", "wysyła klucze pasujące do WHO"},
 	    {"INDEX", "podaje listę kluczy pasujących do WHO"},
 	    {"VERBOSE INDEX", "to samo, z podkluczami i podpisami"},

@@ -11,8 +11,8 @@ const struct help_language help_pt = {
     .ask = "Como pedir",
     .send_to = "Envie uma mensagem para",
     .how = "com um único comando como assunto. Maiúsculas e minúsculas "
-	   "não fazem diferença. Só o ADD lê o resto da mensagem; para "
-	   "todos os outros comandos, ela pode ir vazia.",
+	   "não fazem diferença. Só o ADD e o CHECK leem o resto da "
+	   "mensagem; para todos os outros comandos, ela pode ir vazia.",
     .commands = "Comandos",
     .who = "WHO pode ser",
     .address = "exatamente este endereço de e-mail",
@@ -54,6 +54,8 @@ const struct help_language help_pt = {
 	{
 	    {"HELP", "envia este texto (idiomas: ver no fim)"},
 	    {"ADD", "recebe as chaves públicas do texto ou dos anexos"},
+	    {"CHECK", "diz o que o ADD receberia da sua mensagem, sem "
+		      "guardar nada"},
 	    {"GET", "envia as chaves que correspondem a WHO"},
 	    {"INDEX", "lista as chaves que correspondem a WHO"},
 	    {"VERBOSE INDEX", "o mesmo, com subchaves e assinaturas"},

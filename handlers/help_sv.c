@@ -12,8 +12,8 @@ const struct help_language help_sv = {
     .ask = "Så frågar du",
     .send_to = "Skicka ett brev till",
     .how = "med ett enda kommando som ämne. Stora och små bokstäver "
-	   "spelar ingen roll. Bara ADD läser resten av brevet; för alla "
-	   "andra kommandon får det vara tomt.",
+	   "spelar ingen roll. Bara ADD och CHECK läser resten av "
+	   "brevet; för alla andra kommandon får det vara tomt.",
     .commands = "Kommandon",
     .who = "WHO kan vara",
     .address = "exakt den här e-postadressen",
@@ -54,6 +54,8 @@ const struct help_language help_sv = {
 	{
 	    {"HELP", "skickar den här texten (språk: se slutet)"},
 	    {"ADD", "tar emot publika nycklar i texten eller som bilaga"},
+	    {"CHECK", "talar om vad ADD skulle ta emot ur ditt brev, "
+		      "utan att spara något"},
 	    {"GET", "skickar de nycklar som passar WHO"},
 	    {"INDEX", "listar de nycklar som passar WHO"},
 	    {"VERBOSE INDEX", "samma sak, med undernycklar och signaturer"},

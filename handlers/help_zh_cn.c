@@ -13,8 +13,9 @@ const struct help_language help_zh_cn = {
     .ask = "使用方法",
     .send_to = "请发送邮件至",
     .how = "并在主题中写上一个命令。命令不区分大"
-	   "小写。只有 ADD 会读取邮件的其他内容；\n"
-	   "使用其他命令时，正文可以为空。",
+	   "小写。只有 ADD 和 CHECK 会读取\n"
+	   "邮件的其他内容；使用其他命令时，"
+	   "正文可以为空。",
     .commands = "命令",
     .who = "WHO 可以是",
     .address = "与此完全相同的电子邮件地址",
@@ -57,6 +58,7 @@ const struct help_language help_zh_cn = {
 	{
 	    {"HELP", "发送本说明（语言代码见文末）"},
 	    {"ADD", "收下正文或附件中的公钥"},
+	    {"CHECK", "告知 ADD 会收下哪些内容，但不保存任何内容"},
 	    {"GET", "发送匹配 WHO 的密钥"},
 	    {"INDEX", "列出匹配 WHO 的密钥"},
 	    {"VERBOSE INDEX", "同上，并列出子密钥和签名"},

@@ -13,8 +13,9 @@ const struct help_language help_zh_tw = {
     .ask = "使用方法",
     .send_to = "請寄信到",
     .how = "並在主旨寫上一個指令。指令不分大小"
-	   "寫。只有 ADD 會讀取郵件的其他內容；\n"
-	   "使用其他指令時，內文可以留空。",
+	   "寫。只有 ADD 和 CHECK 會讀取\n"
+	   "郵件的其他內容；使用其他指令時，"
+	   "內文可以留空。",
     .commands = "指令",
     .who = "WHO 可以是",
     .address = "與此完全相同的電子郵件地址",
@@ -57,6 +58,7 @@ const struct help_language help_zh_tw = {
 	{
 	    {"HELP", "寄送本說明（語言代碼見文末）"},
 	    {"ADD", "收下內文或附件中的公開金鑰"},
+	    {"CHECK", "告知 ADD 會收下哪些內容，但不保存任何內容"},
 	    {"GET", "寄送符合 WHO 的金鑰"},
 	    {"INDEX", "列出符合 WHO 的金鑰"},
 	    {"VERBOSE INDEX", "同上，並列出子金鑰與簽章"},

@@ -34,6 +34,7 @@
 #define POISON_DEATHS 2
 
 static const char no_address[] = "no address to answer";
+static const char over_budget[] = "over budget, not answered";
 
 TAILQ_HEAD(job_list, job);
 
@@ -334,6 +335,14 @@ job_run(struct job *job, time_t now)
 	return status;
 }
 
+/* Worth doing even if nobody hears of it. */
+static bool
+job_stores(const struct job *job)
+{
+	return job->command != NULL && job->command->flags & COMMAND_KEYS &&
+	       !(job->command->flags & COMMAND_DRY);
+}
+
 /*
  * Everything that a mail does to the store.  A repeat is only acknowledged;
  * over budget there is no answer, but a certificate is still stored.
@@ -368,11 +377,10 @@ job_work(struct job *job, time_t now)
 	if (job->command == &command_invalid && budget_helps_spent(helps))
 		spent = true;
 	if (spent) {
-		job->note = "over budget, not answered";
+		job->note = over_budget;
 		job->answer_to = NULL;
 	}
-	if (job->answer_to != NULL ||
-	    (job->command != NULL && job->command->flags & COMMAND_KEYS))
+	if (job->answer_to != NULL || job_stores(job))
 		status = job_run(job, now);
 	job->answer_to = answer_to;
 	if (status == KS_OK && lasting && job->peer != NULL)
@@ -653,6 +661,10 @@ job_command(struct job *job)
 		job_ready(job);
 		return;
 	}
+	if (job->command->flags & COMMAND_DRY && job_unheard(job)) {
+		job_silent(job, over_budget);
+		return;
+	}
 	job->intake = intake_new(gw->parts.judge, gw->parts.ks,
 	    gw->parts.config, job->mail, time(NULL), job_judged, job);
 	if (job->intake == NULL)
@@ -748,8 +760,7 @@ job_decide(struct job *job)
 	job->answer_to = etiquette_answer_to(mail, sender);
 	if (mail->verdict != MAIL_SOUND)
 		job->command = NULL;
-	if (job->command != NULL &&
-	    (job->answer_to != NULL || job->command->flags & COMMAND_KEYS))
+	if (job->command != NULL && (job->answer_to != NULL || job_stores(job)))
 		job_command(job);
 	else if (job->answer_to != NULL)
 		job_ready(job);

@@ -10,7 +10,8 @@ const struct config_peer *
 sync_peer_of(const struct config *config, const struct mail *mail,
     const char *sender, const struct command *command)
 {
-	if (command == NULL || !(command->flags & COMMAND_KEYS))
+	if (command == NULL || !(command->flags & COMMAND_KEYS) ||
+	    command->flags & COMMAND_DRY)
 		return NULL;
 	if (command->flags & COMMAND_SILENT)
 		return config_peer_of(config, sender, mail->from);

@@ -667,6 +667,52 @@ test_add(void **state)
 	pgp_cert_free(all);
 }
 
+/* The words of ADD, and nothing of it stays. */
+static void
+test_check(void **state)
+{
+	struct room *room = *state;
+	struct submission s[3] = {{.left = {{0}}}};
+	struct pgp_cert *cert = forge(&alice);
+	char *words, *end;
+
+	assert_non_null(cert);
+	s[0].fpr = s[1].fpr = *pgp_cert_fpr(cert);
+	s[0].cert = s[1].cert = cert;
+	s[0].left.n[PGP_LEFT_NO_SELFSIG] = 3;
+	s[2].left.n[PGP_LEFT_UNVERIFIED] = 2;
+	room->request.submissions = s;
+	room->request.nsubmissions = 3;
+	ask(room, "CHECK");
+	assert_outcome(room, DONE, "");
+	assert_says(room, "Nothing of it was stored: this was a trial.");
+	/* The second one finds the first. */
+	assert_says(room, "    New key: 2 user IDs, 1 subkey\n");
+	assert_says(room, "    Nothing new\n");
+	assert_counts(room, 0, 0, 0, 0);
+	assert_int_equal(stored(room), 0);
+	ask(room, "GET alice@example.org");
+	assert_refused(room, "No matching keys in database\n");
+	ask(room, "CHECK");
+	words = strdup(strstr(room->reply.text_data, "in your mail:"));
+	assert_non_null(words);
+	end = strstr(words, "\nNothing of it");
+	assert_non_null(end);
+	*end = '\0';
+	submit(room, s, 3);
+	assert_counts(room, 1, 0, 1, 1);
+	assert_string_equal(
+	    words, strstr(room->reply.text_data, "in your mail:"));
+	free(words);
+	room->request.submissions = s + 2;
+	room->request.nsubmissions = 1;
+	ask(room, "CHECK");
+	assert_refused(room, "nor would the Subject ADD");
+	room->request.submissions = NULL;
+	room->request.nsubmissions = 0;
+	pgp_cert_free(cert);
+}
+
 static void
 test_add_revocation(void **state)
 {
@@ -1071,6 +1117,7 @@ main(void)
 	    ROOM_TEST(test_order),
 	    ROOM_TEST(test_index_too_large),
 	    ROOM_TEST(test_add),
+	    ROOM_TEST(test_check),
 	    ROOM_TEST(test_add_revocation),
 	    ROOM_TEST(test_add_left_out),
 	    ROOM_TEST(test_add_nothing),

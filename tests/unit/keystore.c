@@ -102,6 +102,44 @@ put_and_get(void **state)
 	assert_int_equal(wrong_in(t), 0);
 }
 
+/* What is tried is seen while it lasts, and leaves the rest alone. */
+static void
+trial(void **state)
+{
+	struct tempstore *t = *state;
+	struct pgp_cert *one = store_cert(1, "Alice One", NULL);
+	struct pgp_cert *two = store_cert(2, "Bob <bob@example.org>", NULL);
+	struct pgp_added added;
+
+	begin(t);
+	assert_int_equal(put(t, one, NOW, &added), KS_NEW);
+	assert_int_equal(ks_try(t->ks), KS_OK);
+	assert_int_equal(put(t, two, NOW + 1, &added), KS_NEW);
+	assert_true(there(t, pgp_cert_fpr(two)));
+	assert_int_equal(count_found(t, "bob@example.org"), 1);
+	assert_int_equal(info_of(t).certificates, 2);
+	assert_int_equal(ks_untry(t->ks), KS_OK);
+	assert_false(there(t, pgp_cert_fpr(two)));
+	assert_int_equal(count_found(t, "bob@example.org"), 0);
+	assert_true(there(t, pgp_cert_fpr(one)));
+	assert_int_equal(put(t, one, NOW, &added), KS_UNCHANGED);
+	commit(t);
+	assert_int_equal(info_of(t).certificates, 1);
+	assert_int_equal(info_of(t).serial, 1);
+	assert_int_equal(info_of(t).last_change, NOW);
+	/* Who gives up gives up both. */
+	begin(t);
+	assert_int_equal(ks_try(t->ks), KS_OK);
+	assert_int_equal(put(t, two, NOW + 1, &added), KS_NEW);
+	ks_abort(t->ks);
+	store_reopen(t);
+	assert_true(there(t, pgp_cert_fpr(one)));
+	assert_false(there(t, pgp_cert_fpr(two)));
+	assert_int_equal(wrong_in(t), 0);
+	pgp_cert_free(one);
+	pgp_cert_free(two);
+}
+
 static void
 merge(void **state)
 {
@@ -715,6 +753,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    store_test(put_and_get),
+	    store_test(trial),
 	    store_test(merge),
 	    store_test(deletion),
 	    store_test(aborted),
