@@ -4,10 +4,14 @@
  * The columns are those of PKS, which people and scripts know:
  *
  *   pub  2048R/A842439C 2015/06/07 first user ID
+ *       Key fingerprint = ...
  *                                  further user IDs
- *   sig        A842439C 2015/06/07 [what it is]
+ *   sig        A842439C             user ID of the signer
+ *       [2015/06/07 what it is, until when]
  *   sub  2048g/B0C1D2E3 2015/06/07 [S signs, C certifies, E encrypts,
  *                                  A authenticates] [until when]
+ *
+ * What PKS does not have stands behind OURS_COLUMN blanks, on lines of its own.
  *
  * The letter behind the size is the algorithm, as onak and GnuPG 1.4 have it:
  * R RSA, r RSA for encryption only, s RSA for signing only, D DSA, g Elgamal
@@ -16,20 +20,23 @@
  *
  * A key ID has 8 digits where only one certificate of the store has it, else
  * 16.  A revoked or expired key says so in the place of the user ID, which
- * then moves to the next line.
+ * then moves to the next line and, as PKS has it, one column to the left.
  */
 #include "handlers/handler.h"
 
 #include <string.h>
 
 #define USERID_COLUMN 31 /* where user IDs stand */
-#define FPR_COLUMN    6
+#define MOVED_COLUMN  30 /* where that of a revoked key does */
+#define OURS_COLUMN   4	 /* a fingerprint stays on one line when "=" is "=3D" */
+#define SIGNERS_MAX   4	 /* certificates looked at for a signer's user ID */
 
 /* What one certificate's lines have in common. */
 struct listing {
 	struct reply *reply;
 	struct keystore *ks;
 	const struct pgp_cert *cert;
+	const struct pgp_component *first; /* user ID; NULL: none */
 	uint32_t now;
 	size_t max;	/* octets that the answer may have */
 	bool cut;	/* something was left out for that */
@@ -123,12 +130,12 @@ fingerprint(struct reply *reply, const struct pgp_fpr *fpr)
 	len = strlen(pgp_fpr_hex(fpr, hex));
 	group = len == 32 ? 2 : 4;
 	half = len == 40 ? 20 : len == 32 ? 16 : 32;
-	blanks(reply, FPR_COLUMN);
+	blanks(reply, OURS_COLUMN);
 	reply_printf(reply, "%s", title);
 	for (i = 0; i < len; i += group) {
 		if (i == half && len == 64)
 			reply_printf(reply, "\n%*s",
-			    (int)(FPR_COLUMN + sizeof title - 1), "");
+			    (int)(OURS_COLUMN + sizeof title - 1), "");
 		else if (i > 0)
 			reply_printf(reply, i == half ? "  " : " ");
 		reply_printf(reply, "%.*s", (int)group, hex + i);
@@ -198,8 +205,7 @@ moment(uint32_t created, uint32_t after)
 	return after > UINT32_MAX - created ? UINT32_MAX : created + after;
 }
 
-/* When the signature ends, and when it lets its key end.  Lines stay below 77
- * columns with 16 digits of key ID, so the two do not fit on one. */
+/* When the signature ends, and when it lets its key end. */
 static void
 ends(const struct listing *l, const struct pgp_component *on,
     const struct pgp_signature *sig, bool own)
@@ -212,13 +218,62 @@ ends(const struct listing *l, const struct pgp_component *on,
 		    date(moment(sig->created, sig->expires), day));
 	if (!own || sig->key_expires == 0)
 		return;
-	if (sig->expires != 0)
-		reply_printf(l->reply, "]\n%*s[", USERID_COLUMN, "");
-	else
-		reply_printf(l->reply, ", ");
 	key = on->kind == PGP_SUBKEY ? on : &l->cert->components[0];
-	reply_printf(l->reply, "key ends %s",
+	reply_printf(l->reply, ", key ends %s",
 	    date(moment(key->created, sig->key_expires), day));
+}
+
+static void
+userid(struct reply *reply, const struct pgp_component *id)
+{
+	if (id != NULL)
+		reply_userid(reply, id->body, id->len);
+	else
+		reply_printf(reply, "[no user ID]");
+}
+
+/* The user ID of somebody else who signed; false: the store does not know. */
+static bool
+signer(const struct listing *l, const struct pgp_signature *sig)
+{
+	struct ks_query query = {.kind = KS_BY_KEYID, .ndigits = 16};
+	struct ks_found found;
+	struct pgp_cert *cert;
+	bool known = false;
+	size_t i;
+
+	memcpy(query.octet, sig->issuer, sizeof sig->issuer);
+	if (ks_find(l->ks, &query, SIGNERS_MAX, &found) != KS_OK)
+		return false;
+	for (i = 0; i < found.n && !known; i++) {
+		if (ks_get(l->ks, &found.fpr[i], &cert, NULL) != KS_OK)
+			continue;
+		known = memcmp(cert->components[0].keyid, sig->issuer,
+			    sizeof sig->issuer) == 0;
+		if (known)
+			userid(l->reply, pgp_cert_primary_userid(cert));
+		pgp_cert_free(cert);
+	}
+	ks_found_free(&found);
+	return known;
+}
+
+/* "sig        A842439C             user ID of the signer", as PKS and pgp
+ * have it. */
+static void
+signature_columns(const struct listing *l, const struct pgp_signature *sig,
+    bool own, bool revokes)
+{
+	char keyid[17];
+
+	keyid_shown(l->ks, sig->issuer, keyid);
+	reply_printf(l->reply, "%s        %-20s ", revokes ? "rev" : "sig",
+	    own ? l->keyid : keyid);
+	if (own)
+		userid(l->reply, l->first);
+	else if (!signer(l, sig))
+		reply_printf(l->reply, "(Unknown signator, can't be checked)");
+	reply_printf(l->reply, "\n");
 }
 
 static void
@@ -233,9 +288,13 @@ signature(const struct listing *l, const struct pgp_component *on,
 	own = memcmp(sig->issuer, primary, 8) == 0 ||
 	      (sig->verified && memcmp(sig->issuer, none, 8) == 0);
 	revokes = is_revocation(sig);
+	signature_columns(l, sig, own, revokes);
+	blanks(l->reply, OURS_COLUMN);
+	reply_printf(
+	    l->reply, "[%s %s", date(sig->created, day), meaning(sig, own));
 	keyid_long(sig->issuer, keyid);
-	reply_printf(l->reply, "%s        %s %s [%s", revokes ? "rev" : "sig",
-	    own ? l->keyid : keyid, date(sig->created, day), meaning(sig, own));
+	if (!own)
+		reply_printf(l->reply, " by %s", keyid);
 	if (revokes)
 		reply_printf(l->reply, "%s", reason(sig));
 	else
@@ -341,31 +400,28 @@ identity(const struct listing *l, const struct pgp_component *id)
 }
 
 /* The pub line, with the first user ID unless the key's state takes its
- * place.  Returns the user ID that was shown, or NULL. */
-static const struct pgp_component *
-primary_key(const struct listing *l, const struct pgp_component *first)
+ * place; then that stands below. */
+static void
+primary_key(const struct listing *l)
 {
 	const struct pgp_component *key = &l->cert->components[0];
-	const struct pgp_component *shown;
 	struct pgp_state state;
 	char day[16];
 
 	pgp_component_state(l->cert, key, l->now, &state);
 	key_columns(l, "pub", key, l->keyid);
-	shown = NULL;
-	if (state.revoked) {
+	if (state.revoked)
 		reply_printf(l->reply, "*** KEY REVOKED ***\n");
-	} else if (state.expired) {
+	else if (state.expired)
 		reply_printf(l->reply, "*** KEY EXPIRED %s ***\n",
 		    date(state.expires, day));
-	} else if (first != NULL) {
-		identity(l, first);
-		shown = first;
-	} else {
+	if (state.revoked || state.expired)
+		blanks(l->reply, MOVED_COLUMN);
+	if (l->first != NULL)
+		identity(l, l->first);
+	else
 		reply_printf(l->reply, "[no user ID]\n");
-	}
 	fingerprint(l->reply, &key->fpr);
-	return shown;
 }
 
 /* What the key is for and until when, where VERBOSE shows it. */
@@ -382,26 +438,26 @@ primary_marks(const struct listing *l)
 		state.expires = 0;
 	if (*uses(state.key_flags, letters) == '\0' && state.expires == 0)
 		return;
-	blanks(l->reply, FPR_COLUMN);
+	blanks(l->reply, OURS_COLUMN);
 	marks(l->reply, &state);
 }
 
-/* The first user ID, then the others in the certificate's order. */
+/* The others in the certificate's order; at 0 the primary key stands, and the
+ * first user ID, which was shown, has its signatures. */
 static void
-identities(struct listing *l, const struct pgp_component *first,
-    const struct pgp_component *shown, bool verbose)
+identities(struct listing *l, bool verbose)
 {
 	const struct pgp_component *c;
 	size_t i, n = l->cert->ncomponents;
 
-	/* At 0 the primary key stands, and the first user ID is listed. */
 	for (i = 0; i < n; i++) {
-		c = i == 0 ? first : &l->cert->components[i];
-		if (c == NULL || c->kind == PGP_SUBKEY || (i > 0 && c == first))
+		c = i == 0 ? l->first : &l->cert->components[i];
+		if (c == NULL || c->kind == PGP_SUBKEY ||
+		    (i > 0 && c == l->first))
 			continue;
 		if (full(l))
 			return;
-		if (c != shown) {
+		if (i > 0) {
 			blanks(l->reply, USERID_COLUMN);
 			identity(l, c);
 		}
@@ -414,18 +470,21 @@ void
 listing_cert(struct reply *reply, struct keystore *ks,
     const struct pgp_cert *cert, bool verbose, time_t now, size_t max)
 {
-	struct listing l = {reply, ks, cert, clamp(now), max, false, ""};
-	const struct pgp_component *first, *shown;
+	struct listing l = {.reply = reply,
+	    .ks = ks,
+	    .cert = cert,
+	    .first = pgp_cert_primary_userid(cert),
+	    .now = clamp(now),
+	    .max = max};
 	size_t i;
 
 	keyid_shown(ks, cert->components[0].keyid, l.keyid);
-	first = pgp_cert_primary_userid(cert);
-	shown = primary_key(&l, first);
+	primary_key(&l);
 	if (verbose) {
 		primary_marks(&l);
 		signatures(&l, &cert->components[0]);
 	}
-	identities(&l, first, shown, verbose);
+	identities(&l, verbose);
 	for (i = 1; verbose && i < cert->ncomponents; i++)
 		if (cert->components[i].kind == PGP_SUBKEY && !full(&l))
 			subkey(&l, &cert->components[i]);
@@ -444,17 +503,12 @@ listing_fpr(struct reply *reply, const struct pgp_fpr *fpr)
 void
 listing_brief(struct reply *reply, const struct pgp_cert *cert, time_t now)
 {
-	const struct pgp_component *first;
 	struct pgp_state state;
 	char day[16];
 
 	listing_fpr(reply, pgp_cert_fpr(cert));
-	first = pgp_cert_primary_userid(cert);
 	blanks(reply, 4);
-	if (first != NULL)
-		reply_userid(reply, first->body, first->len);
-	else
-		reply_printf(reply, "[no user ID]");
+	userid(reply, pgp_cert_primary_userid(cert));
 	reply_printf(reply, "\n");
 	pgp_component_state(cert, &cert->components[0], clamp(now), &state);
 	if (state.revoked)

@@ -5,10 +5,11 @@
 
 #include <string.h>
 
-#define WORD_MAX    60 /* of an encoded word; fits behind "Subject: " */
-#define WORD_HEAD   "=?utf-8?Q?"
-#define WORD_TAIL   "?="
-#define QP_LINE_MAX 76
+#define WORD_MAX       60 /* of an encoded word; fits behind "Subject: " */
+#define WORD_HEAD      "=?utf-8?Q?"
+#define WORD_TAIL      "?="
+#define QP_LINE_MAX    76
+#define PLAIN_LINE_MAX 900 /* of 998 (RFC 5322, 2.1.1) */
 
 size_t
 mail_utf8(const char *text, size_t len, uint32_t *code)
@@ -242,7 +243,7 @@ mail_plain(const char *s, size_t len)
 		if (col == 0 && misleads(s + i, len - i))
 			return false;
 		if (((s[i] < ' ' || s[i] > '~') && s[i] != '\t') ||
-		    ++col > QP_LINE_MAX)
+		    ++col > PLAIN_LINE_MAX)
 			return false;
 	}
 	return true;
@@ -263,7 +264,7 @@ qp_literal(const char *s, size_t len, size_t col)
 void
 mail_quoted_printable(FILE *f, const char *s, size_t len)
 {
-	size_t i, col = 0;
+	size_t i, max, col = 0;
 	bool literal;
 
 	for (i = 0; i < len; i++) {
@@ -272,9 +273,12 @@ mail_quoted_printable(FILE *f, const char *s, size_t len)
 			col = 0;
 			continue;
 		}
-		/* a line of 76 may end in "=" of a soft line break */
+		/* Room for the "=" of a soft line break, unless this ends the
+		 * line anyway. */
+		max = i + 1 == len || s[i + 1] == '\n' ? QP_LINE_MAX
+						       : QP_LINE_MAX - 1;
 		literal = qp_literal(s + i, len - i, col);
-		if (col + (literal ? 1 : 3) > QP_LINE_MAX - 1) {
+		if (col + (literal ? 1 : 3) > max) {
 			fputs("=\n", f);
 			col = 0;
 			literal = qp_literal(s + i, len - i, col);

@@ -33,7 +33,8 @@ void mail_encode_value(FILE *, const char *);
 void mail_encode_phrase(FILE *, const char *);
 
 /* Whether a cleaned text can stand in a mail as it is: ASCII, lines of at most
- * 76 characters, none that begins with "--" or "From " or is a lone dot. */
+ * 900 characters, none that begins with "--" or "From " or is a lone dot.  Many
+ * read raw mails, so what need not be encoded is not, long lines too. */
 bool mail_plain(const char *, size_t);
 
 /* Cleaned text as quoted-printable (RFC 2045, 6.7) with LF line ends; no line

@@ -512,7 +512,8 @@ names_are_phrases(void **state)
 
 /* ---- text ---------------------------------------------------------------- */
 
-#define X76 X10 X10 X10 X10 X10 X10 X10 "xxxxxx"
+#define X76  X10 X10 X10 X10 X10 X10 X10 "xxxxxx"
+#define X900 X100 X100 X100 X100 X100 X100 X100 X100 X100
 
 static const struct {
 	const char *name, *text, *encoding, *charset;
@@ -522,7 +523,10 @@ static const struct {
     {"no LF at the end", "a", "7bit", "us-ascii", "a\n"},
     {"tabs and blanks", "\ta \t\n \n", "7bit", "us-ascii", NULL},
     {"76", X76 "\n", "7bit", "us-ascii", NULL},
-    {"77", X76 "y\n", "quoted-printable", "us-ascii", NULL},
+    {"a long line", X76 "y\n", "7bit", "us-ascii", NULL},
+    {"900", X900 "\n", "7bit", "us-ascii", NULL},
+    {"901", X900 "y\n", "quoted-printable", "us-ascii", NULL},
+    {"76, encoded", X76 "\n\303\274\n", "quoted-printable", "utf-8", NULL},
     {"umlauts", "\303\274\n", "quoted-printable", "utf-8", NULL},
     {"CR LF", "a\r\nb\r\n", "7bit", "us-ascii", "a\nb\n"},
     {"CR", "a\rb\n", "7bit", "us-ascii", "a?b\n"},
@@ -537,14 +541,16 @@ static const struct {
     {"Fromage", "Fromage\n", "7bit", "us-ascii", NULL},
     {"dot", "a\n.\nb\n", "quoted-printable", "us-ascii", NULL},
     {"dots", "..\n.a\n", "7bit", "us-ascii", NULL},
-    {"equal", "=41\n" X100 "=41\n", "quoted-printable", "us-ascii", NULL},
-    {"blank at the end", X100 " \n" X100 "\t\n", "quoted-printable", "us-ascii",
-	NULL},
+    {"equal", "\303\274=41\n" X100 "=41\n", "quoted-printable", "utf-8", NULL},
+    {"blank at the end", X100 " \n" X100 "\t\n\303\274\n", "quoted-printable",
+	"utf-8", NULL},
     {"dashes at a soft break",
-	X10 X10 X10 X10 X10 X10 X10 "xxxxx-----BEGIN PGP MESSAGE-----\n",
-	"quoted-printable", "us-ascii", NULL},
-    {"From at a soft break", X10 X10 X10 X10 X10 X10 X10 "xxxxxFrom me\n",
-	"quoted-printable", "us-ascii", NULL},
+	X10 X10 X10 X10 X10 X10 X10
+	"xxxxx-----BEGIN PGP MESSAGE-----\n\303\274\n",
+	"quoted-printable", "utf-8", NULL},
+    {"From at a soft break",
+	X10 X10 X10 X10 X10 X10 X10 "xxxxxFrom me\n\303\274\n",
+	"quoted-printable", "utf-8", NULL},
     {"long", U100 U100 X100 "\n" U100 "\n\n", "quoted-printable", "utf-8",
 	NULL},
 };
@@ -596,7 +602,7 @@ texts_come_back(void **state)
 		a.text = texts[i].text;
 		a.text_len = strlen(a.text);
 		mail = compose(&a, NULL);
-		check_lines(mail, 76);
+		check_lines(mail, texts[i].encoding[0] == 'q' ? 76 : 900);
 		check_raw(body_of(mail));
 		if (strcmp(field(mail, "Content-Transfer-Encoding"),
 			texts[i].encoding) != 0)
@@ -617,6 +623,30 @@ texts_come_back(void **state)
 		free(s);
 		free(mail);
 	}
+}
+
+/* Who reads the raw mail sees a line of up to 76 whole, encoded or not. */
+static void
+short_lines_stay_whole(void **state)
+{
+	static const char *const lines[] = {
+	    "\r\n    Key fingerprint =3D 231A 4498 02A0 FC9B 0505  "
+	    "E4CD 05E8 25E4 4256 12B5\r\n",
+	    "\r\n" X76 "\r\n", "\r\n" X10 X10 X10 X10 X10 X10 X10 "xxx=3D\r\n"};
+	struct mail_answer a = plain_answer();
+	char *mail;
+
+	(void)state;
+	a.text = "\303\274\n"
+		 "    Key fingerprint = 231A 4498 02A0 FC9B 0505  "
+		 "E4CD 05E8 25E4 4256 12B5\n" X76
+		 "\n" X10 X10 X10 X10 X10 X10 X10 "xxx=\n";
+	a.text_len = strlen(a.text);
+	mail = compose(&a, NULL);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)
+		if (strstr(mail, lines[i]) == NULL)
+			fail_msg("no%s in: %s", lines[i], mail);
+	free(mail);
 }
 
 static void
@@ -851,6 +881,7 @@ main(void)
 	    cmocka_unit_test(values_come_back),
 	    cmocka_unit_test(names_are_phrases),
 	    cmocka_unit_test(texts_come_back),
+	    cmocka_unit_test(short_lines_stay_whole),
 	    cmocka_unit_test(nul_in_text),
 	    cmocka_unit_test(random_texts),
 	    cmocka_unit_test(gpg_imports_the_raw_mail),

@@ -46,17 +46,17 @@ static const struct golden goldens[] = {
     {"one user ID", false,
 	{.seed = 1, .created = CREATED, .bits = 2048, .id = {{.text = ALICE}}},
 	"pub  2048R/FC156635 2015/06/07 Alice Example <alice@example.org>\n"
-	"      Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
+	"    Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
 	"6635\n"},
     {"columns of a short key", false,
 	{.seed = 1, .created = CREATED, .bits = 512, .id = {{.text = ALICE}}},
 	"pub   512R/0FB744F8 2015/06/07 Alice Example <alice@example.org>\n"
-	"      Key fingerprint = 9EE9 2C54 C48D 83A1 C7E3  790A 9812 7808 0FB7 "
+	"    Key fingerprint = 9EE9 2C54 C48D 83A1 C7E3  790A 9812 7808 0FB7 "
 	"44F8\n"},
     {"columns of a huge key", false,
 	{.seed = 1, .created = CREATED, .bits = 16384, .id = {{.text = ALICE}}},
 	"pub 16384R/D1AC5870 2015/06/07 Alice Example <alice@example.org>\n"
-	"      Key fingerprint = B2E2 4388 D7A9 E416 FFE3  2F07 E0E1 9449 D1AC "
+	"    Key fingerprint = B2E2 4388 D7A9 E416 FFE3  2F07 E0E1 9449 D1AC "
 	"5870\n"},
     {"further user IDs", false,
 	{.seed = 1,
@@ -65,7 +65,7 @@ static const struct golden goldens[] = {
 	    .id = {{.text = ALICE}, {.text = "AAA"},
 		{.text = "gone", .revoked = true}}},
 	"pub  2048R/FC156635 2015/06/07 Alice Example <alice@example.org>\n"
-	"      Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
+	"    Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
 	"6635\n"
 	"                               AAA\n"
 	"                               gone [revoked]\n"},
@@ -77,9 +77,9 @@ static const struct golden goldens[] = {
 	    .reason = 2,
 	    .id = {{.text = ALICE}, {.text = "AAA"}}},
 	"pub  2048R/FC156635 2015/06/07 *** KEY REVOKED ***\n"
-	"      Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
+	"                              Alice Example <alice@example.org>\n"
+	"    Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
 	"6635\n"
-	"                               Alice Example <alice@example.org>\n"
 	"                               AAA\n"},
     {"expired", false,
 	{.seed = 1,
@@ -88,9 +88,9 @@ static const struct golden goldens[] = {
 	    .bits = 2048,
 	    .id = {{.text = ALICE}}},
 	"pub  2048R/FC156635 2015/06/07 *** KEY EXPIRED 2016/06/06 ***\n"
-	"      Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
-	"6635\n"
-	"                               Alice Example <alice@example.org>\n"},
+	"                              Alice Example <alice@example.org>\n"
+	"    Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
+	"6635\n"},
     {"not yet expired", false,
 	{.seed = 1,
 	    .created = CREATED,
@@ -98,7 +98,7 @@ static const struct golden goldens[] = {
 	    .bits = 2048,
 	    .id = {{.text = ALICE}}},
 	"pub  2048R/FC156635 2015/06/07 Alice Example <alice@example.org>\n"
-	"      Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
+	"    Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
 	"6635\n"},
     {"verbose", true,
 	{.seed = 1,
@@ -110,20 +110,27 @@ static const struct golden goldens[] = {
 		{22, 0, CREATED + 2 * DAY, 10 * DAY, 0x20, false},
 		{1, 1024, CREATED + 3 * DAY, 0, 0x0C, true}}},
 	"pub  2048R/FC156635 2015/06/07 Alice Example <alice@example.org>\n"
-	"      Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
+	"    Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
 	"6635\n"
-	"      [SC] [expires 2035/06/02]\n"
-	"sig        FC156635 2015/06/07 [self-signature, key ends 2035/06/02]\n"
+	"    [SC] [expires 2035/06/02]\n"
+	"sig        FC156635             Alice Example <alice@example.org>\n"
+	"    [2015/06/07 self-signature, key ends 2035/06/02]\n"
 	"                               AAA [revoked]\n"
-	"rev        FC156635 2015/06/07 [revocation: no longer valid]\n"
-	"sig        FC156635 2015/06/07 [self-signature, key ends 2035/06/02]\n"
+	"rev        FC156635             Alice Example <alice@example.org>\n"
+	"    [2015/06/07 revocation: no longer valid]\n"
+	"sig        FC156635             Alice Example <alice@example.org>\n"
+	"    [2015/06/07 self-signature, key ends 2035/06/02]\n"
 	"sub  1024g/6AB651BD 2015/06/08 [E]\n"
-	"sig        FC156635 2015/06/08 [subkey binding]\n"
+	"sig        FC156635             Alice Example <alice@example.org>\n"
+	"    [2015/06/08 subkey binding]\n"
 	"sub   255E/02041758 2015/06/09 [A] [expired 2015/06/19]\n"
-	"sig        FC156635 2015/06/09 [subkey binding, key ends 2015/06/19]\n"
+	"sig        FC156635             Alice Example <alice@example.org>\n"
+	"    [2015/06/09 subkey binding, key ends 2015/06/19]\n"
 	"sub  1024R/8A9B5AEA 2015/06/10 [E] [revoked]\n"
-	"rev        FC156635 2015/06/10 [subkey revocation]\n"
-	"sig        FC156635 2015/06/10 [subkey binding]\n"},
+	"rev        FC156635             Alice Example <alice@example.org>\n"
+	"    [2015/06/10 subkey revocation]\n"
+	"sig        FC156635             Alice Example <alice@example.org>\n"
+	"    [2015/06/10 subkey binding]\n"},
     {"verbose, revoked", true,
 	{.seed = 1,
 	    .created = CREATED,
@@ -132,14 +139,17 @@ static const struct golden goldens[] = {
 	    .reason = 1,
 	    .id = {{.text = ALICE}, {.text = "AAA"}}},
 	"pub  2048R/FC156635 2015/06/07 *** KEY REVOKED ***\n"
-	"      Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
+	"                              Alice Example <alice@example.org>\n"
+	"    Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
 	"6635\n"
-	"      [SC]\n"
-	"rev        FC156635 2015/06/07 [key revocation: superseded]\n"
-	"                               Alice Example <alice@example.org>\n"
-	"sig        FC156635 2015/06/07 [self-signature]\n"
+	"    [SC]\n"
+	"rev        FC156635             Alice Example <alice@example.org>\n"
+	"    [2015/06/07 key revocation: superseded]\n"
+	"sig        FC156635             Alice Example <alice@example.org>\n"
+	"    [2015/06/07 self-signature]\n"
 	"                               AAA\n"
-	"sig        FC156635 2015/06/07 [self-signature]\n"},
+	"sig        FC156635             Alice Example <alice@example.org>\n"
+	"    [2015/06/07 self-signature]\n"},
     {"hostile user IDs", true,
 	{.seed = 1,
 	    .created = CREATED,
@@ -149,17 +159,25 @@ static const struct golden goldens[] = {
 		{.text = "nul\0nul", .len = 7}, {.text = "M\xfcller"}}},
 	"pub  2048R/FC156635 2015/06/07 x\\x0Apub  2048R/00000000 2015/06/07 "
 	"y\n"
-	"      Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
+	"    Key fingerprint = 908A 09EA C78A F348 A879  9BAB 8A6B E5F9 FC15 "
 	"6635\n"
-	"      [SC]\n"
-	"sig        FC156635 2015/06/07 [self-signature]\n"
+	"    [SC]\n"
+	"sig        FC156635             x\\x0Apub  2048R/00000000 "
+	"2015/06/07 y\n"
+	"    [2015/06/07 self-signature]\n"
 	"                               Müller\n"
-	"sig        FC156635 2015/06/07 [self-signature]\n"
+	"sig        FC156635             x\\x0Apub  2048R/00000000 "
+	"2015/06/07 y\n"
+	"    [2015/06/07 self-signature]\n"
 	"                               nul\\x00nul\n"
-	"sig        FC156635 2015/06/07 [self-signature]\n"
+	"sig        FC156635             x\\x0Apub  2048R/00000000 "
+	"2015/06/07 y\n"
+	"    [2015/06/07 self-signature]\n"
 	"                               z\\x0D\\x0A\\x0D\\x0A-----BEGIN PGP "
 	"PUBLIC KEY BLOCK-----\n"
-	"sig        FC156635 2015/06/07 [self-signature]\n"},
+	"sig        FC156635             x\\x0Apub  2048R/00000000 "
+	"2015/06/07 y\n"
+	"    [2015/06/07 self-signature]\n"},
 };
 
 static void
@@ -206,15 +224,15 @@ test_fingerprints(void **state)
 		const char *lines;
 	} table[] = {
 	    {3, 16,
-		"      Key fingerprint = 00 11 22 33 44 55 66 77  "
+		"    Key fingerprint = 00 11 22 33 44 55 66 77  "
 		"88 99 AA BB CC DD EE FF\n"},
 	    {4, 20,
-		"      Key fingerprint = 0011 2233 4455 6677 8899  "
+		"    Key fingerprint = 0011 2233 4455 6677 8899  "
 		"AABB CCDD EEFF 1021 3243\n"},
 	    {6, 32,
-		"      Key fingerprint = 0011 2233 4455 6677 8899 AABB CCDD "
+		"    Key fingerprint = 0011 2233 4455 6677 8899 AABB CCDD "
 		"EEFF\n"
-		"                        1021 3243 5465 7687 98A9 BACB DCED "
+		"                      1021 3243 5465 7687 98A9 BACB DCED "
 		"FE0F\n"},
 	};
 	char *text;
@@ -271,17 +289,69 @@ test_collision(void **state)
 	text = listed(a, true);
 	assert_memory_equal(
 	    text, "pub  1024R/B2D8E30A 2017/07/14 Twin One\n", 40);
-	assert_non_null(strstr(text, "\nsig        B2D8E30A 2017/07/14 ["));
+	assert_non_null(
+	    strstr(text, "\nsig        B2D8E30A             Twin One\n"));
 	free(text);
 	assert_int_equal(tempstore_put(&store, b, FORGE_NOW), KS_OK);
 	text = listed(a, true);
 	assert_memory_equal(
 	    text, "pub  1024R/C7B34B3DB2D8E30A 2017/07/14 Twin One\n", 48);
 	assert_non_null(
-	    strstr(text, "\nsig        C7B34B3DB2D8E30A 2017/07/14 ["));
+	    strstr(text, "\nsig        C7B34B3DB2D8E30A     Twin One\n"));
 	free(text);
 	pgp_cert_free(a);
 	pgp_cert_free(b);
+}
+
+/* Who signed is named when the store knows, with the digits that are shown of
+ * a key ID elsewhere. */
+static void
+test_signers(void **state)
+{
+	static const struct forged bob = {.seed = 5,
+	    .created = CREATED,
+	    .bits = 1024,
+	    .id = {{.text = "Bob"}}};
+	struct pgp_signature sig = {
+	    .type = 0x10, .version = 4, .created = CREATED, .expires = DAY};
+	struct pgp_signature *sigs[] = {&sig};
+	struct pgp_component part[] = {{.kind = PGP_PRIMARY,
+					   .version = 4,
+					   .pkalgo = 1,
+					   .fpr = {.len = 20}},
+	    {.kind = PGP_USERID,
+		.body = (unsigned char *)(uintptr_t) "Alice",
+		.len = 5,
+		.sigs = sigs,
+		.nsigs = 1}};
+	const struct pgp_cert cert = {part, 2};
+	struct pgp_cert *other = forge(&bob);
+	char *text, want[200], keyid[17];
+	size_t i;
+
+	(void)state;
+	assert_non_null(other);
+	assert_int_equal(tempstore_put(&store, other, FORGE_NOW), KS_OK);
+	memcpy(sig.issuer, other->components[0].keyid, 8);
+	for (i = 0; i < 8; i++)
+		snprintf(keyid + 2 * i, 3, "%02X", sig.issuer[i]);
+	snprintf(want, sizeof want,
+	    "\nsig        %s             Bob\n"
+	    "    [2015/06/07 certification by %s, ends 2015/06/08]\n",
+	    keyid + 8, keyid);
+	text = listed(&cert, true);
+	assert_non_null(strstr(text, want));
+	free(text);
+	pgp_cert_free(other);
+
+	memset(sig.issuer, 0xEE, 8);
+	text = listed(&cert, true);
+	assert_non_null(
+	    strstr(text, "\nsig        EEEEEEEE             "
+			 "(Unknown signator, can't be checked)\n"
+			 "    [2015/06/07 certification by EEEEEEEEEEEEEEEE, "
+			 "ends 2015/06/08]\n"));
+	free(text);
 }
 
 /* PKS died of a user ID of 3 kB; ours are cut. */
@@ -352,8 +422,8 @@ test_clock(void **state)
 		    &reply, store.ks, &cert, true, clocks[i], SIZE_MAX);
 		assert_int_equal(reply_finish(&reply), 0);
 		assert_non_null(strstr(reply.text_data,
-		    "[key signature, ends 2106/02/07]\n"
-		    "                               [key ends 2106/02/07]\n"));
+		    "\n    [2106/02/07 key signature, ends 2106/02/07, "
+		    "key ends 2106/02/07]\n"));
 		reply_free(&reply);
 	}
 }
@@ -444,13 +514,12 @@ test_width(void **state)
 		text = listed(&cert, true);
 		assert_non_null(strstr(text, "\nsub 16384R/"));
 		for (s = text; *s != '\0'; s += strcspn(s, "\n") + 1)
-			/* 8 digits may become 16. */
+			/* 8 digits may become 16, and "=" "=3D". */
 			assert_true(strcspn(s, "\n") <= 76 - 8 ||
-				    strstr(s, "Key fingerprint") == s + 6 ||
-				    strncmp(s, "sig        EEEE", 15) == 0 ||
-				    strncmp(s, "rev        EEEE", 15) == 0);
+				    strncmp(s, "    ", 4) == 0 ||
+				    strstr(s, "(Unknown signator") == s + 32);
 		for (s = text; *s != '\0'; s += strcspn(s, "\n") + 1)
-			assert_true(strcspn(s, "\n") <= 76);
+			assert_true(strcspn(s, "\n") <= 76 - 3);
 		free(text);
 	}
 }
@@ -477,6 +546,7 @@ main(void)
 	    cmocka_unit_test(test_fingerprints),
 	    cmocka_unit_test(test_letters),
 	    cmocka_unit_test(test_collision),
+	    cmocka_unit_test(test_signers),
 	    cmocka_unit_test(test_long_userid),
 	    cmocka_unit_test(test_heading),
 	    cmocka_unit_test(test_clock),
