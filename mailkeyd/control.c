@@ -1,16 +1,13 @@
 /*
- * What mailkeyctl asks for, answered by whoever holds the store.
+ * The control socket: connections of mailkeyctl, each with its one command,
+ * which a file of its own answers (control_*.c).
  */
 #include "mailkeyd/control.h"
-#include "handlers/handler.h"
-#include "mailkeyd/import.h"
-#include "mailkeyd/ipc.h"
+#include "mailkeyd/control_client.h"
 #include "mailkeyd/log.h"
-#include "mailkeyd/sync.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +21,11 @@
 #define CONNECTIONS 64
 #define ASK_MS	    30000 /* until the command must have come */
 #define PAUSE_MS    1000  /* when descriptors have run out */
-#define ENVELOPE    (2 * (CONTROL_ADDRESS + 4)) /* octets of its record */
-#define SLICE	    (512u << 10) /* octets of a dump in one message */
-#define SLICE_MS    10
-#define NOTES	    64 /* lines that wait for a slow reader */
-#define ENDING	    "the daemon is ending"
-#define SEND_BUFFER 8192 /* a few messages: each may hold a SLICE in memory */
+#define SEND_BUFFER 8192  /* a few messages: each may hold a slice in memory */
+
+static const struct control_command *const commands[] = {&control_deliver,
+    &control_import, &control_dump, &control_get, &control_index,
+    &control_stats, &control_queue, &control_sync};
 
 struct control {
 	struct gateway_parts parts;
@@ -41,23 +37,6 @@ struct control {
 	unsigned nclients;
 	bool stopping;
 	time_t started;
-};
-
-/* One connection and its one command. */
-struct client {
-	struct control *control;
-	LIST_ENTRY(client) next;
-	int sock;
-	struct loop_io *io;
-	struct loop_timer *idle; /* until its command has come */
-	bool asked, ended;
-	STAILQ_HEAD(, message) queue; /* not sent yet */
-	unsigned nqueue;
-	struct job *job;       /* DELIVER */
-	struct import *import; /* IMPORT */
-	int file;
-	bool dumps;	       /* DUMP */
-	struct pgp_fpr dumped; /* the last one sent */
 };
 
 struct message {
@@ -84,12 +63,12 @@ client_flush(struct client *client)
 		free(m);
 	}
 	loop_io_events(client->io,
-	    m == NULL && !client->dumps ? EPOLLIN : EPOLLIN | EPOLLOUT);
+	    m == NULL && !client->streams ? EPOLLIN : EPOLLIN | EPOLLOUT);
 	return m == NULL;
 }
 
 /* Takes the message's descriptors over. */
-static void
+void
 client_say(struct client *client, struct ipc_msg *msg)
 {
 	struct message *m = calloc(1, sizeof(*m));
@@ -104,7 +83,7 @@ client_say(struct client *client, struct ipc_msg *msg)
 	client_flush(client);
 }
 
-static void __attribute__((format(printf, 3, 4)))
+void
 client_end(struct client *client, int status, const char *format, ...)
 {
 	struct ipc_msg msg;
@@ -115,12 +94,11 @@ client_end(struct client *client, int status, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(msg.text, sizeof(msg.text), format, ap);
 	va_end(ap);
-	client->ended = true;
-	client->dumps = false;
+	client->streams = false;
 	client_say(client, &msg);
 }
 
-static void
+void
 client_data(struct client *client, const char *data, size_t len)
 {
 	struct ipc_msg msg;
@@ -135,269 +113,41 @@ client_data(struct client *client, const char *data, size_t len)
 		client_say(client, &msg);
 }
 
-/* ---- deliver ------------------------------------------------------------- */
-
-static void
-deliver_done(void *ctx, enum fate fate, const char *why)
+void
+client_stream(struct client *client)
 {
-	struct client *client = ctx;
-
-	client->job = NULL;
-	client_end(client, fate == FATE_DONE ? EX_OK : EX_TEMPFAIL, "%s",
-	    fate == FATE_DONE ? "" : why);
+	client->streams = true;
+	client_flush(client);
 }
 
-static void
-do_deliver(struct client *client, struct ipc_msg *msg)
+FILE *
+client_print(struct client *client)
 {
-	struct envelope envelope = {.source = "deliver"};
-	char *data = NULL, *sender = NULL, *recipient = NULL;
-	struct ipc_in in = {0};
+	FILE *f = open_memstream(&client->text, &client->text_len);
 
-	if (msg->fd[0] == -1 || msg->fd[1] == -1 ||
-	    ipc_slurp(msg->fd[1], ENVELOPE, &data, &in.len) == -1) {
-		client_end(client, EX_TEMPFAIL, "no mail came with it");
-		return;
-	}
-	in.data = (unsigned char *)data;
-	envelope.sender = sender = ipc_get_str(&in, CONTROL_ADDRESS);
-	envelope.recipient = recipient = ipc_get_str(&in, CONTROL_ADDRESS);
-	if (!in.failed)
-		client->job = gateway_submit(client->control->gateway,
-		    msg->fd[0], &envelope, deliver_done, client);
-	if (client->job != NULL)
-		msg->fd[0] = -1;
-	else
-		client_end(client, EX_TEMPFAIL, "too much is under way");
-	free(data);
-	free(sender);
-	free(recipient);
-}
-
-/* ---- import -------------------------------------------------------------- */
-
-static void
-import_problem(void *ctx, const char *line)
-{
-	struct client *client = ctx;
-	struct ipc_msg msg;
-
-	ipc_msg_init(&msg, CONTROL_NOTE, 0);
-	snprintf(msg.text, sizeof(msg.text), "%s", line);
-	if (client->nqueue < NOTES)
-		client_say(client, &msg);
-}
-
-static void
-import_progress(void *ctx, const struct import_counts *counts, uint64_t offset)
-{
-	struct client *client = ctx;
-	struct ipc_msg msg;
-
-	ipc_msg_init(&msg, CONTROL_PROGRESS, 0);
-	msg.a = offset;
-	msg.b = counts->certificates;
-	if (client->nqueue < 2)
-		client_say(client, &msg);
-}
-
-static void
-print_left(FILE *f, const char *head, const struct pgp_left_out *left)
-{
-	for (int i = 0; i < PGP_LEFT_REASONS; i++) {
-		if (left->n[i] == 0 || i == PGP_LEFT_DUPLICATE)
-			continue;
-		if (head != NULL)
-			fprintf(f, "%s\n", head);
-		head = NULL;
-		fprintf(f, "  %8u  %s\n", left->n[i], pgp_left_text(i));
-	}
-}
-
-static void
-print_counts(FILE *f, const struct import_counts *counts)
-{
-	fprintf(f,
-	    "%" PRIu64 " certificates: %" PRIu64 " new, %" PRIu64
-	    " changed, %" PRIu64 " unchanged, %" PRIu64 " refused\n",
-	    counts->certificates, counts->added, counts->changed,
-	    counts->unchanged, counts->refused);
-	if (counts->secret > 0)
-		fprintf(f,
-		    "%" PRIu64 " secret keys were found and not stored: treat "
-		    "them as exposed\n",
-		    counts->secret);
-	print_left(f, "refused certificates had:", &counts->refused_for);
-	print_left(f, "left out of the others:", &counts->left);
-}
-
-static void
-import_done(void *ctx, const struct import_counts *counts, const char *why)
-{
-	struct client *client = ctx;
-	char *text = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
-
-	if (f != NULL) {
-		print_counts(f, counts);
-		if (fclose(f) == 0)
-			client_data(client, text, len);
-	}
-	free(text);
-	if (why != NULL)
-		client_end(client, EX_TEMPFAIL,
-		    "stopped: %s; what was counted is stored", why);
-	else if (counts->problems > 0)
-		client_end(client, EX_DATAERR,
-		    "not all of the file was taken: %" PRIu64 " problem%s",
-		    counts->problems, counts->problems == 1 ? "" : "s");
-	else if (counts->certificates == 0)
-		client_end(client, EX_DATAERR, "no certificate in it");
-	else
-		client_end(client, EX_OK, "%s", "");
-	/* `why` and the counts are the import's. */
-	import_free(client->import);
-	client->import = NULL;
-}
-
-static const struct import_calls import_calls = {
-    import_progress, import_problem, import_done};
-
-static void
-do_import(struct client *client, struct ipc_msg *msg)
-{
-	if (msg->fd[0] == -1) {
-		client_end(client, EX_USAGE, "no file came with it");
-		return;
-	}
-	client->file = msg->fd[0];
-	msg->fd[0] = -1;
-	client->import = import_new(&client->control->parts, client->file,
-	    msg->a == 1, &import_calls, client);
-	if (client->import == NULL)
+	if (f == NULL)
 		client_end(client, EX_OSERR, "no memory");
+	return f;
 }
 
-/* ---- dump ---------------------------------------------------------------- */
-
-/* Some certificates, or KS_NOT_FOUND behind the last. */
-static enum ks_status
-dump_slice(struct client *client, FILE *f)
+void
+client_printed(
+    struct client *client, FILE *f, enum ks_status status, const char *nothing)
 {
-	struct keystore *ks = client->control->parts.ks;
-	int64_t began = loop_now_ms();
-	enum ks_status status = KS_OK;
-	struct pgp_fpr next;
-	struct pgp_blob blob;
-
-	while (status == KS_OK && ftell(f) < (long)SLICE &&
-	       loop_now_ms() - began < SLICE_MS) {
-		status = ks_next(ks, &client->dumped, &next);
-		if (status != KS_OK)
-			break;
-		status = ks_get_octets(ks, &next, &blob);
-		client->dumped = next;
-		if (status == KS_NOT_FOUND) {
-			status = KS_OK; /* gone in between */
-			continue;
-		}
-		if (status == KS_OK) {
-			fwrite(blob.data, 1, blob.len, f);
-			pgp_blob_free(&blob, false);
-		}
-	}
-	return status;
-}
-
-static void
-dump_more(struct client *client)
-{
-	enum ks_status status = KS_NOMEM;
-	char *data = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&data, &len);
-
-	if (f != NULL) {
-		status = dump_slice(client, f);
-		if (fclose(f) != 0)
-			status = KS_NOMEM;
-	}
-	if (status == KS_OK || status == KS_NOT_FOUND)
-		client_data(client, data, len);
-	free(data);
-	if (status == KS_NOT_FOUND)
-		client_end(client, EX_OK, "%s", "");
-	else if (status != KS_OK)
+	if (fclose(f) != 0 && status == KS_OK)
+		status = KS_NOMEM;
+	if (status == KS_OK)
+		client_data(client, client->text, client->text_len);
+	free(client->text);
+	client->text = NULL;
+	if (status == KS_OK)
+		client_end(
+		    client, EX_OK, "%s", client->text_len == 0 ? nothing : "");
+	else
 		client_end(client, EX_IOERR, "%s", ks_strerror(status));
 }
 
-/* ---- get, index: the same handlers that mails reach ---------------------- */
-
-static void
-reply_say(struct client *client, const struct reply *reply)
-{
-	char *armor = NULL;
-	size_t len = 0;
-	FILE *f;
-
-	if (reply->nkeys == 0) {
-		client_data(client, reply->text_data, reply->text_len);
-		return;
-	}
-	f = open_memstream(&armor, &len);
-	if (f == NULL)
-		return;
-	pgp_armor(f, (const unsigned char *)reply->keys_data, reply->keys_len);
-	if (fclose(f) == 0)
-		client_data(client, armor, len);
-	free(armor);
-}
-
-static void
-do_command(struct client *client, const char *name, const char *argument)
-{
-	const struct config *config = client->control->parts.config;
-	const struct command *command;
-	struct request request = {0};
-	struct reply reply;
-	enum outcome outcome = TRY_LATER;
-	char subject[IPC_TEXT + 32];
-
-	snprintf(subject, sizeof(subject), "%s %s", name, argument);
-	command = request_parse(subject, &request);
-	request.sender = "";
-	request.address = config->address;
-	request.site = request.admin = "";
-	request.now = time(NULL);
-	request.limits.max_reply_keys = UINT32_MAX;
-	request.limits.keys_per_mail = UINT32_MAX;
-	request.limits.reply_size = SIZE_MAX / 2;
-	request.limits.max_parts = UINT32_MAX;
-	if (command == NULL || reply_new(&reply) == -1) {
-		client_end(client, EX_USAGE, "what is to be looked up?");
-		request_free(&request);
-		return;
-	}
-	outcome = command->run(client->control->parts.ks, &request, &reply);
-	if (reply_finish(&reply) == -1)
-		outcome = TRY_LATER;
-	if (outcome == DONE)
-		reply_say(client, &reply);
-	if (outcome == DONE)
-		client_end(client, EX_OK, "%s", "");
-	else if (outcome == REFUSED)
-		client_end(client, EX_UNAVAILABLE, "%.*s",
-		    (int)strcspn(reply.text_data, "\n"), reply.text_data);
-	else
-		client_end(client, EX_IOERR, "the store cannot be read");
-	reply_free(&reply);
-	request_free(&request);
-}
-
-/* ---- stats, queue -------------------------------------------------------- */
-
-static void
+void
 print_time(FILE *f, time_t t)
 {
 	char text[32];
@@ -410,149 +160,6 @@ print_time(FILE *f, time_t t)
 		fputs(text, f);
 }
 
-static void
-print_running(FILE *f, const struct control *control)
-{
-	const struct gateway_parts *parts = &control->parts;
-	struct gateway_counts gc;
-	struct despatch_counts dc = {0};
-
-	gateway_count(control->gateway, &gc);
-	despatch_count(parts->despatch, &dc);
-	fputs("running since         ", f);
-	print_time(f, control->started);
-	fprintf(f,
-	    "\nmails                 %" PRIu64 "\n"
-	    "  answered            %" PRIu64 "\n"
-	    "  refused             %" PRIu64 "\n"
-	    "  silent              %" PRIu64 "\n"
-	    "  repeats             %" PRIu64 "\n"
-	    "  put off             %" PRIu64 "\n"
-	    "  quarantined         %" PRIu64 "\n"
-	    "mails in hand         %zu\n"
-	    "commits               %" PRIu64 "\n"
-	    "answers sent          %" PRIu64 "\n"
-	    "  put off             %" PRIu64 "\n"
-	    "  given up            %" PRIu64 "\n"
-	    "signatures asked of gpg %" PRIu64 "\n"
-	    "helpers that died     parser %u, checker %u, senders %u\n",
-	    gc.mails, gc.done, gc.refused, gc.silent, gc.repeats, gc.later,
-	    gc.quarantined, gateway_busy(control->gateway), gc.commits, dc.sent,
-	    dc.deferred, dc.refused, judge_asked(parts->judge),
-	    reader_deaths(parts->reader), judge_deaths(parts->judge),
-	    dc.deaths);
-}
-
-static void
-do_stats(struct client *client)
-{
-	struct control *control = client->control;
-	struct ks_info info;
-	enum ks_status status = ks_info(control->parts.ks, &info);
-	char *text = NULL;
-	size_t len = 0;
-	FILE *f;
-
-	if (status != KS_OK) {
-		client_end(client, EX_IOERR, "%s", ks_strerror(status));
-		return;
-	}
-	f = open_memstream(&text, &len);
-	if (f == NULL) {
-		client_end(client, EX_OSERR, "no memory");
-		return;
-	}
-	fprintf(f, "certificates          %" PRIu64 "\n", info.certificates);
-	fprintf(f, "changes               %" PRIu64 "\n", info.serial);
-	fputs("last change           ", f);
-	print_time(f, info.last_change);
-	fprintf(f, "\nmails waiting         %" PRIu64 "\n", info.outbox);
-	fprintf(f, "octets on disk        %" PRIu64 "\n", info.disk);
-	if (control->parts.despatch != NULL)
-		print_running(f, control);
-	if (fclose(f) == 0)
-		client_data(client, text, len);
-	free(text);
-	client_end(client, EX_OK, "%s", "");
-}
-
-static bool
-queue_line(void *ctx, const struct outbox_item *item)
-{
-	FILE *f = ctx;
-
-	fprintf(f, "%-8s %8zu ", item->log_id, item->message.len);
-	print_time(f, item->queued);
-	fprintf(f, "  %s\n", item->recipient);
-	if (item->attempts > 0) {
-		fprintf(f, "         tried %u times, again ", item->attempts);
-		print_time(f, item->due);
-		fprintf(f, ": %s\n", item->last_error);
-	}
-	return true;
-}
-
-static void
-do_queue(struct client *client)
-{
-	enum ks_status status = KS_NOMEM;
-	char *text = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
-
-	if (f != NULL) {
-		status = outbox_each(client->control->parts.ks, queue_line, f);
-		if (fclose(f) != 0)
-			status = KS_NOMEM;
-	}
-	if (status == KS_OK)
-		client_data(client, text, len);
-	free(text);
-	if (status == KS_OK)
-		client_end(
-		    client, EX_OK, "%s", len == 0 ? "no mail waits" : "");
-	else
-		client_end(client, EX_IOERR, "%s", ks_strerror(status));
-}
-
-/* ---- sync ---------------------------------------------------------------- */
-
-static void
-do_sync(struct client *client)
-{
-	const struct gateway_parts *parts = &client->control->parts;
-	enum ks_status status = KS_NOMEM;
-	char *text = NULL;
-	size_t len = 0;
-	FILE *f;
-
-	if (parts->sync == NULL) {
-		client_end(client, EX_UNAVAILABLE,
-		    "no daemon runs; it sends what waits once it is started");
-		return;
-	}
-	if (parts->config->npeer == 0) {
-		client_end(client, EX_UNAVAILABLE,
-		    "no peer is configured; mailkeyd.conf(5) has an example");
-		return;
-	}
-	f = open_memstream(&text, &len);
-	if (f != NULL) {
-		status = sync_now(parts->sync);
-		if (status == KS_OK)
-			status = sync_print(parts->sync, f);
-		if (fclose(f) != 0)
-			status = KS_NOMEM;
-	}
-	if (status == KS_OK)
-		client_data(client, text, len);
-	free(text);
-	if (status == KS_OK)
-		client_end(client, EX_OK, "%s", "");
-	else
-		client_end(client, EX_IOERR, "%s", ks_strerror(status));
-}
-
 /* ---- connections --------------------------------------------------------- */
 
 static void
@@ -561,41 +168,18 @@ client_ask(struct client *client, struct ipc_msg *msg)
 	client->asked = true;
 	loop_timer_set(client->idle, -1);
 	if (client->control->stopping) {
-		client_end(client, EX_TEMPFAIL, ENDING);
+		client_end(client, EX_TEMPFAIL, CONTROL_ENDING);
 		return;
 	}
-	switch (msg->type) {
-	case CONTROL_DELIVER:
-		do_deliver(client, msg);
-		break;
-	case CONTROL_IMPORT:
-		do_import(client, msg);
-		break;
-	case CONTROL_DUMP:
-		client->dumps = true;
-		client_flush(client);
-		break;
-	case CONTROL_GET:
-		do_command(client, "GET", msg->text);
-		break;
-	case CONTROL_INDEX:
-		do_command(
-		    client, msg->a == 1 ? "VERBOSE INDEX" : "INDEX", msg->text);
-		break;
-	case CONTROL_STATS:
-		do_stats(client);
-		break;
-	case CONTROL_QUEUE:
-		do_queue(client);
-		break;
-	case CONTROL_SYNC:
-		do_sync(client);
-		break;
-	default:
-		client_end(client, EX_PROTOCOL,
-		    "the daemon does not know that command: mailkeyctl and "
-		    "mailkeyd are of different versions");
-	}
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (commands[i]->type == msg->type) {
+			client->command = commands[i];
+			client->command->run(client, msg);
+			return;
+		}
+	client_end(client, EX_PROTOCOL,
+	    "the daemon does not know that command: mailkeyctl and "
+	    "mailkeyd are of different versions");
 }
 
 static void
@@ -606,8 +190,8 @@ client_event(void *ctx, uint32_t events)
 	int got;
 
 	if (events & EPOLLOUT) {
-		if (client_flush(client) && client->dumps)
-			dump_more(client);
+		if (client_flush(client) && client->streams)
+			client->command->more(client);
 	}
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
@@ -642,8 +226,10 @@ client_new(struct control *control, int sock)
 		return NULL;
 	setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	client->control = control;
+	client->parts = &control->parts;
+	client->gateway = control->gateway;
+	client->started = control->started;
 	client->sock = sock;
-	client->file = -1;
 	STAILQ_INIT(&client->queue);
 	client->io = loop_io_new(
 	    control->parts.loop, sock, EPOLLIN, client_event, client);
@@ -666,11 +252,8 @@ client_free(struct client *client)
 	struct control *control = client->control;
 	struct message *m;
 
-	if (client->job != NULL)
-		gateway_forget(client->job);
-	import_free(client->import);
-	if (client->file != -1)
-		close(client->file);
+	if (client->work != NULL)
+		client->command->gone(client);
 	while ((m = STAILQ_FIRST(&client->queue)) != NULL) {
 		STAILQ_REMOVE_HEAD(&client->queue, next);
 		ipc_msg_close(&m->msg);
@@ -848,12 +431,8 @@ control_stop(struct control *control)
 	control->stopping = true;
 	LIST_FOREACH(client, &control->clients, next)
 	{
-		if (client->import == NULL)
-			continue;
-		import_free(client->import);
-		client->import = NULL;
-		client_end(client, EX_TEMPFAIL,
-		    "stopped: %s; what was committed before is stored", ENDING);
+		if (client->work != NULL && client->command->stop != NULL)
+			client->command->stop(client);
 	}
 }
 
