@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* As many components for one that may be kept are looked at. */
-#define COMPONENTS_FACTOR 16
+#define COMPONENTS_FACTOR 64
 
 /* ---- components ---------------------------------------------------------- */
 

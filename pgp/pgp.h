@@ -222,6 +222,7 @@ struct pgp_component {
 	uint8_t version, pkalgo;     /* keys only */
 	uint32_t created;	     /* keys only */
 	unsigned bits;		     /* keys only */
+	bool stored;		     /* so pgp_cert_known() found */
 	struct pgp_signature **sigs; /* revocations first, newest first */
 	size_t nsigs;
 };
@@ -287,17 +288,18 @@ struct pgp_claim {
 };
 
 /*
- * Marks what `stored`, a cleaned certificate, already holds as verified, so
- * that it is not judged again.  A signature of the same type, algorithms and
- * hashed area as a stored one, but otherwise not the same octets (ECDSA's
- * n - s, another back-signature, a forgery), gives way to the stored one: what
- * is stored stays, and variants of it cost no verification.
+ * Marks what `stored`, a cleaned certificate, already holds as stored, and its
+ * signatures as verified, so that they are not judged again.  A signature of
+ * the same type, algorithms and hashed area as a stored one, but otherwise not
+ * the same octets (ECDSA's n - s, another back-signature, a forgery), gives way
+ * to the stored one: what is stored stays, and variants of it cost no
+ * verification.
  */
 void pgp_cert_known(struct pgp_cert *, const struct pgp_cert *stored);
 
 /*
  * Applies policy->claims, userids and subkeys to what is still unverified
- * (newest first; what is known is not counted, of subkeys the newest stay),
+ * (newest first; what is stored goes before, of subkeys the newest stay),
  * and returns the rest as a malloc'ed array (free(3)) of *n claims, in the
  * certificate's order; call it after pgp_cert_known().  NULL with *n == 0 when
  * nothing is to be judged; NULL with *n == SIZE_MAX when memory ran out.
@@ -446,11 +448,13 @@ void pgp_reader_free(struct pgp_reader *);
 
 /*
  * The next certificate's packets, lent until the next call, as they came but
- * for packets that no policy keeps (trust, marker, padding) packets over
- * their cap, and signatures that are plainly by others or cannot be read,
- * which are counted into *left so that a flooded certificate needs no memory.
+ * for packets that no policy keeps (trust, marker, padding), packets over
+ * their cap, signatures that are plainly by others or cannot be read, user IDs
+ * and subkeys without a signature that could be the key's, and what is beyond
+ * 16 times policy->certificate_size (at least 4 MiB), which are counted into
+ * *left so that a flooded certificate needs no memory.
  * PGP_OK; PGP_END; PGP_SECRET (skipped, wiped); PGP_UNSUPPORTED, PGP_TOO_LARGE
- * (skipped: call again; the packets are those of the primary key alone, for
+ * (the primary key; skipped: call again; the packets are those of it alone, for
  * pgp_key_identify(), or none); PGP_NOT_CERT (other packets, skipped: call
  * again); PGP_MALFORMED, PGP_TRUNCATED, PGP_BAD_ARMOR (what follows is lost up
  * to the next armored block; call again); a bare revocation signature of type

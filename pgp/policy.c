@@ -105,8 +105,10 @@ pgp_cert_known(struct pgp_cert *cert, const struct pgp_cert *stored)
 		return;
 	for (i = 0; i < cert->ncomponents; i++) {
 		same = cert_find(stored, &cert->components[i]);
-		if (same != NULL)
-			know_component(&cert->components[i], same);
+		if (same == NULL)
+			continue;
+		cert->components[i].stored = true;
+		know_component(&cert->components[i], same);
 	}
 }
 
@@ -247,7 +249,9 @@ cert_cap_signatures(struct pgp_cert *cert, const struct pgp_policy *policy,
 static bool
 is_held(const struct pgp_cert *held, const struct pgp_component *c)
 {
-	return held != NULL ? cert_find(held, c) != NULL : has_verified(c);
+	if (held != NULL)
+		return cert_find(held, c) != NULL;
+	return c->stored || has_verified(c);
 }
 
 /* Marks the components of a kind over their number: user IDs from the end,

@@ -10,10 +10,14 @@
 #define INPUT_SIZE 65536
 #define LINE_SIZE  16384
 
-/* A certificate is collected up to so many times what is kept after cleaning,
- * and in any case up to 4 MiB. */
+/*
+ * Of a certificate so many times what is kept after cleaning is collected, in
+ * any case 4 MiB, and revocations of the key an eighth more: a flood before
+ * them must not keep them out.
+ */
 #define COLLECT_FACTOR 16
 #define COLLECT_MIN    ((size_t)4 << 20)
+#define COLLECT_EXTRA  8
 
 enum mode {
 	START,	/* between blocks: packets or text? */
@@ -465,8 +469,9 @@ read_body(struct pgp_reader *r, size_t cap)
 struct item {
 	enum pgp_status status; /* other than PGP_OK: the rest is skipped */
 	struct pgp_component primary;
-	size_t primary_len; /* of its packet */
-	bool skip_sigs;	    /* of a component that was left out */
+	bool skip_sigs; /* of a component that was left out */
+	size_t current; /* where the component under way begins, 0: none */
+	bool claimed;	/* something that the key may have signed is on it */
 	struct pgp_left_out *left;
 };
 
@@ -480,15 +485,31 @@ append(struct pgp_reader *r, unsigned tag)
 	       buffer_add(&r->out, r->body.data, r->body.len);
 }
 
-/* Keeps the packet under way, or gives the whole certificate up. */
-static void
-collect(struct pgp_reader *r, struct item *item)
+/* Keeps the packet under way; false: there is no room for it. */
+static bool
+collect(struct pgp_reader *r, struct item *item, size_t max)
 {
-	if (r->out.len + r->body.len + PACKET_HEADER_MAX > r->collect_max) {
-		item->status = PGP_TOO_LARGE;
-		r->out.len = item->primary_len;
-	} else if (!append(r, r->tag))
-		item->status = PGP_NOMEM;
+	if (r->out.len + r->body.len + PACKET_HEADER_MAX > max) {
+		item->left->n[PGP_LEFT_TOO_MANY]++;
+		return false;
+	}
+	if (append(r, r->tag))
+		return true;
+	item->status = PGP_NOMEM;
+	return false;
+}
+
+/* The component under way is over: without a claimed signature it takes no
+ * room. */
+static void
+close_component(struct pgp_reader *r, struct item *item)
+{
+	if (item->current > 0 && !item->claimed) {
+		r->out.len = item->current;
+		item->left->n[PGP_LEFT_NO_SELFSIG]++;
+	}
+	item->current = 0;
+	item->claimed = false;
 }
 
 static size_t
@@ -508,6 +529,20 @@ cap_of(const struct pgp_reader *r, unsigned tag)
 	return 0; /* not kept */
 }
 
+/* One of our own: what stands on the key may stand anywhere. */
+static void
+collect_signature(struct pgp_reader *r, struct item *item, unsigned type)
+{
+	size_t max = r->collect_max;
+
+	if (type == 0x20)
+		max += max / COLLECT_EXTRA;
+	else if (item->skip_sigs && type != 0x1f)
+		return;
+	if (collect(r, item, max))
+		item->claimed = true;
+}
+
 static void
 take_signature(struct pgp_reader *r, struct item *item)
 {
@@ -519,21 +554,26 @@ take_signature(struct pgp_reader *r, struct item *item)
 		item->left->n[PGP_LEFT_UNKNOWN]++;
 	else if (signature_issuer(&parts, &item->primary) == ISSUER_OTHER)
 		item->left->n[PGP_LEFT_THIRD_PARTY]++;
-	else if (!item->skip_sigs || parts.type == 0x1f || parts.type == 0x20)
-		collect(r, item);
+	else
+		collect_signature(r, item, parts.type);
 }
 
 static void
 take_component(struct pgp_reader *r, struct item *item)
 {
-	item->skip_sigs = r->over || (r->tag == PGP_TAG_ATTRIBUTE &&
-					 r->policy.attribute_size == 0);
-	if (!item->skip_sigs)
-		collect(r, item);
-	else if (r->tag == PGP_TAG_ATTRIBUTE && r->policy.attribute_size == 0)
+	size_t at;
+
+	close_component(r, item);
+	item->skip_sigs = true;
+	at = r->out.len;
+	if (r->tag == PGP_TAG_ATTRIBUTE && r->policy.attribute_size == 0)
 		item->left->n[PGP_LEFT_ATTRIBUTE]++;
-	else
+	else if (r->over)
 		item->left->n[PGP_LEFT_TOO_LARGE]++;
+	else if (collect(r, item, r->collect_max)) {
+		item->skip_sigs = false;
+		item->current = at;
+	}
 }
 
 static void
@@ -572,7 +612,6 @@ take_primary(struct pgp_reader *r, struct item *item)
 		item->status = PGP_NOMEM;
 		return;
 	}
-	item->primary_len = r->out.len;
 	item->status = key_fill(&item->primary, r->body.data, r->body.len);
 	if (item->status == PGP_OK && item->primary.version != 4)
 		item->status = PGP_UNSUPPORTED;
@@ -592,12 +631,13 @@ read_rest(struct pgp_reader *r, struct item *item)
 
 	for (;;) {
 		status = read_header(r);
-		if (status == PGP_END)
+		if (status == PGP_END ||
+		    (status == PGP_OK && begins_item(r->tag))) {
+			close_component(r, item);
 			return item->status;
+		}
 		if (status != PGP_OK)
 			return status;
-		if (begins_item(r->tag))
-			return item->status;
 		status = read_body(
 		    r, item->status == PGP_OK ? cap_of(r, r->tag) : 0);
 		if (status != PGP_OK)

@@ -1036,6 +1036,49 @@ userids_at_and_past_cap(void **state)
 	pgp_cert_free(cert);
 }
 
+/* A new signature on what is stored does not have to stand in line. */
+static void
+stored_userid_goes_before(void **state)
+{
+	struct pgp_left_out left = {{0}};
+	struct pgp_cert *cert = many_userids(257, &left);
+	struct pgp_cert *stored = pgp_cert_dup(cert), *newer;
+	struct pgp_claim *claims;
+	struct pgp_blob b;
+	struct row row;
+	size_t n, i;
+
+	(void)state;
+	/* Stored is the last one, and there is news of it. */
+	verify_all(stored);
+	for (i = 0; i < 256; i++)
+		stored->components[i + 1].sigs[0]->verified = false;
+	assert_int_equal(
+	    pgp_cert_clean(stored, &pgp_policy_default, &left), PGP_OK);
+	assert_int_equal(stored->ncomponents, 2);
+	row_open(&row);
+	row_primary(&row, cert);
+	for (i = 1; i < 257; i++) {
+		row_packet(&row, PGP_TAG_USERID, cert->components[i].body, 6);
+		row_forged(&row, (struct forged){0x13, LATER, NULL, BY_ID, 1});
+	}
+	row_packet(&row, PGP_TAG_USERID, "000257", 6);
+	row_forged(&row, (struct forged){0x30, LATER + 1, NULL, BY_ID, 2});
+	b = row_close(&row);
+	memset(&left, 0, sizeof(left));
+	newer = parse(b, &left);
+	pgp_cert_known(newer, stored);
+	claims = pgp_cert_claims(newer, &pgp_policy_default, &left, &n);
+	assert_int_equal(n, 256);
+	assert_int_equal(left.n[PGP_LEFT_TOO_MANY], 1);
+	assert_int_equal(claims[255].sig->type, 0x30);
+	free(claims);
+	pgp_blob_free(&b, false);
+	pgp_cert_free(newer);
+	pgp_cert_free(cert);
+	pgp_cert_free(stored);
+}
+
 /* RSA subkeys that differ in their time of creation. */
 static void
 subkeys_at_and_past_cap(void **state)
@@ -1459,6 +1502,7 @@ main(void)
 	ONE(claims_at_and_past_cap);
 	ONE(kept_at_and_past_cap);
 	ONE(userids_at_and_past_cap);
+	ONE(stored_userid_goes_before);
 	ONE(subkeys_at_and_past_cap);
 	ONE(size_at_and_past_cap);
 	ONE(known_is_not_claimed);

@@ -439,7 +439,8 @@ struct case_flood {
 
 /* v4 certifications, dated 2020: by another, unreadable, by alice; user IDs
  * and unknown packets. */
-#define PLAIN "041316080006 05025e0c90a0"
+#define PLAIN	  "041316080006 05025e0c90a0"
+#define COLLECTED ((size_t)4 << 20)
 static const struct case_flood floods[] = {
     {"150,000 signatures by others",
 	"88 20" PLAIN "000a 0910 0102030405060708 0000 0001 01 0001 01", 150000,
@@ -452,9 +453,9 @@ static const struct case_flood floods[] = {
 	2000000, PGP_OK, PGP_LEFT_UNKNOWN},
     {"a million forged self-signatures",
 	"88 20" PLAIN "000a 0910 05e825e4425612b5 0000 0001 01 0001 01",
-	1000000, PGP_TOO_LARGE, PGP_LEFT_REASONS},
-    {"ten million user IDs", "b4 02 6161", 10000000, PGP_TOO_LARGE,
-	PGP_LEFT_REASONS},
+	1000000, PGP_OK, PGP_LEFT_TOO_MANY},
+    {"ten million user IDs", "b4 02 6161", 10000000, PGP_OK,
+	PGP_LEFT_NO_SELFSIG},
 };
 #define FLOODS (sizeof(floods) / sizeof(*floods))
 
@@ -482,10 +483,68 @@ flood_one(void **state)
 			(double)(now.tv_nsec - start.tv_nsec) / 1e9 <
 		    FLOOD_SECONDS * slowness());
 	assert_true(resident_pages() < before + FLOOD_PAGES * slowness());
-	if (c->reason != PGP_LEFT_REASONS)
-		assert_int_equal(left.n[c->reason], c->n);
-	assert_true(len > 0 && len <= f.headlen);
+	if (c->reason == PGP_LEFT_TOO_MANY) {
+		/* So much of it is worth a look. */
+		assert_true(len > COLLECTED - f.len && len <= COLLECTED);
+		assert_int_equal(
+		    left.n[c->reason], c->n - (len - f.headlen) / f.len);
+	} else {
+		/* The user ID before them has no signature of its own. */
+		assert_int_equal(left.n[c->reason],
+		    c->n + (c->reason == PGP_LEFT_NO_SELFSIG));
+		assert_true(len > 0 && len < f.headlen);
+	}
 	pgp_reader_free(r);
+}
+
+/* More forged signatures than are collected, and then the key's revocation, a
+ * subkey, and another certificate. */
+static void
+revocation_behind_a_flood(void **state)
+{
+	struct pgp_blob revocation = octets_of_key("carol-revocation.asc");
+	struct pgp_blob bob = octets_of_key("bob.asc"), b;
+	struct pgp_left_out left = {{0}};
+	const unsigned char *packets;
+	struct pgp_cert *carol = cert_of_key("carol.asc"), *cert;
+	const struct pgp_component *sub = &carol->components[2];
+	struct pgp_reader *r;
+	struct source s;
+	struct row row;
+	size_t len, i;
+	bool bare;
+
+	(void)state;
+	row_open(&row);
+	row_primary(&row, carol);
+	for (i = 0; i < COLLECTED / 30; i++)
+		row_forged(&row, (struct forged){0x1f, NOW,
+				     "09 10 D60BDC818F051381", NULL, 7});
+	fwrite(revocation.data, 1, revocation.len, row.f);
+	row_packet(&row, PGP_TAG_PUBLIC_SUBKEY, sub->body, sub->len);
+	fwrite(sub->sigs[0]->packet, 1, sub->sigs[0]->len, row.f);
+	fwrite(bob.data, 1, bob.len, row.f);
+	b = row_close(&row);
+	s = (struct source){b.data, b.len, SIZE_MAX, false};
+	r = pgp_reader_new(read_source, &s, &pgp_policy_default);
+	assert_int_equal(
+	    pgp_reader_next(r, &left, &packets, &len, &bare), PGP_OK);
+	assert_true(left.n[PGP_LEFT_TOO_MANY] > 1);
+	assert_true(len > COLLECTED && len < COLLECTED + 1000);
+	cert = parse(
+	    (struct pgp_blob){(unsigned char *)(uintptr_t)packets, len}, &left);
+	assert_int_equal(cert->components[0].sigs[0]->type, 0x20);
+	assert_int_equal(cert->ncomponents, 1);
+	assert_int_equal(
+	    pgp_reader_next(r, &left, &packets, &len, &bare), PGP_OK);
+	assert_int_equal(
+	    pgp_reader_next(r, &left, &packets, &len, &bare), PGP_END);
+	pgp_reader_free(r);
+	pgp_cert_free(cert);
+	pgp_cert_free(carol);
+	pgp_blob_free(&revocation, false);
+	pgp_blob_free(&bob, false);
+	pgp_blob_free(&b, false);
 }
 
 /* 4 GiB claimed, and more to come: nothing is taken for it before it comes. */
@@ -507,12 +566,13 @@ claimed_lengths(void **state)
 int
 main(void)
 {
-	struct CMUnitTest tests[STREAMS + FLOODS + 5] = {
+	struct CMUnitTest tests[STREAMS + FLOODS + 6] = {
 	    cmocka_unit_test(packets_as_they_came),
 	    cmocka_unit_test(failed_read), cmocka_unit_test(caps_on_packets),
 	    cmocka_unit_test(secrets_are_wiped),
-	    cmocka_unit_test(claimed_lengths)};
-	size_t i, n = 5;
+	    cmocka_unit_test(claimed_lengths),
+	    cmocka_unit_test(revocation_behind_a_flood)};
+	size_t i, n = 6;
 
 	for (i = 0; i < FLOODS; i++)
 		tests[n++] = (struct CMUnitTest){floods[i].name, flood_one,
