@@ -3,155 +3,94 @@
  * checks a message signed by that subkey, and tells nobody before; so this is
  * verified here, by its rules: the newest one counts, hashed ones come first.
  */
-#include "pgp/pgp.h"
 #include "pgp/verify.h"
 
 #include <openssl/evp.h>
 
-#define BINDING	      0x18
-#define BACKSIG	      0x19
-#define FLAG_SIGN     0x02
-#define KEY_CREATED   1 /* offset in a key packet's body */
-#define V4_KEY_HEADER 5
-
-static bool
-says_sign(struct cursor hashed)
-{
-	struct subpacket sub;
-
-	while (subpacket_next(&hashed, &sub) == 1)
-		if (sub.type == SUB_KEY_FLAGS && sub.len > 0 &&
-		    (sub.body[0] & FLAG_SIGN))
-			return true;
-	return false;
-}
-
-/*
- * A critical subpacket that is not understood makes a signature invalid
- * (5.2.3.7).  These are all that GnuPG lets pass and that make sense here.
- */
-static bool
-understood(unsigned type)
-{
-	static const unsigned char known[] = {
-	    2, 3, 4, 7, 9, 11, 16, 21, 22, 23, 24, 25, 26, 27, 28, 30, 33};
-
-	for (size_t i = 0; i < sizeof(known); i++)
-		if (known[i] == type)
-			return true;
-	return false;
-}
-
-bool
-all_understood(struct cursor hashed)
-{
-	struct subpacket sub;
-
-	while (subpacket_next(&hashed, &sub) == 1)
-		if (sub.critical && !understood(sub.type))
-			return false;
-	return true;
-}
-
-/* 0 when the hashed area does not say. */
-static uint32_t
-created(const struct signature_parts *sig)
-{
-	struct cursor hashed = sig->hashed;
-	struct subpacket sub;
-
-	if (sig->version == 3)
-		return sig->created;
-	while (subpacket_next(&hashed, &sub) == 1)
-		if (sub.type == SUB_CREATED && sub.len == 4)
-			return get32(sub.body);
-	return 0;
-}
+#define BINDING 0x18
+#define BACKSIG 0x19
+#define MD5	1
 
 struct backsig {
 	struct signature_parts parts;
+	struct hashed_words words;
 	struct cursor body;
 	uint32_t created; /* 0: none was found */
 };
 
+/* 5.2: which versions of signature a key of that version makes. */
+static bool
+version_fits(unsigned key, unsigned sig)
+{
+	return key == 6 ? sig == 6 : sig == 3 || sig == 4;
+}
+
 static void
-newest(struct cursor area, struct backsig *best)
+newest(struct cursor area, unsigned version, struct backsig *best)
 {
 	struct subpacket sub;
 	struct backsig one;
 
 	while (subpacket_next(&area, &sub) == 1) {
 		if (sub.type != SUB_EMBEDDED || sub.len == 0 ||
-		    (sub.body[0] != 3 && sub.body[0] != 4) ||
+		    !version_fits(version, sub.body[0]) ||
 		    !signature_split(sub.body, sub.len, &one.parts) ||
 		    one.parts.type != BACKSIG)
 			continue;
 		one.body = (struct cursor){sub.body, sub.len};
-		one.created = created(&one.parts);
+		hashed_words(&one.parts, NULL, &one.words);
+		one.created = one.words.created;
 		if (one.created > best->created)
 			*best = one;
 	}
 }
 
-/* RFC 9580, 5.2.4: a v4 key as it goes into a digest. */
-static bool
-hash_key(EVP_MD_CTX *md, const struct pgp_packet *key)
-{
-	unsigned char head[3] = {0x99};
-
-	if (key->len > UINT16_MAX)
-		return false;
-	put16(head + 1, (uint16_t)key->len);
-	return digest_update(md, head, sizeof(head)) &&
-	       digest_update(md, key->body, key->len);
-}
-
-/* RFC 9580, 5.2.4: what of the signature itself goes into its digest. */
-static bool
-hash_trailer(EVP_MD_CTX *md, const struct backsig *back)
-{
-	const struct signature_parts *sig = &back->parts;
-	unsigned char v3[5] = {sig->type}, v4[6] = {4, 0xff};
-	size_t len;
-
-	if (sig->version == 3) {
-		put32(v3 + 1, sig->created);
-		return digest_update(md, v3, sizeof(v3));
-	}
-	/* from the version to the end of the hashed area */
-	len = (size_t)(sig->hashed.p - back->body.p) + sig->hashed.len;
-	put32(v4 + 2, (uint32_t)len);
-	return digest_update(md, back->body.p, len) &&
-	       digest_update(md, v4, sizeof(v4));
-}
-
-static bool
+static enum pgp_verdict
 verifies(const struct backsig *back, const struct pgp_packet *primary,
-    const struct pgp_packet *subkey)
+    const struct pgp_packet *subkey, uint64_t *cost)
 {
 	const struct signature_parts *sig = &back->parts;
+	enum pgp_verdict verdict = PGP_UNDECIDED;
 	unsigned char digest[DIGEST_MAX];
-	struct cursor key = {subkey->body, subkey->len};
-	bool nomem, good = false;
+	struct public_key key;
 	EVP_MD_CTX *md;
+	bool nomem;
 
+	if (!public_key_open(&key, (struct cursor){subkey->body, subkey->len}))
+		return PGP_UNDECIDED;
+	*cost += key.cost;
 	md = digest_new(sig->hashalgo, &nomem);
-	if (md == NULL)
-		return false;
-	if (hash_key(md, primary) && hash_key(md, subkey) &&
-	    hash_trailer(md, back) && digest_final(md, digest))
-		good = verify_digest(key, sig->pkalgo, sig->hashalgo, digest,
+	if (md != NULL && hash_packet(md, primary, sig->version) &&
+	    hash_packet(md, subkey, sig->version) &&
+	    hash_trailer(md, sig, back->body.p) && digest_final(md, digest))
+		verdict = public_key_verify(&key, sig->hashalgo, digest,
 		    (size_t)EVP_MD_CTX_get_size(md), sig->value);
 	digest_free(md);
-	return good;
+	public_key_close(&key);
+	return verdict;
 }
 
-static bool
-may_count(const struct signature_parts *sig)
+enum pgp_verdict
+binding_backed(const struct pgp_packet *primary,
+    const struct pgp_packet *subkey, const struct signature_parts *sig,
+    uint64_t *cost)
 {
-	if (sig->version == 4)
-		return all_understood(sig->hashed);
-	return sig->version == 3;
+	struct backsig back = {.created = 0};
+	struct hashed_words words;
+	struct pgp_component id = {.body = NULL};
+
+	hashed_words(sig, NULL, &words);
+	if (!words.signs)
+		return PGP_GOOD; /* v3 has no flags */
+	if (key_fill(&id, subkey->body, subkey->len) != PGP_OK)
+		return PGP_UNDECIDED;
+	newest(sig->hashed, id.version, &back);
+	newest(sig->unhashed, id.version, &back);
+	if (back.created == 0 || back.created < id.created ||
+	    !back.words.understood || back.parts.hashalgo == MD5 ||
+	    back.parts.pkalgo != id.pkalgo)
+		return PGP_BAD;
+	return verifies(&back, primary, subkey, cost);
 }
 
 bool
@@ -159,17 +98,9 @@ pgp_binding_backed(const struct pgp_packet *primary,
     const struct pgp_packet *subkey, const struct pgp_packet *binding)
 {
 	struct signature_parts sig;
-	struct backsig back = {.created = 0};
+	uint64_t cost = 0;
 
-	if (!signature_split(binding->body, binding->len, &sig) ||
-	    sig.type != BINDING)
-		return false;
-	if (sig.version == 3 || !says_sign(sig.hashed))
-		return true; /* v3 has no flags */
-	newest(sig.hashed, &back);
-	newest(sig.unhashed, &back);
-	if (back.created == 0 || subkey->len < V4_KEY_HEADER ||
-	    back.created < get32(subkey->body + KEY_CREATED))
-		return false;
-	return may_count(&back.parts) && verifies(&back, primary, subkey);
+	return signature_split(binding->body, binding->len, &sig) &&
+	       sig.type == BINDING &&
+	       binding_backed(primary, subkey, &sig, &cost) == PGP_GOOD;
 }

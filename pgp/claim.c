@@ -1,7 +1,7 @@
 /*
- * Is a self-signature what it claims to be?  The rules of RFC 9580, 5.2.4,
- * where GnuPG 2.2 has the same ones; what it would see in another way is left
- * to it.
+ * Is a self-signature what it claims to be?  The rules are those of RFC 9580,
+ * 5.2.4, as GnuPG 2.2 has them; what it would see in another way, or what
+ * nobody writes, is left to it.
  */
 #include "pgp/verify.h"
 
@@ -10,23 +10,140 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BINDING 0x18
+
+/* What GnuPG 2.2 reads, or less. */
+#define USERID_MAX 2048
+#define AREA_MAX   10000
+
+/* Microseconds for the claims of one certificate, as the costs are estimated:
+ * no honest certificate comes near it. */
+#define COST_MAX    5000000
+#define COST_OCTETS 256 /* hashed in a microsecond, at the least */
+
+/* Octets that were looked at, kept to be known again. */
+struct copy {
+	unsigned tag;
+	unsigned char *octets;
+	size_t len, size;
+};
+
 struct pgp_verifier {
-	struct pgp_component primary; /* body not set */
+	struct copy primary, on;
+	struct pgp_component id; /* of the primary key; body not set */
+	struct public_key key;
+	bool usable; /* id and key are set */
+	bool exact;  /* GnuPG would hash both in the same way */
+	uint64_t cost;
+	EVP_MD_CTX *begun[2][HASHER_ALGOS]; /* over both; v3 and later */
+	EVP_MD_CTX *md;
 };
 
 struct pgp_verifier *
 pgp_verifier_new(void)
 {
-	return calloc(1, sizeof(struct pgp_verifier));
+	struct pgp_verifier *v = calloc(1, sizeof(*v));
+
+	if (v == NULL)
+		return NULL;
+	v->md = EVP_MD_CTX_new();
+	if (v->md == NULL) {
+		free(v);
+		return NULL;
+	}
+	return v;
+}
+
+static void
+forget_begun(struct pgp_verifier *v)
+{
+	for (size_t i = 0; i < HASHER_ALGOS; i++) {
+		digest_free(v->begun[0][i]);
+		digest_free(v->begun[1][i]);
+		v->begun[0][i] = v->begun[1][i] = NULL;
+	}
+}
+
+static void
+forget_primary(struct pgp_verifier *v)
+{
+	forget_begun(v);
+	public_key_close(&v->key);
+	v->usable = false;
+	v->cost = 0;
+	v->primary.tag = 0;
 }
 
 void
 pgp_verifier_free(struct pgp_verifier *v)
 {
+	if (v == NULL)
+		return;
+	forget_primary(v);
+	digest_free(v->md);
+	free(v->primary.octets);
+	free(v->on.octets);
 	free(v);
 }
 
-/* RFC 9580, 5.2.1: which type may stand on what. */
+/* ---- the certificate under way ------------------------------------------- */
+
+static bool
+copy_is(const struct copy *c, const struct pgp_packet *p)
+{
+	return c->tag == p->tag && c->len == p->len &&
+	       (p->len == 0 || memcmp(c->octets, p->body, p->len) == 0);
+}
+
+static bool
+copy_set(struct copy *c, const struct pgp_packet *p)
+{
+	unsigned char *octets;
+
+	if (p->len > c->size) {
+		octets = realloc(c->octets, p->len);
+		if (octets == NULL)
+			return false;
+		c->octets = octets;
+		c->size = p->len;
+	}
+	if (p->len > 0)
+		memcpy(c->octets, p->body, p->len);
+	c->len = p->len;
+	c->tag = p->tag;
+	return true;
+}
+
+/* False: no memory; the next call begins anew. */
+static bool
+take_primary(struct pgp_verifier *v, const struct pgp_packet *primary)
+{
+	struct cursor body = {primary->body, primary->len};
+
+	if (copy_is(&v->primary, primary))
+		return true;
+	forget_primary(v);
+	v->on.tag = PGP_TAG_PADDING; /* which no claim stands on */
+	memset(&v->id, 0, sizeof(v->id));
+	v->usable = key_fill(&v->id, primary->body, primary->len) == PGP_OK &&
+		    public_key_open(&v->key, body);
+	v->exact = v->usable && (!v->key.gpg || key_is_exact(body));
+	return copy_set(&v->primary, primary);
+}
+
+static bool
+take_on(struct pgp_verifier *v, const struct pgp_packet *on)
+{
+	if (copy_is(&v->on, on))
+		return true;
+	forget_begun(v);
+	v->on.tag = PGP_TAG_PADDING;
+	return copy_set(&v->on, on);
+}
+
+/* ---- rules --------------------------------------------------------------- */
+
+/* 5.2.1: which type may stand on what. */
 static bool
 type_fits(unsigned tag, unsigned type)
 {
@@ -37,78 +154,135 @@ type_fits(unsigned tag, unsigned type)
 	case PGP_TAG_ATTRIBUTE:
 		return (type >= 0x10 && type <= 0x13) || type == 0x30;
 	case PGP_TAG_PUBLIC_SUBKEY:
-		return type == 0x18 || type == 0x28;
+		return type == BINDING || type == 0x28;
 	}
 	return false;
 }
 
-/* 5.2.4: what a signature stands on, in front of its own octets. */
+/* 10.1.2 and 5.2: a key's version decides over its signatures' and subkeys'. */
 static bool
-hash_packet(EVP_MD_CTX *md, const struct pgp_packet *p, bool v3)
+versions_fit(const struct pgp_verifier *v, const struct pgp_packet *on,
+    const struct signature_parts *sig)
 {
-	unsigned char head[5];
-	size_t n = 5;
-
-	switch (p->tag) {
-	case PGP_TAG_PUBLIC_KEY:
-	case PGP_TAG_PUBLIC_SUBKEY:
-		head[0] = 0x99;
-		put16(head + 1, (uint16_t)p->len);
-		n = 3;
-		break;
-	case PGP_TAG_USERID:
-	case PGP_TAG_ATTRIBUTE:
-		head[0] = p->tag == PGP_TAG_USERID ? 0xb4 : 0xd1;
-		put32(head + 1, (uint32_t)p->len);
-		n = v3 ? 0 : 5;
-		break;
-	default:
-		return true;
-	}
-	return digest_update(md, head, n) && digest_update(md, p->body, p->len);
+	if (on->tag == PGP_TAG_PUBLIC_SUBKEY &&
+	    (v->id.version < 4 || on->len == 0 || on->body[0] != v->id.version))
+		return false;
+	return v->id.version == 6 ? sig->version == 6
+				  : sig->version == 3 || sig->version == 4;
 }
 
-/* 5.2.4: what of the signature itself goes into its digest. */
+/* The two numbers of RSA mean the same key. */
 static bool
-hash_trailer(EVP_MD_CTX *md, const struct signature_parts *sig,
-    const unsigned char *body)
+algorithms_fit(unsigned key, unsigned sig)
 {
-	unsigned char v3[5] = {sig->type}, v4[6] = {4, 0xff};
-	size_t len;
+	return key == sig || (key == PK_RSA && sig == PK_RSA_SIGN) ||
+	       (key == PK_RSA_SIGN && sig == PK_RSA);
+}
 
-	if (sig->version == 3) {
-		put32(v3 + 1, sig->created);
-		return digest_update(md, v3, sizeof(v3));
+/* Broken digests count where nothing better was known. */
+static bool
+digest_fits(const struct pgp_verifier *v, unsigned hashalgo)
+{
+	switch (hashalgo) {
+	case 1: /* MD5 */
+		return v->id.version == 3;
+	case 2: /* SHA-1 */
+	case 3: /* RIPEMD-160 */
+		return v->id.version == 3 || v->key.gpg;
 	}
-	/* from the version to the end of the hashed area */
-	len = (size_t)(sig->hashed.p - body) + sig->hashed.len;
-	put32(v4 + 2, (uint32_t)len);
-	return digest_update(md, body, len) &&
-	       digest_update(md, v4, sizeof(v4));
+	return true;
+}
+
+/* SHA-3 is news to GnuPG 2.2. */
+static bool
+digest_known(const struct pgp_verifier *v, unsigned hashalgo)
+{
+	return digest_algorithm(hashalgo) != NULL &&
+	       !(v->key.gpg && hashalgo > 11);
+}
+
+/* How GnuPG 2.2 would read it, which drops what is longer than it likes. */
+static bool
+plain(const struct pgp_packet *on, const struct signature_parts *sig)
+{
+	struct cursor area = sig->unhashed;
+	struct subpacket sub;
+	int r;
+
+	if (sig->hashed.len > AREA_MAX || sig->unhashed.len > AREA_MAX ||
+	    (on->tag == PGP_TAG_USERID && on->len > USERID_MAX) ||
+	    (on->tag == PGP_TAG_ATTRIBUTE && on->len == 0) ||
+	    (on->tag == PGP_TAG_PUBLIC_SUBKEY && on->body[0] != 6 &&
+		on->len > UINT16_MAX))
+		return false;
+	while ((r = subpacket_next(&area, &sub)) == 1)
+		;
+	return r == 0;
+}
+
+/* Before any arithmetic: PGP_GOOD when nothing speaks against it. */
+static enum pgp_verdict
+may_count(const struct pgp_verifier *v, const struct pgp_packet *on,
+    const struct signature_parts *sig)
+{
+	struct hashed_words words;
+
+	hashed_words(sig, &v->id, &words);
+	if (!type_fits(on->tag, sig->type) || !versions_fit(v, on, sig) ||
+	    !algorithms_fit(v->key.pkalgo, sig->pkalgo) ||
+	    signature_issuer(sig, &v->id) != ISSUER_MATCHES ||
+	    words.other_issuer || !words.understood || words.local ||
+	    !words.dated || words.created < v->id.created ||
+	    !digest_fits(v, sig->hashalgo))
+		return PGP_BAD;
+	if (!v->exact || !digest_known(v, sig->hashalgo) || !plain(on, sig) ||
+	    (on->tag == PGP_TAG_PUBLIC_SUBKEY && v->key.gpg &&
+		!key_is_exact((struct cursor){on->body, on->len})))
+		return PGP_UNDECIDED;
+	return PGP_GOOD;
+}
+
+/* ---- arithmetic ---------------------------------------------------------- */
+
+/* Leaves the digest of all but the signature's own octets in v->md. */
+static bool
+begin(struct pgp_verifier *v, const struct pgp_packet *primary,
+    const struct pgp_packet *on, const struct signature_parts *sig)
+{
+	EVP_MD_CTX **begun = &v->begun[sig->version == 3][sig->hashalgo];
+	bool nomem;
+
+	if (*begun != NULL)
+		return EVP_MD_CTX_copy_ex(v->md, *begun) == 1;
+	*begun = digest_new(sig->hashalgo, &nomem);
+	if (*begun == NULL)
+		return false;
+	v->cost += (primary->len + on->len) / COST_OCTETS;
+	if (hash_packet(*begun, primary, sig->version) &&
+	    hash_packet(*begun, on, sig->version))
+		return EVP_MD_CTX_copy_ex(v->md, *begun) == 1;
+	digest_free(*begun);
+	*begun = NULL;
+	return false;
 }
 
 static enum pgp_verdict
-judge(const struct pgp_packet *primary, const struct pgp_packet *on,
-    const struct pgp_packet *signature, const struct signature_parts *sig)
+verify(struct pgp_verifier *v, const struct pgp_packet *primary,
+    const struct pgp_packet *on, const struct pgp_packet *signature,
+    const struct signature_parts *sig)
 {
-	struct cursor key = {primary->body, primary->len};
 	unsigned char digest[DIGEST_MAX];
-	enum pgp_verdict verdict = PGP_UNDECIDED;
-	EVP_MD_CTX *md;
-	bool nomem;
 
-	md = digest_new(sig->hashalgo, &nomem);
-	if (md == NULL)
+	v->cost += signature->len / COST_OCTETS;
+	if (!begin(v, primary, on, sig) ||
+	    !hash_trailer(v->md, sig, signature->body) ||
+	    !digest_final(v->md, digest))
 		return PGP_UNDECIDED;
-	if (hash_packet(md, primary, sig->version == 3) &&
-	    hash_packet(md, on, sig->version == 3) &&
-	    hash_trailer(md, sig, signature->body) &&
-	    digest_final(md, digest) && memcmp(digest, sig->left16, 2) == 0 &&
-	    verify_digest(key, sig->pkalgo, sig->hashalgo, digest,
-		(size_t)EVP_MD_CTX_get_size(md), sig->value))
-		verdict = PGP_GOOD;
-	digest_free(md);
-	return verdict;
+	if (memcmp(digest, sig->left16, 2) != 0)
+		return PGP_BAD;
+	v->cost += v->key.cost;
+	return public_key_verify(&v->key, sig->hashalgo, digest,
+	    (size_t)EVP_MD_CTX_get_size(v->md), sig->value);
 }
 
 enum pgp_verdict
@@ -121,19 +295,14 @@ pgp_claim_verify(struct pgp_verifier *v, const struct pgp_packet *primary,
 	if (primary->tag != PGP_TAG_PUBLIC_KEY ||
 	    signature->tag != PGP_TAG_SIGNATURE)
 		return PGP_BAD;
-	memset(&v->primary, 0, sizeof(v->primary));
-	if (primary->len > UINT16_MAX || on->len > UINT16_MAX ||
-	    key_fill(&v->primary, primary->body, primary->len) != PGP_OK ||
-	    v->primary.version != 4 ||
-	    !signature_split(signature->body, signature->len, &sig) ||
-	    !all_understood(sig.hashed))
+	if (!take_primary(v, primary) || !v->usable || !take_on(v, on) ||
+	    v->cost > COST_MAX ||
+	    !signature_split(signature->body, signature->len, &sig))
 		return PGP_UNDECIDED;
-	if (!type_fits(on->tag, sig.type) ||
-	    signature_issuer(&sig, &v->primary) != ISSUER_MATCHES)
-		return PGP_BAD;
-	verdict = judge(primary, on, signature, &sig);
-	if (verdict == PGP_GOOD && sig.type == 0x18 &&
-	    !pgp_binding_backed(primary, on, signature))
-		return PGP_BAD;
+	verdict = may_count(v, on, &sig);
+	if (verdict == PGP_GOOD)
+		verdict = verify(v, primary, on, signature, &sig);
+	if (verdict == PGP_GOOD && sig.type == BINDING)
+		verdict = binding_backed(primary, on, &sig, &v->cost);
 	return verdict;
 }

@@ -1,7 +1,7 @@
 /*
  * Digests, by OpenSSL's libcrypto: the one file that asks it for them.
  */
-#include "pgp/internal.h"
+#include "pgp/verify.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -47,20 +47,27 @@ pgp_prepare(void)
 
 	/* The first digest makes OpenSSL set up what it keeps for a thread. */
 	pgp_sha256("", 0, out);
+	material_prepare();
+}
+
+const EVP_MD *
+digest_algorithm(unsigned hashalgo)
+{
+	pthread_once(&digest_once, digest_fetch);
+	return hashalgo < HASHER_ALGOS ? digest_md[hashalgo] : NULL;
 }
 
 EVP_MD_CTX *
 digest_new(unsigned hashalgo, bool *nomem)
 {
+	const EVP_MD *md = digest_algorithm(hashalgo);
 	EVP_MD_CTX *ctx;
 
-	pthread_once(&digest_once, digest_fetch);
 	*nomem = false;
-	if (hashalgo >= HASHER_ALGOS || digest_md[hashalgo] == NULL)
+	if (md == NULL)
 		return NULL;
 	ctx = EVP_MD_CTX_new();
-	if (ctx != NULL &&
-	    EVP_DigestInit_ex2(ctx, digest_md[hashalgo], NULL) == 1)
+	if (ctx != NULL && EVP_DigestInit_ex2(ctx, md, NULL) == 1)
 		return ctx;
 	EVP_MD_CTX_free(ctx);
 	*nomem = true;

@@ -46,10 +46,14 @@ int octets_cmp(const unsigned char *, size_t, const unsigned char *, size_t);
 
 /* ---- digest.c ------------------------------------------------------------ */
 
+struct evp_md_st;
 struct evp_md_ctx_st;
 
 #define DIGEST_MAX   64
 #define HASHER_ALGOS 15 /* one more than the highest number known */
+
+/* As libcrypto calls it; NULL: one that is not known. */
+const struct evp_md_st *digest_algorithm(unsigned hashalgo);
 
 /* A running digest of an OpenPGP hash algorithm (RFC 9580, 9.5); NULL for one
  * that is not known, and then *nomem says whether memory ran out instead. */

@@ -1,22 +1,89 @@
 /*
- * Does a signature's value fit a key and a digest?  Arithmetic only: what was
- * hashed, and whether it may count, is the caller's business.
+ * Does a signature's value fit a key and a digest?  Keys and values as
+ * libcrypto wants them, and what of a signature goes into its digest.
  */
 #ifndef PGP_VERIFY_H
 #define PGP_VERIFY_H
 
 #include "pgp/internal.h"
 
+enum pubkey_algo {
+	PK_RSA = 1,
+	PK_RSA_SIGN = 3,
+	PK_DSA = 17,
+	PK_ECDSA = 19,
+	PK_EDDSA = 22, /* EdDSALegacy of RFC 9580 */
+	PK_ED25519 = 27,
+	PK_ED448 = 28
+};
+
+/* ---- material.c ---------------------------------------------------------- */
+
+/* A public key as libcrypto wants it. */
+struct public_key {
+	struct evp_pkey_st *pkey;
+	struct evp_pkey_ctx_st *ctx; /* ready to verify; of EdDSA NULL */
+	uint8_t version, pkalgo;
+	bool gpg;	   /* of a kind that GnuPG 2.2 knows */
+	uint8_t hashalgo;  /* what RSA's padding was set to last */
+	size_t size;	   /* octets of RSA's modulus, of a point of EdDSA */
+	size_t digest_min; /* octets of the shortest digest that may count */
+	unsigned cost;	   /* microseconds that a verification may take */
+};
+
 /*
- * `key` is the body of a v4 key packet, `value` the signature's MPIs, the
- * digest was made with `hashalgo`.  RSA, DSA, ECDSA over the curves of NIST,
- * Brainpool and secp256k1, and EdDSA over Ed25519 with its number from before
- * RFC 9580 (22): what GnuPG 2.2 knows.  False for everything else.
+ * Takes the body of a key packet of version 3, 4 or 6.  False: not one that is
+ * verified here, or no memory; nothing is to be freed then.
  */
-bool verify_digest(struct cursor key, unsigned pkalgo, unsigned hashalgo,
+bool public_key_open(struct public_key *, struct cursor body);
+void public_key_close(struct public_key *);
+
+/*
+ * GnuPG hashes the numbers of a key as it would write them, not as they came.
+ * Whether that is the same; for key packets of version 4.
+ */
+bool key_is_exact(struct cursor body);
+
+/* One key of each kind, which makes libcrypto load what verifying needs. */
+void material_prepare(void);
+
+/* ---- verify.c ------------------------------------------------------------ */
+
+/*
+ * Whether `value` is the key's signature of a digest made with `hashalgo`.
+ * What is hashed, and whether it may count, is the caller's business.
+ */
+enum pgp_verdict public_key_verify(struct public_key *, unsigned hashalgo,
     const unsigned char *digest, size_t len, struct cursor value);
 
-/* Whether every critical subpacket of a hashed area is known (5.2.3.7). */
-bool all_understood(struct cursor hashed);
+/* ---- hashed.c ------------------------------------------------------------ */
+
+/* A key, user ID or user attribute; nothing for a packet of tag 0. */
+bool hash_packet(struct evp_md_ctx_st *, const struct pgp_packet *,
+    unsigned signature_version);
+
+/* What of a signature, whose packet has this body, is signed itself. */
+bool hash_trailer(struct evp_md_ctx_st *, const struct signature_parts *,
+    const unsigned char *body);
+
+/* What the hashed area of a signature says that matters to verifying. */
+struct hashed_words {
+	bool understood;   /* no critical subpacket is unknown (5.2.3.7) */
+	bool local;	   /* not exportable: GnuPG passes none */
+	bool signs;	   /* key flags: the subkey is to sign */
+	bool other_issuer; /* names another key */
+	bool dated;	   /* has one creation time or more, */
+	uint32_t created;  /* the oldest of them */
+};
+/* `issuer` may be NULL: then nobody is another. */
+void hashed_words(const struct signature_parts *,
+    const struct pgp_component *issuer, struct hashed_words *);
+
+/* ---- backsig.c ----------------------------------------------------------- */
+
+/* As pgp_binding_backed(), of a sound binding of a subkey. */
+enum pgp_verdict binding_backed(const struct pgp_packet *primary,
+    const struct pgp_packet *subkey, const struct signature_parts *binding,
+    uint64_t *cost);
 
 #endif
