@@ -30,18 +30,31 @@ hasher_free(struct hasher *h)
 	}
 }
 
-/* v3 signatures have nothing before a user ID, v4 ones its kind and length. */
+/* RFC 9580, 5.2.4, and LibrePGP for 5: what stands before a key. */
+static size_t
+key_head(const struct pgp_component *key, unsigned char head[5])
+{
+	if (key->version < 5) {
+		head[0] = 0x99;
+		put16(head + 1, (uint16_t)key->len);
+		return 3;
+	}
+	head[0] = key->version == 5 ? 0x9a : 0x9b;
+	put32(head + 1, (uint32_t)key->len);
+	return 5;
+}
+
+/* v3 signatures have nothing before a user ID, later ones its kind and
+ * length. */
 static bool
-hash_component(struct evp_md_ctx_st *md, const struct pgp_component *c, bool v4)
+hash_component(struct evp_md_ctx_st *md, const struct pgp_component *c, bool v3)
 {
 	unsigned char head[5];
 	size_t n = 0;
 
 	if (c->kind == PGP_PRIMARY || c->kind == PGP_SUBKEY) {
-		head[0] = 0x99;
-		put16(head + 1, (uint16_t)c->len);
-		n = 3;
-	} else if (v4) {
+		n = key_head(c, head);
+	} else if (!v3) {
 		head[0] = c->kind == PGP_USERID ? 0xb4 : 0xd1;
 		put32(head + 1, (uint32_t)c->len);
 		n = 5;
@@ -49,49 +62,76 @@ hash_component(struct evp_md_ctx_st *md, const struct pgp_component *c, bool v4)
 	return digest_update(md, head, n) && digest_update(md, c->body, c->len);
 }
 
+/* Behind a salt nothing can be begun for several signatures at once. */
+static enum pgp_status
+salted_begin(const struct hasher *h, const struct signature_parts *parts,
+    struct evp_md_ctx_st **out)
+{
+	bool nomem;
+
+	*out = digest_new(parts->hashalgo, &nomem);
+	if (*out == NULL)
+		return nomem ? PGP_NOMEM : PGP_UNSUPPORTED;
+	if (digest_update(*out, parts->salt.p, parts->salt.len) &&
+	    hash_component(*out, h->primary, false) &&
+	    (h->on == h->primary || hash_component(*out, h->on, false)))
+		return PGP_OK;
+	digest_free(*out);
+	return PGP_NOMEM;
+}
+
 /* PGP_UNSUPPORTED: the hash algorithm is not known. */
 static enum pgp_status
-hasher_begin(
-    struct hasher *h, bool v4, unsigned algo, struct evp_md_ctx_st **out)
+hasher_begin(struct hasher *h, const struct signature_parts *parts,
+    struct evp_md_ctx_st **out)
 {
+	const unsigned algo = parts->hashalgo;
+	const bool v3 = parts->version == 3;
 	struct evp_md_ctx_st *md;
 	bool nomem;
 
+	if (parts->version == 6)
+		return salted_begin(h, parts, out);
 	if (algo >= HASHER_ALGOS)
 		return PGP_UNSUPPORTED;
-	if (h->begun[v4][algo] == NULL) {
+	if (h->begun[v3][algo] == NULL) {
 		md = digest_new(algo, &nomem);
 		if (md == NULL)
 			return nomem ? PGP_NOMEM : PGP_UNSUPPORTED;
-		h->begun[v4][algo] = md;
-		if (!hash_component(md, h->primary, v4) ||
-		    (h->on != h->primary && !hash_component(md, h->on, v4)))
+		h->begun[v3][algo] = md;
+		if (!hash_component(md, h->primary, v3) ||
+		    (h->on != h->primary && !hash_component(md, h->on, v3)))
 			return PGP_NOMEM;
 	}
-	*out = digest_dup(h->begun[v4][algo]);
+	*out = digest_dup(h->begun[v3][algo]);
 	return *out != NULL ? PGP_OK : PGP_NOMEM;
 }
 
 static bool
 hash_trailer(struct evp_md_ctx_st *md, const struct signature_parts *parts)
 {
-	unsigned char head[6] = {
-	    4, parts->type, parts->pkalgo, parts->hashalgo};
-	unsigned char tail[6] = {4, 0xff};
+	unsigned char head[8] = {
+	    parts->version, parts->type, parts->pkalgo, parts->hashalgo};
+	unsigned char tail[6] = {parts->version, 0xff};
+	size_t n = parts->version == 6 ? 8 : 6;
 
 	if (parts->version == 3) {
 		head[0] = parts->type;
 		put32(head + 1, parts->created);
 		return digest_update(md, head, 5);
 	}
-	put16(head + 4, (uint16_t)parts->hashed.len);
-	put32(tail + 2, (uint32_t)parts->hashed.len + 6);
-	return digest_update(md, head, 6) &&
+	if (n == 8)
+		put32(head + 4, (uint32_t)parts->hashed.len);
+	else
+		put16(head + 4, (uint16_t)parts->hashed.len);
+	put32(tail + 2, (uint32_t)(parts->hashed.len + n));
+	return digest_update(md, head, n) &&
 	       digest_update(md, parts->hashed.p, parts->hashed.len) &&
 	       digest_update(md, tail, 6);
 }
 
-/* The left 16 bits as they must be, or as they came for an unknown hash. */
+/* The left 16 bits as they must be, or as they came for an unknown hash and
+ * where nothing is judged. */
 static enum pgp_status
 left16(
     struct hasher *h, const struct signature_parts *parts, unsigned char out[2])
@@ -101,7 +141,9 @@ left16(
 	enum pgp_status status;
 
 	memcpy(out, parts->left16, 2);
-	status = hasher_begin(h, parts->version == 4, parts->hashalgo, &md);
+	if (h->opaque)
+		return PGP_OK;
+	status = hasher_begin(h, parts, &md);
 	if (status != PGP_OK)
 		return status == PGP_UNSUPPORTED ? PGP_OK : status;
 	if (hash_trailer(md, parts) && digest_final(md, digest))
@@ -123,7 +165,7 @@ struct out {
 	unsigned char *p;
 	size_t len, size;
 };
-#define GROWTH 128
+#define GROWTH 192
 
 static void
 out_add(struct out *o, const void *p, size_t n)
@@ -149,6 +191,15 @@ out_16(struct out *o, size_t v)
 
 	put16(c, (uint16_t)v);
 	out_add(o, c, 2);
+}
+
+/* A length, in as many octets as the version of the signature has for it. */
+static void
+out_length(struct out *o, unsigned version, size_t v)
+{
+	if (version == 6)
+		out_16(o, v >> 16);
+	out_16(o, v & 0xffff);
 }
 
 static void
@@ -186,14 +237,15 @@ value_mpis(unsigned pkalgo)
 	return -1;
 }
 
-/* What stands behind the value is no part of it, and goes. */
+/* What stands behind the value is no part of it, and goes.  Of what is not
+ * judged nobody knows. */
 static bool
-out_value(struct out *o, const struct signature_parts *parts)
+out_value(struct out *o, const struct signature_parts *parts, bool opaque)
 {
 	struct cursor c = parts->value, mpi;
-	int i, n = value_mpis(parts->pkalgo);
+	int i, n = opaque ? -1 : value_mpis(parts->pkalgo);
 
-	if (parts->pkalgo == 27 || parts->pkalgo == 28) {
+	if (!opaque && (parts->pkalgo == 27 || parts->pkalgo == 28)) {
 		/* 5.2.3.3.4, 5.2.3.3.5: Ed25519 and Ed448 have octets. */
 		mpi.len = parts->pkalgo == 27 ? 64 : 114;
 		mpi.p = cursor_take(&c, mpi.len);
@@ -219,12 +271,13 @@ out_issuer(struct out *o, const struct signature_parts *parts,
 	struct subpacket sub;
 	struct pgp_fpr fpr;
 
-	if (!area_keyid(parts->hashed, &sub)) {
+	/* 5.2.3.12: with v6 the fingerprint alone; of v3 keys the key ID. */
+	if (parts->version != 6 && !area_keyid(parts->hashed, &sub)) {
 		out_octet(o, 9);
 		out_octet(o, SUB_ISSUER);
 		out_add(o, issuer->keyid, 8);
 	}
-	if (!area_fpr(parts->hashed, &fpr)) {
+	if (issuer->version > 3 && !area_fpr(parts->hashed, &fpr)) {
 		out_octet(o, 2u + issuer->fpr.len);
 		out_octet(o, SUB_ISSUER_FPR);
 		out_octet(o, issuer->version);
@@ -245,36 +298,51 @@ out_embedded(struct out *o, const struct out *back)
 	out_add(o, back->p, back->len);
 }
 
-/* Writes a v4 body; back may be NULL. */
+/* What is embedded in the unhashed area. */
+struct embedded {
+	struct out out;
+	bool found;
+};
+
+/* Writes a v4, v5 or v6 body; back may be NULL. */
 static bool
 out_v4(struct out *o, const struct signature_parts *parts,
-    const struct pgp_component *issuer, const struct out *back,
-    const unsigned char left[2])
+    const struct hasher *h, const struct pgp_component *issuer,
+    const struct embedded *back, const unsigned char left[2])
 {
 	size_t at, n;
+	bool v6 = parts->version == 6;
 
-	out_octet(o, 4);
+	out_octet(o, parts->version);
 	out_octet(o, parts->type);
 	out_octet(o, parts->pkalgo);
 	out_octet(o, parts->hashalgo);
-	out_16(o, parts->hashed.len);
+	out_length(o, parts->version, parts->hashed.len);
 	out_add(o, parts->hashed.p, parts->hashed.len);
 	at = o->len;
-	out_16(o, 0);
+	out_length(o, parts->version, 0);
+	n = o->len;
 	out_issuer(o, parts, issuer);
-	if (back != NULL)
-		out_embedded(o, back);
-	n = o->len - at - 2;
-	if (n > UINT16_MAX)
+	if (back != NULL && back->found)
+		out_embedded(o, &back->out);
+	n = o->len - n;
+	if (!v6 && n > UINT16_MAX)
 		return false;
-	put16(o->p + at, (uint16_t)n);
+	if (v6)
+		put32(o->p + at, (uint32_t)n);
+	else
+		put16(o->p + at, (uint16_t)n);
 	out_add(o, left, 2);
-	return out_value(o, parts);
+	if (v6) {
+		out_octet(o, (unsigned)parts->salt.len);
+		out_add(o, parts->salt.p, parts->salt.len);
+	}
+	return out_value(o, parts, h->opaque);
 }
 
 static bool
 out_v3(struct out *o, const struct signature_parts *parts,
-    const struct pgp_component *issuer, const unsigned char left[2])
+    const struct hasher *h, const unsigned char left[2])
 {
 	unsigned char created[4];
 
@@ -283,20 +351,20 @@ out_v3(struct out *o, const struct signature_parts *parts,
 	out_octet(o, 5);
 	out_octet(o, parts->type);
 	out_add(o, created, 4);
-	out_add(o, issuer->keyid, 8);
+	out_add(o, h->primary->keyid, 8);
 	out_octet(o, parts->pkalgo);
 	out_octet(o, parts->hashalgo);
 	out_add(o, left, 2);
-	return out_value(o, parts);
+	return out_value(o, parts, h->opaque);
 }
 
 /*
  * Finds the back-signature that anybody may have added or changed: of several
- * the first that fits what it should stand on.  False: there is none.
+ * the first that fits what it should stand on.
  */
 static enum pgp_status
 find_back(struct hasher *h, const struct signature_parts *parts, bool *found,
-    struct signature_parts *back)
+    struct subpacket *best)
 {
 	struct cursor area = parts->unhashed;
 	struct signature_parts candidate;
@@ -310,14 +378,15 @@ find_back(struct hasher *h, const struct signature_parts *parts, bool *found,
 		return PGP_OK;
 	while (!fits && area_next_back(&area, &sub)) {
 		signature_split(sub.body, sub.len, &candidate);
-		if (signature_issuer(&candidate, h->on) == ISSUER_OTHER)
+		if (signature_issuer(&candidate, h->on) == ISSUER_OTHER ||
+		    !signature_version_fits(candidate.version, h->on->version))
 			continue;
 		status = left16(h, &candidate, left);
 		if (status != PGP_OK)
 			return status;
 		fits = memcmp(left, candidate.left16, 2) == 0;
 		if (fits || !*found)
-			*back = candidate;
+			*best = sub;
 		*found = true;
 	}
 	return PGP_OK;
@@ -325,18 +394,24 @@ find_back(struct hasher *h, const struct signature_parts *parts, bool *found,
 
 static enum pgp_status
 canonical_back(struct hasher *h, const struct signature_parts *parts,
-    struct out *o, bool *found)
+    struct embedded *back)
 {
-	struct signature_parts back;
+	struct signature_parts sig;
 	enum pgp_status status;
+	struct subpacket sub = {0};
 	unsigned char left[2];
 
-	status = find_back(h, parts, found, &back);
-	if (status != PGP_OK || !*found)
+	status = find_back(h, parts, &back->found, &sub);
+	if (status != PGP_OK || !back->found)
 		return status;
-	status = left16(h, &back, left);
-	if (status == PGP_OK && !out_v4(o, &back, h->on, NULL, left))
-		*found = false;
+	if (h->opaque) {
+		out_add(&back->out, sub.body, sub.len);
+		return PGP_OK;
+	}
+	signature_split(sub.body, sub.len, &sig);
+	status = left16(h, &sig, left);
+	if (status == PGP_OK && !out_v4(&back->out, &sig, h, h->on, NULL, left))
+		back->found = false;
 	return status;
 }
 
@@ -362,8 +437,8 @@ signature_new(const struct out *body)
 static size_t
 parts_size(const struct signature_parts *parts)
 {
-	return parts->hashed.len + parts->unhashed.len + parts->value.len +
-	       GROWTH;
+	return parts->hashed.len + parts->unhashed.len + parts->salt.len +
+	       parts->value.len + GROWTH;
 }
 
 enum pgp_status
@@ -371,23 +446,23 @@ signature_canonical(const struct signature_parts *parts, struct hasher *h,
     struct pgp_signature **out)
 {
 	size_t size = parts_size(parts);
-	struct out body = {NULL, 0, size}, back = {NULL, 0, size};
+	struct out body = {NULL, 0, size};
+	struct embedded back = {.out = {NULL, 0, size}};
 	enum pgp_status status;
 	unsigned char left[2];
-	bool has_back, good;
+	bool good;
 
 	body.p = malloc(2 * size);
 	if (body.p == NULL)
 		return PGP_NOMEM;
-	back.p = body.p + size;
-	status = canonical_back(h, parts, &back, &has_back);
+	back.out.p = body.p + size;
+	status = canonical_back(h, parts, &back);
 	if (status == PGP_OK)
 		status = left16(h, parts, left);
 	if (status == PGP_OK) {
 		good = parts->version == 3
-			   ? out_v3(&body, parts, h->primary, left)
-			   : out_v4(&body, parts, h->primary,
-				 has_back ? &back : NULL, left);
+			   ? out_v3(&body, parts, h, left)
+			   : out_v4(&body, parts, h, h->primary, &back, left);
 		*out = good ? signature_new(&body) : NULL;
 		if (*out == NULL)
 			status = good ? PGP_NOMEM : PGP_MALFORMED;

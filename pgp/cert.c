@@ -181,6 +181,7 @@ pgp_cert_dup(const struct pgp_cert *from)
 			break;
 		cert->ncomponents++;
 	}
+	cert->unverified = from->unverified;
 	if (cert->ncomponents == n)
 		return cert;
 	pgp_cert_free(cert);
@@ -191,6 +192,12 @@ const struct pgp_fpr *
 pgp_cert_fpr(const struct pgp_cert *cert)
 {
 	return &cert->components[0].fpr;
+}
+
+bool
+pgp_cert_opaque(const struct pgp_cert *cert)
+{
+	return cert->unverified && cert->components[0].version > 3;
 }
 
 size_t
@@ -217,6 +224,13 @@ cert_drop(struct pgp_cert *cert, const bool *drop)
 	cert->ncomponents = n;
 }
 
+void
+cert_sort(struct pgp_cert *cert)
+{
+	qsort(cert->components, cert->ncomponents, sizeof(*cert->components),
+	    component_qcmp);
+}
+
 bool
 component_has(const struct pgp_component *c, const struct pgp_signature *sig)
 {
@@ -226,6 +240,12 @@ component_has(const struct pgp_component *c, const struct pgp_signature *sig)
 		if (signature_same(c->sigs[i], sig) == 0)
 			return true;
 	return false;
+}
+
+bool
+same_key(const struct pgp_component *a, const struct pgp_component *b)
+{
+	return octets_cmp(a->body, a->len, b->body, b->len) == 0;
 }
 
 struct pgp_component *
@@ -305,7 +325,8 @@ pgp_claim_write(FILE *f, const struct pgp_claim *claim)
  */
 struct builder {
 	const struct pgp_policy *policy;
-	bool trusted;
+	enum pgp_trust trust;
+	enum key_class class; /* of the primary key */
 	uint32_t now;
 	struct pgp_left_out *left;
 	struct pgp_component primary, current;
@@ -400,6 +421,15 @@ component_welcome(struct builder *b, enum pgp_kind kind, size_t len)
 	return false;
 }
 
+/* RFC 9580, 10.1: a subkey has the version of its primary key; gpg 2.2 gives
+ * up all that follows when it meets another.  LibrePGP mixes 4 and 5. */
+static bool
+subkey_fits(const struct builder *b, unsigned version)
+{
+	return version >= 4 && (version == b->primary.version ||
+				   (version == 4 && b->primary.version == 5));
+}
+
 static enum pgp_status
 add_component(
     struct builder *b, enum pgp_kind kind, const struct pgp_packet *packet)
@@ -413,7 +443,7 @@ add_component(
 		return PGP_NOMEM;
 	if (kind == PGP_SUBKEY) {
 		status = key_fill(&b->current, packet->body, packet->len);
-		if (status != PGP_OK || b->current.version != 4) {
+		if (status != PGP_OK || !subkey_fits(b, b->current.version)) {
 			component_free(&b->current);
 			if (status == PGP_NOMEM)
 				return status;
@@ -422,6 +452,7 @@ add_component(
 		}
 	}
 	hasher_init(&b->on_current, &b->primary, &b->current);
+	b->on_current.opaque = b->class == KEY_OPAQUE;
 	b->has_current = true;
 	b->skipping = false;
 	return PGP_OK;
@@ -458,7 +489,8 @@ signature_objection(const struct builder *b, const struct pgp_signature *sig)
 {
 	if (!sig->exportable)
 		return PGP_LEFT_LOCAL;
-	if (!b->trusted && sig->created > (uint64_t)b->now + b->policy->future)
+	if (b->trust == PGP_CLAIMED &&
+	    sig->created > (uint64_t)b->now + b->policy->future)
 		return PGP_LEFT_FUTURE;
 	if (sig->created < b->primary.created)
 		return PGP_LEFT_TOO_OLD;
@@ -495,7 +527,8 @@ take_signature(struct builder *b, const struct signature_parts *parts)
 		signature_free(sig);
 		return PGP_OK;
 	}
-	sig->verified = b->trusted;
+	sig->verified = b->trust == PGP_VERIFIED ||
+			(b->trust == PGP_UNVERIFIED && b->class == KEY_WEAK);
 	return component_add(on, sig) ? PGP_OK : PGP_NOMEM;
 }
 
@@ -510,6 +543,8 @@ add_signature(struct builder *b, const struct pgp_packet *packet)
 		leave_out(b, PGP_LEFT_UNKNOWN);
 	else if (signature_issuer(&parts, &b->primary) == ISSUER_OTHER)
 		leave_out(b, PGP_LEFT_THIRD_PARTY);
+	else if (!signature_version_fits(parts.version, b->primary.version))
+		leave_out(b, PGP_LEFT_UNKNOWN);
 	else if (!b->skipping || signature_target(b, parts.type) != NULL)
 		return take_signature(b, &parts);
 	/* What stood on a component that was left out goes with it. */
@@ -560,7 +595,11 @@ add_primary(struct builder *b, const struct pgp_packet *packet)
 	status = key_fill(&b->primary, packet->body, packet->len);
 	if (status != PGP_OK)
 		return status;
-	return b->primary.version == 4 ? PGP_OK : PGP_UNSUPPORTED;
+	b->class = key_class(&b->primary);
+	b->on_primary.opaque = b->class == KEY_OPAQUE;
+	return b->trust != PGP_CLAIMED || key_welcome(&b->primary, b->policy)
+		   ? PGP_OK
+		   : PGP_UNSUPPORTED;
 }
 
 static enum pgp_status
@@ -642,6 +681,8 @@ build(struct builder *b, struct pgp_cert **out)
 		return PGP_NOMEM;
 	}
 	cert->ncomponents = b->ndone + 1;
+	cert->unverified = b->trust == PGP_UNVERIFIED ||
+			   (b->trust == PGP_CLAIMED && b->class != KEY_JUDGED);
 	cert->components[0] = b->primary;
 	for (i = 0; i < b->ndone; i++)
 		cert->components[i + 1] = b->done[i];
@@ -655,11 +696,11 @@ build(struct builder *b, struct pgp_cert **out)
 
 enum pgp_status
 pgp_cert_parse(const unsigned char *packets, size_t len,
-    const struct pgp_policy *policy, bool trusted, uint32_t now,
+    const struct pgp_policy *policy, enum pgp_trust trust, uint32_t now,
     struct pgp_left_out *left, struct pgp_cert **out)
 {
 	struct builder b = {
-	    .policy = policy, .trusted = trusted, .now = now, .left = left};
+	    .policy = policy, .trust = trust, .now = now, .left = left};
 	enum pgp_status status;
 	size_t i;
 

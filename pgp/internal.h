@@ -138,6 +138,17 @@ bool armor_decoder_done(const struct armor_decoder *);
 enum pgp_status key_fill(
     struct pgp_component *, const unsigned char *body, size_t len);
 
+/* What becomes of the signatures of a primary key. */
+enum key_class {
+	KEY_JUDGED, /* verified, and that counts */
+	KEY_WEAK,   /* v3: verified, but MD5 proves little */
+	KEY_OPAQUE  /* nobody here can verify them */
+};
+enum key_class key_class(const struct pgp_component *);
+
+/* Whether the policy takes such a primary key. */
+bool key_welcome(const struct pgp_component *, const struct pgp_policy *);
+
 /* ---- signature.c --------------------------------------------------------- */
 
 /* RFC 9580, 5.2.3.7. */
@@ -177,10 +188,11 @@ struct signature_parts {
 	const unsigned char *keyid; /* v3 only, else NULL */
 	struct cursor hashed, unhashed;
 	const unsigned char *left16;
+	struct cursor salt;  /* v6 only */
 	struct cursor value; /* MPIs, or whatever the algorithm has */
 };
 
-/* False: damaged, or a version that is not known. */
+/* False: damaged, or a version that is not known: it is 2 to 6. */
 bool signature_split(
     const unsigned char *body, size_t len, struct signature_parts *);
 
@@ -190,6 +202,9 @@ enum issuer { ISSUER_NONE, ISSUER_MATCHES, ISSUER_OTHER };
  * over what anybody could have changed. */
 enum issuer signature_issuer(
     const struct signature_parts *, const struct pgp_component *key);
+
+/* RFC 9580, 5.2: whether a key of this version makes such signatures. */
+bool signature_version_fits(unsigned version, unsigned key_version);
 
 /* The issuer that a signature names, hashed or not; zeros, len 0: none. */
 void signature_issuer_named(
@@ -228,6 +243,7 @@ bool signature_preferred(
 /* Digests of what signatures of one component stand on, begun once each. */
 struct hasher {
 	const struct pgp_component *primary, *on;
+	bool opaque; /* not judged: what cannot be read stays as it came */
 	struct evp_md_ctx_st *begun[2][HASHER_ALGOS];
 };
 void hasher_init(struct hasher *, const struct pgp_component *primary,
@@ -253,12 +269,19 @@ void component_sort(struct pgp_component *);
 void component_pack(struct pgp_component *);
 /* Removes components of which `drop` is set, frees them. */
 void cert_drop(struct pgp_cert *, const bool *drop);
+/* Brings the components into canonical order. */
+void cert_sort(struct pgp_cert *);
 /* Octets of a component as written, and of all. */
 size_t component_size(const struct pgp_component *);
 size_t cert_size(const struct pgp_cert *);
 unsigned component_tag(const struct pgp_component *);
 /* Whether one of its signatures is the same as this. */
 bool component_has(const struct pgp_component *, const struct pgp_signature *);
+/*
+ * Whether two primary keys are the same to the octet.  A fingerprint of
+ * version 3 says little: it leaves out the time, and where n ends and e begins.
+ */
+bool same_key(const struct pgp_component *, const struct pgp_component *);
 /* The same component of another certificate; NULL: it has none. */
 struct pgp_component *cert_find(
     const struct pgp_cert *, const struct pgp_component *);

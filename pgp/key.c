@@ -242,6 +242,39 @@ key_fill(struct pgp_component *key, const unsigned char *octets, size_t len)
 				 : fill_v6(key, body, c);
 }
 
+/* An algorithm and curve that libcrypto verifies signatures of. */
+static bool
+signs(const struct pgp_component *key)
+{
+	switch (key->pkalgo) {
+	case 1:	 /* RSA */
+	case 3:	 /* RSA, to sign only */
+	case 17: /* DSA */
+	case 27: /* Ed25519 */
+	case 28: /* Ed448 */
+		return true;
+	case 19: /* ECDSA: only curves that are known have a size */
+		return key->bits > 0;
+	case 22: /* EdDSALegacy */
+		return key->bits == 255;
+	}
+	return false;
+}
+
+enum key_class
+key_class(const struct pgp_component *key)
+{
+	if (key->version < 4)
+		return KEY_WEAK;
+	return key->version == 4 && signs(key) ? KEY_JUDGED : KEY_OPAQUE;
+}
+
+bool
+key_welcome(const struct pgp_component *key, const struct pgp_policy *policy)
+{
+	return policy->keep_unverified || key_class(key) == KEY_JUDGED;
+}
+
 enum pgp_status
 pgp_key_identify(
     const unsigned char *packets, size_t len, struct pgp_component *info)

@@ -162,6 +162,7 @@ struct pgp_policy {
 	unsigned claims;	  /* unverified looked at of one component,
 				     revocations counted apart: 32 */
 	uint32_t future;	  /* seconds a signature may lie ahead: 86400 */
+	bool keep_unverified;	  /* what cannot be verified is kept: no */
 };
 extern const struct pgp_policy pgp_policy_default;
 
@@ -235,7 +236,16 @@ struct pgp_component {
 struct pgp_cert {
 	struct pgp_component *components; /* [0] is the primary key */
 	size_t ncomponents;
+	bool unverified; /* nobody vouches for it: see pgp_cert_opaque() */
 };
+
+/*
+ * Whether the signatures of an unverified certificate were not checked at all,
+ * since nobody here can: keys of version 5, and algorithms that are not known.
+ * All of them are claims, and what anybody adds to it stays.  Of version 3,
+ * which is unverified too, only those are kept that verify, with MD5.
+ */
+bool pgp_cert_opaque(const struct pgp_cert *);
 
 /*
  * Fingerprint, key ID, algorithm and age of the public key or subkey that is
@@ -258,19 +268,27 @@ enum pgp_status pgp_revocation_issuer(const unsigned char *packets, size_t len,
 void pgp_cert_free(struct pgp_cert *);
 const struct pgp_fpr *pgp_cert_fpr(const struct pgp_cert *);
 
+/* Whose word the octets of a certificate are. */
+enum pgp_trust {
+	PGP_CLAIMED,	/* anybody's */
+	PGP_VERIFIED,	/* the store's: it was verified before */
+	PGP_UNVERIFIED, /* the store's: it was taken as it came */
+};
+
 /*
  * Reads exactly one certificate from packets, keeps what the policy lets
  * stand, in canonical form, and adds to *left what it left out.  Nothing is
- * verified: sigs[]->verified is `trusted` (true only for what the store gave
- * back, whose age is not judged again).  `now` judges signatures from the
- * future, seconds since 1970.  A user ID or subkey without a claimed
+ * verified: sigs[]->verified says what the store says.  What comes from it is
+ * not judged again by its age.  `now` judges signatures from the future,
+ * seconds since 1970.  A user ID or subkey without a claimed
  * self-signature is left out, and so is a binding of a signing subkey without
- * its back-signature.  PGP_NOT_CERT, PGP_SECRET, PGP_UNSUPPORTED (no v4 key:
- * pgp_key_identify() says which), PGP_MALFORMED, PGP_TRUNCATED, PGP_TOO_LARGE
- * (the primary key itself), PGP_NOMEM.
+ * its back-signature.  PGP_NOT_CERT, PGP_SECRET, PGP_UNSUPPORTED (a key
+ * that cannot be verified, and the policy keeps none: pgp_key_identify() says
+ * which; or a version that is not known), PGP_MALFORMED, PGP_TRUNCATED,
+ * PGP_TOO_LARGE (the primary key itself), PGP_NOMEM.
  */
 enum pgp_status pgp_cert_parse(const unsigned char *packets, size_t len,
-    const struct pgp_policy *, bool trusted, uint32_t now,
+    const struct pgp_policy *, enum pgp_trust, uint32_t now,
     struct pgp_left_out *left, struct pgp_cert **out);
 
 /* Writes the canonical packets; the same certificate, the same octets. */
@@ -302,7 +320,8 @@ void pgp_cert_known(struct pgp_cert *, const struct pgp_cert *stored);
  * (newest first; what is stored goes before, of subkeys the newest stay),
  * and returns the rest as a malloc'ed array (free(3)) of *n claims, in the
  * certificate's order; call it after pgp_cert_known().  NULL with *n == 0 when
- * nothing is to be judged; NULL with *n == SIZE_MAX when memory ran out.
+ * nothing is to be judged, and for an opaque certificate; NULL with *n ==
+ * SIZE_MAX when memory ran out.
  */
 struct pgp_claim *pgp_cert_claims(struct pgp_cert *, const struct pgp_policy *,
     struct pgp_left_out *, size_t *n);
@@ -322,6 +341,7 @@ int pgp_claim_write(FILE *, const struct pgp_claim *);
  * PGP_OK; PGP_NOT_CERT when nothing worth keeping by itself is left: no valid
  * user ID, no revocation of the primary key, no direct-key signature (what is
  * left may still be merged into a stored certificate of that key); PGP_NOMEM.
+ * Of an opaque certificate signatures need not be verified.
  */
 enum pgp_status pgp_cert_clean(
     struct pgp_cert *, const struct pgp_policy *, struct pgp_left_out *);
@@ -341,6 +361,11 @@ struct pgp_added {
  * hard revocation of the primary key is taken all the same).  *added says what
  * `into` did not have.  On PGP_NOMEM, and PGP_NOT_CERT (two different keys),
  * `into` is as it was.
+ *
+ * What is verified takes the place of what is unverified, and of two keys with
+ * one fingerprint that differ, the first stays.  To an opaque certificate only
+ * adds what there is room for: nothing of it ever gives way to what nobody has
+ * checked.
  */
 enum pgp_status pgp_cert_merge(struct pgp_cert *into,
     const struct pgp_cert *from, const struct pgp_policy *,

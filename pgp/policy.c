@@ -88,7 +88,7 @@ know_component(struct pgp_component *c, const struct pgp_component *stored)
 	for (i = 0; i < c->nsigs; i++) {
 		found = bsearch(&c->sigs[i], sorted, stored->nsigs,
 		    sizeof(*sorted), same_qcmp);
-		if (found != NULL)
+		if (found != NULL && (*found)->verified)
 			know_signature(&c->sigs[i], *found);
 	}
 	free(sorted);
@@ -101,7 +101,7 @@ pgp_cert_known(struct pgp_cert *cert, const struct pgp_cert *stored)
 	const struct pgp_component *same;
 	size_t i;
 
-	if (pgp_fpr_cmp(pgp_cert_fpr(cert), pgp_cert_fpr(stored)) != 0)
+	if (!same_key(&cert->components[0], &stored->components[0]))
 		return;
 	for (i = 0; i < cert->ncomponents; i++) {
 		same = cert_find(stored, &cert->components[i]);
@@ -156,7 +156,7 @@ list_claims(struct pgp_cert *cert, size_t *n)
 	if (claims == NULL)
 		return NULL;
 	*n = 0;
-	for (i = 0; i < cert->ncomponents; i++) {
+	for (i = 0; i < cert->ncomponents && !pgp_cert_opaque(cert); i++) {
 		c = &cert->components[i];
 		for (j = 0; j < c->nsigs; j++) {
 			if (c->sigs[j]->verified)
@@ -504,7 +504,7 @@ pgp_cert_clean(struct pgp_cert *cert, const struct pgp_policy *policy,
 	size_t i;
 
 	assert(cert->ncomponents > 0);
-	for (i = 0; i < cert->ncomponents; i++)
+	for (i = 0; i < cert->ncomponents && !pgp_cert_opaque(cert); i++)
 		drop_unverified(&cert->components[i], left);
 	if (!drop_bare(cert, left))
 		return PGP_NOMEM;

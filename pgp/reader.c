@@ -613,7 +613,7 @@ take_primary(struct pgp_reader *r, struct item *item)
 		return;
 	}
 	item->status = key_fill(&item->primary, r->body.data, r->body.len);
-	if (item->status == PGP_OK && item->primary.version != 4)
+	if (item->status == PGP_OK && !key_welcome(&item->primary, &r->policy))
 		item->status = PGP_UNSUPPORTED;
 }
 

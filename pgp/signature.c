@@ -72,31 +72,57 @@ split_v3(struct cursor c, struct signature_parts *out)
 	return cursor_take(&out->value, 1) != NULL;
 }
 
+/* `n` octets of length, then as many octets as they say. */
 static bool
-take_area(struct cursor *c, struct cursor *area)
+take_area(struct cursor *c, size_t n, struct cursor *area)
 {
-	const unsigned char *p = cursor_take(c, 2);
+	const unsigned char *p = cursor_take(c, n);
 
 	if (p == NULL)
 		return false;
-	area->len = get16(p);
+	area->len = n == 1 ? p[0] : n == 2 ? get16(p) : get32(p);
 	area->p = cursor_take(c, area->len);
 	return area->p != NULL;
 }
 
+/* RFC 9580, 9.5; 0: no hash algorithm for v6. */
+static size_t
+salt_len(unsigned hashalgo)
+{
+	switch (hashalgo) {
+	case 8:	 /* SHA-256 */
+	case 11: /* SHA-224 */
+	case 12: /* SHA3-256 */
+		return 16;
+	case 9: /* SHA-384 */
+		return 24;
+	case 10: /* SHA-512 */
+	case 14: /* SHA3-512 */
+		return 32;
+	}
+	return 0;
+}
+
+/* v5 looks as v4 does; v6 has more octets of length, and a salt. */
 static bool
 split_v4(struct cursor c, struct signature_parts *out)
 {
 	const unsigned char *p = cursor_take(&c, 4);
+	size_t octets = out->version == 6 ? 4 : 2;
 
 	if (p == NULL)
 		return false;
 	out->type = p[1];
 	out->pkalgo = p[2];
 	out->hashalgo = p[3];
-	if (!take_area(&c, &out->hashed) || !take_area(&c, &out->unhashed))
+	if (!take_area(&c, octets, &out->hashed) ||
+	    !take_area(&c, octets, &out->unhashed))
 		return false;
 	out->left16 = cursor_take(&c, 2);
+	if (out->version == 6 &&
+	    (!take_area(&c, 1, &out->salt) || out->salt.len == 0 ||
+		out->salt.len != salt_len(out->hashalgo)))
+		return false;
 	out->value = c;
 	return out->left16 != NULL;
 }
@@ -117,7 +143,7 @@ signature_split(
 	out->version = body[0] == 2 ? 3 : body[0];
 	if (out->version == 3)
 		return split_v3(c, out);
-	if (out->version != 4 || !split_v4(c, out))
+	if (out->version < 4 || out->version > 6 || !split_v4(c, out))
 		return false;
 	for (area = out->hashed; (r = subpacket_next(&area, &sub)) == 1;)
 		;
@@ -194,6 +220,16 @@ signature_issuer(
 	return issuer;
 }
 
+bool
+signature_version_fits(unsigned version, unsigned key_version)
+{
+	if (key_version < 5)
+		return version < 5;
+	if (key_version == 5)
+		return version == 4 || version == 5;
+	return version == key_version;
+}
+
 void
 signature_issuer_named(const struct signature_parts *parts,
     unsigned char keyid[8], struct pgp_fpr *fpr)
@@ -211,8 +247,8 @@ signature_issuer_named(const struct signature_parts *parts,
 	if (area_keyid(parts->hashed, &sub) ||
 	    area_keyid(parts->unhashed, &sub))
 		memcpy(keyid, sub.body, 8);
-	else if (fpr->len == 20)
-		memcpy(keyid, fpr->octet + 12, 8);
+	else if (fpr->len > 0)
+		memcpy(keyid, fpr->len == 20 ? fpr->octet + 12 : fpr->octet, 8);
 }
 
 bool
@@ -223,7 +259,7 @@ area_next_back(struct cursor *area, struct subpacket *out)
 	while (subpacket_next(area, out) == 1)
 		if (out->type == SUB_EMBEDDED &&
 		    signature_split(out->body, out->len, &back) &&
-		    back.version == 4 && back.type == TYPE_BACK_SIGNATURE)
+		    back.version >= 4 && back.type == TYPE_BACK_SIGNATURE)
 			return true;
 	return false;
 }
@@ -371,6 +407,9 @@ signature_same(const struct pgp_signature *a, const struct pgp_signature *b)
 	/* v3: the octets to the end of the time; the key ID is the same. */
 	if (a->version == 3)
 		return memcmp(pa, pb, 7);
+	if (a->version == 6)
+		return octets_cmp(
+		    pa, 8u + get32(pa + 4), pb, 8u + get32(pb + 4));
 	return octets_cmp(pa, 6u + get16(pa + 4), pb, 6u + get16(pb + 4));
 }
 
