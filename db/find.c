@@ -14,6 +14,7 @@
  */
 #define INTERSECT_MAX 5000
 #define LITERAL_MAX   500
+#define SUBKEY_MAX    1000 /* certificates with one and the same subkey */
 
 /* ---- fingerprints found -------------------------------------------------- */
 
@@ -190,6 +191,25 @@ by_keyid(struct keystore *ks, const struct ks_query *q, size_t max,
 	return duplicates_take(ks, T_KEYID, key, sizeof(key), max, h, total);
 }
 
+/* Anybody can bind anybody's subkey to a certificate that is not checked: such
+ * ones must not make the others too many. */
+static enum ks_status
+leave_verified(struct keystore *ks, struct hits *h)
+{
+	enum ks_status st = KS_OK;
+	struct ks_meta meta;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < h->n && st == KS_OK; i++) {
+		st = cert_meta(ks, &h->fpr[i], &meta);
+		if (st == KS_OK && !meta.unverified)
+			h->fpr[kept++] = h->fpr[i];
+	}
+	if (st == KS_OK && kept > 0)
+		h->n = kept;
+	return st == KS_NOT_FOUND ? KS_CORRUPT : st;
+}
+
 static enum ks_status
 by_fpr(struct keystore *ks, const struct ks_query *q, size_t max,
     struct hits *h, uint64_t *total)
@@ -205,7 +225,10 @@ by_fpr(struct keystore *ks, const struct ks_query *q, size_t max,
 		st = hits_add(h, q->octet, len);
 	if (st != KS_OK && st != KS_NOT_FOUND)
 		return st;
-	return duplicates_take(ks, T_SUBKEY, q->octet, len, max, h, total);
+	st = duplicates_take(ks, T_SUBKEY, q->octet, len,
+	    max > 0 && max < SUBKEY_MAX ? SUBKEY_MAX : max, h, total);
+	return st == KS_OK && max > 0 && h->n > max ? leave_verified(ks, h)
+						    : st;
 }
 
 enum ks_status

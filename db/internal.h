@@ -173,11 +173,13 @@ enum ks_status table_count(struct keystore *, enum table, uint64_t *);
 /* ---- certificates (keystore.c) ------------------------------------------- */
 
 /*
- * The value of T_CERTS: schema 1, flags 1 (none yet), zeros 2, changed 8,
+ * The value of T_CERTS: schema 1, flags 1, zeros 2, changed 8,
  * serial 8, SHA-256 of the rest, then the canonical octets.
  */
-#define CERT_DIGEST 20
-#define CERT_HEADER (CERT_DIGEST + PGP_SHA256_LEN)
+#define CERT_FLAGS	1
+#define CERT_UNVERIFIED 0x01 /* see struct pgp_cert */
+#define CERT_DIGEST	20
+#define CERT_HEADER	(CERT_DIGEST + PGP_SHA256_LEN)
 
 /* Checks the header and reads the rest; KS_CORRUPT when it is not sound. */
 enum ks_status cert_read(struct keystore *, const struct pgp_blob *value,
@@ -248,7 +250,8 @@ struct entries { /* a sorted set */
 	size_t n, size;
 	size_t words;
 };
-/* All that a certificate is to be found by; freed with entries_free(). */
+/* All that a certificate is to be found by, of an unverified one whole
+ * fingerprints only; freed with entries_free(). */
 enum ks_status entries_of(const struct pgp_cert *, struct entries *);
 void entries_free(struct entries *);
 int entry_cmp(const struct entry *, const struct entry *);

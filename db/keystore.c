@@ -42,6 +42,7 @@ header_read(const struct pgp_blob *value, struct ks_meta *meta)
 {
 	if (value->len < CERT_HEADER || value->data[0] != KS_SCHEMA)
 		return KS_CORRUPT;
+	meta->unverified = (value->data[CERT_FLAGS] & CERT_UNVERIFIED) != 0;
 	meta->changed = (time_t)be64_get(value->data + 4);
 	meta->serial = be64_get(value->data + 12);
 	return KS_OK;
@@ -58,8 +59,10 @@ cert_read(struct keystore *ks, const struct pgp_blob *value,
 	if ((st = header_read(value, meta)) != KS_OK)
 		return st;
 	lift_caps(&policy);
-	return status_of_pgp(pgp_cert_parse(value->data + CERT_HEADER,
-	    value->len - CERT_HEADER, &policy, true, UINT32_MAX, &left, cert));
+	return status_of_pgp(
+	    pgp_cert_parse(value->data + CERT_HEADER, value->len - CERT_HEADER,
+		&policy, meta->unverified ? PGP_UNVERIFIED : PGP_VERIFIED,
+		UINT32_MAX, &left, cert));
 }
 
 static enum ks_status
@@ -73,6 +76,7 @@ cert_write(struct keystore *ks, const struct pgp_fpr *fpr,
 		return KS_NOMEM;
 	memset(value, 0, CERT_HEADER);
 	value[0] = KS_SCHEMA;
+	value[CERT_FLAGS] = meta->unverified ? CERT_UNVERIFIED : 0;
 	be64_put(value + 4, moment(meta->changed));
 	be64_put(value + 12, meta->serial);
 	if (pgp_sha256(octets->data, octets->len, value + CERT_DIGEST) != 0) {
@@ -260,6 +264,7 @@ put_new(struct keystore *ks, const struct pgp_cert *cert,
 		return st;
 	st = change_add(ks, pgp_cert_fpr(cert), origin, NULL, 0);
 	meta = meta_new(ks);
+	meta.unverified = cert->unverified;
 	if (st == KS_OK)
 		st = store(ks, cert, &octets, NULL, &meta);
 	pgp_blob_free(&octets, false);
@@ -297,8 +302,10 @@ log_news(struct keystore *ks, const struct pgp_cert *old,
 	st = change_add(ks, pgp_cert_fpr(merged), origin,
 	    (const unsigned char(*)[KS_DIGEST])digest, n);
 	free(digest);
-	if (st == KS_OK)
+	if (st == KS_OK) {
 		*meta = meta_new(ks);
+		meta->unverified = merged->unverified;
+	}
 	return st;
 }
 
@@ -323,7 +330,9 @@ put_merged(struct keystore *ks, const struct pgp_blob *value,
 		 merged, cert, &ks->options.policy, &news))) != KS_OK ||
 	    (st = status_of_pgp(pgp_cert_octets(merged, &octets))) != KS_OK)
 		goto done;
-	if (same_octets(value, &octets))
+	meta.unverified = merged->unverified;
+	if (same_octets(value, &octets) &&
+	    old->unverified == merged->unverified)
 		*change = KS_UNCHANGED;
 	else if ((st = log_news(ks, old, merged, origin, &meta)) == KS_OK &&
 		 (st = store(ks, merged, &octets, old, &meta)) == KS_OK)

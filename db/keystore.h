@@ -98,10 +98,11 @@ struct ks_origin {
 #define KS_SENT_MAX 4096
 
 /*
- * Merges a cleaned, verified certificate into the store, with its indexes, and
- * makes an entry in the change log when a signature was new.  KS_MERGED
- * without an entry: older signatures gave way to the policy, or one to its
- * smaller variant, and nobody else has any use for that.
+ * Merges a cleaned certificate into the store, with its indexes, and makes an
+ * entry in the change log when a signature was new.  One that is unverified is
+ * found by whole fingerprints only, until a verified one takes its place.
+ * KS_MERGED without an entry: older signatures gave way to the policy, or one
+ * to its smaller variant, and nobody else has any use for that.
  */
 enum ks_status ks_put(struct keystore *, const struct pgp_cert *,
     const struct ks_origin *, enum ks_change *, struct pgp_added *);
@@ -113,6 +114,7 @@ enum ks_status ks_delete(struct keystore *, const struct pgp_fpr *);
 struct ks_meta {
 	time_t changed;	 /* last change of this certificate */
 	uint64_t serial; /* of that change; ever growing */
+	bool unverified; /* see struct pgp_cert */
 };
 
 /* By primary fingerprint.  The caller frees *cert; meta may be NULL. */

@@ -305,7 +305,7 @@ done:
 }
 
 static enum ks_status
-key_entries(struct entries *set, const struct pgp_component *key)
+key_entries(struct entries *set, const struct pgp_component *key, bool fpr_only)
 {
 	unsigned char id[8];
 	enum ks_status st;
@@ -313,7 +313,7 @@ key_entries(struct entries *set, const struct pgp_component *key)
 	/* Low half first: eight digits are a prefix. */
 	memcpy(id, key->keyid + 4, 4);
 	memcpy(id + 4, key->keyid, 4);
-	st = entries_add(set, T_KEYID, id, sizeof(id));
+	st = fpr_only ? KS_OK : entries_add(set, T_KEYID, id, sizeof(id));
 	if (st != KS_OK || key->kind != PGP_SUBKEY)
 		return st;
 	return entries_add(set, T_SUBKEY, key->fpr.octet, key->fpr.len);
@@ -328,10 +328,10 @@ entries_of(const struct pgp_cert *cert, struct entries *set)
 	for (size_t i = 0; i < cert->ncomponents && st == KS_OK; i++) {
 		const struct pgp_component *c = &cert->components[i];
 
-		if (c->kind == PGP_USERID)
+		if (c->kind == PGP_USERID && !cert->unverified)
 			st = userid_entries(set, c);
 		else if (c->kind == PGP_PRIMARY || c->kind == PGP_SUBKEY)
-			st = key_entries(set, c);
+			st = key_entries(set, c, cert->unverified);
 	}
 	if (st != KS_OK)
 		entries_free(set);
