@@ -324,7 +324,7 @@ test_signers(void **state)
 		.len = 5,
 		.sigs = sigs,
 		.nsigs = 1}};
-	const struct pgp_cert cert = {part, 2};
+	const struct pgp_cert cert = {part, 2, false};
 	struct pgp_cert *other = forge(&bob);
 	char *text, want[200], keyid[17];
 	size_t i;
