@@ -278,8 +278,8 @@ verify(struct pgp_verifier *v, const struct pgp_packet *primary,
 	    !hash_trailer(v->md, sig, signature->body) ||
 	    !digest_final(v->md, digest))
 		return PGP_UNDECIDED;
-	if (memcmp(digest, sig->left16, 2) != 0)
-		return PGP_BAD;
+	/* The left 16 bits are a hint that GnuPG does not look at, and we
+	 * write them anew. */
 	v->cost += v->key.cost;
 	return public_key_verify(&v->key, sig->hashalgo, digest,
 	    (size_t)EVP_MD_CTX_get_size(v->md), sig->value);

@@ -307,7 +307,7 @@ struct recipe {
 		ATTRIBUTE, /* no flaw: on a user attribute */
 		VALUE_BIT,
 		HASHED_BIT,
-		LEFT_BIT,
+		LEFT_BIT,     /* no flaw: nobody has to look at them */
 		UNHASHED_BIT, /* no flaw: nobody signs it */
 		UID_BIT,
 		PRIMARY_BIT, /* its creation: another key */
@@ -857,7 +857,7 @@ static const struct recipe recipes[] = {
 	.flaw = VALUE_BIT,
 	.verdict = PGP_BAD},
     {.name = "hashed area", .flaw = HASHED_BIT, .verdict = PGP_BAD},
-    {.name = "left 16 bits", .flaw = LEFT_BIT, .verdict = PGP_BAD, .gpg = true},
+    {.name = "left 16 bits", .flaw = LEFT_BIT, .gpg = true},
     {.name = "unhashed area", .flaw = UNHASHED_BIT, .gpg = true},
     {.name = "user id", .flaw = UID_BIT, .verdict = PGP_BAD},
     {.name = "primary", .flaw = PRIMARY_BIT, .type = 0x1f, .verdict = PGP_BAD},
