@@ -19,7 +19,7 @@ lift_caps(struct pgp_policy *p)
 
 	p->certificate_size = p->packet_size = p->userid_size = octets;
 	p->attribute_size = p->signature_size = octets;
-	p->userids = p->subkeys = p->claims = many;
+	p->userids = p->subkeys = p->claims = p->all_claims = many;
 	p->self_signatures = p->revocations = many;
 	p->future = UINT32_MAX;
 }

@@ -109,6 +109,7 @@ static const struct option limit_options[] = {
     {"self_signatures", NUMBER, AT(policy.self_signatures), 1, 1000, NULL},
     {"revocations", NUMBER, AT(policy.revocations), 1, 1000, NULL},
     {"claims", NUMBER, AT(policy.claims), 1, 1000, NULL},
+    {"certificate_claims", NUMBER, AT(policy.all_claims), 1, 100000, NULL},
     {"future", SECONDS, AT(policy.future), 0, 30 * DAY, NULL},
     {"reply_size", SIZE, AT(reply_size), 16 * KIB, 32 * MIB, NULL},
     {"max_reply_keys", NUMBER, AT(max_reply_keys), 1, 1000, NULL},

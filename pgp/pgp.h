@@ -161,6 +161,7 @@ struct pgp_policy {
 	unsigned revocations;	  /* kept of one component: 10 */
 	unsigned claims;	  /* unverified looked at of one component,
 				     revocations counted apart: 32 */
+	unsigned all_claims;	  /* of one certificate: 2048 */
 	uint32_t future;	  /* seconds a signature may lie ahead: 86400 */
 	bool keep_unverified;	  /* what cannot be verified is kept: no */
 };
@@ -317,7 +318,8 @@ void pgp_cert_known(struct pgp_cert *, const struct pgp_cert *stored);
 
 /*
  * Applies policy->claims, userids and subkeys to what is still unverified
- * (newest first; what is stored goes before, of subkeys the newest stay),
+ * (newest first; what is stored goes before, of subkeys the newest stay); where
+ * that leaves more than policy->all_claims, fewer of each component, but one;
  * and returns the rest as a malloc'ed array (free(3)) of *n claims, in the
  * certificate's order; call it after pgp_cert_known().  NULL with *n == 0 when
  * nothing is to be judged, and for an opaque certificate; NULL with *n ==

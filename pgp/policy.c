@@ -18,6 +18,7 @@ const struct pgp_policy pgp_policy_default = {
     .self_signatures = 10,
     .revocations = 10,
     .claims = 32,
+    .all_claims = 2048,
     .future = 86400,
 };
 
@@ -143,6 +144,26 @@ cap_claims(struct pgp_component *c, unsigned cap, struct pgp_left_out *left)
 	component_pack(c);
 }
 
+/* How many claims a cap on those of each component leaves. */
+static size_t
+count_claims(const struct pgp_cert *cert, unsigned cap)
+{
+	const struct pgp_component *c;
+	size_t i, j, all = 0;
+
+	for (i = 0; i < cert->ncomponents; i++) {
+		unsigned n[2] = {0, 0};
+
+		c = &cert->components[i];
+		for (j = 0; j < c->nsigs; j++)
+			if (!c->sigs[j]->verified)
+				n[signature_is_revocation(c->sigs[j])]++;
+		all += n[0] < cap ? n[0] : cap;
+		all += n[1] < cap ? n[1] : cap;
+	}
+	return all;
+}
+
 static struct pgp_claim *
 list_claims(struct pgp_cert *cert, size_t *n)
 {
@@ -174,13 +195,16 @@ pgp_cert_claims(struct pgp_cert *cert, const struct pgp_policy *policy,
     struct pgp_left_out *left, size_t *n)
 {
 	struct pgp_claim *claims;
+	unsigned cap = policy->claims;
 	size_t i;
 
 	*n = SIZE_MAX;
 	if (!cert_cap_components(cert, policy, NULL, left))
 		return NULL;
+	while (cap > 1 && count_claims(cert, cap) > policy->all_claims)
+		cap--;
 	for (i = 0; i < cert->ncomponents; i++)
-		cap_claims(&cert->components[i], policy->claims, left);
+		cap_claims(&cert->components[i], cap, left);
 	claims = list_claims(cert, n);
 	if (claims != NULL && *n == 0) {
 		free(claims);

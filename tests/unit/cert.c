@@ -944,6 +944,50 @@ claims_at_and_past_cap(void **state)
 	pgp_cert_free(cert);
 }
 
+/* Of all of them together: fewer of each, the newest, but one. */
+static void
+all_claims_at_and_past_cap(void **state)
+{
+	static const unsigned want[][2] = {/* cap, and what is claimed */
+	    {24, 24}, {23, 20}, {20, 20}, {19, 16}, {4, 4}, {3, 4}};
+	struct pgp_policy policy = pgp_policy_default;
+	struct pgp_cert *alice = cert_of_key("alice.asc"), *cert;
+	struct pgp_left_out left;
+	struct pgp_claim *claims;
+	struct pgp_blob b;
+	struct row row;
+	size_t n, i;
+	unsigned k;
+
+	(void)state;
+	row_open(&row);
+	row_primary(&row, alice);
+	for (i = 0; i < 2; i++) {
+		row_packet(&row, PGP_TAG_USERID, i == 0 ? "a" : "b", 1);
+		for (k = 0; k < 6; k++) {
+			row_forged(&row,
+			    (struct forged){0x13, LATER + k, NULL, BY_ID, k});
+			row_forged(&row,
+			    (struct forged){0x30, LATER + k, NULL, BY_ID, k});
+		}
+	}
+	b = row_close(&row);
+	for (i = 0; i < sizeof(want) / sizeof(*want); i++) {
+		memset(&left, 0, sizeof(left));
+		cert = parse(b, &left);
+		policy.all_claims = want[i][0];
+		claims = pgp_cert_claims(cert, &policy, &left, &n);
+		assert_int_equal(n, want[i][1]);
+		assert_int_equal(left.n[PGP_LEFT_TOO_MANY], 24 - n);
+		assert_int_equal(claims[0].sig->created, LATER + 5);
+		assert_int_equal(claims[n - 1].sig->created, LATER + 6 - n / 4);
+		free(claims);
+		pgp_cert_free(cert);
+	}
+	pgp_blob_free(&b, false);
+	pgp_cert_free(alice);
+}
+
 static void
 kept_at_and_past_cap(void **state)
 {
@@ -1500,6 +1544,7 @@ main(void)
 	ONE(signing_subkey_without_back);
 	ONE(back_signature_among_others);
 	ONE(claims_at_and_past_cap);
+	ONE(all_claims_at_and_past_cap);
 	ONE(kept_at_and_past_cap);
 	ONE(userids_at_and_past_cap);
 	ONE(stored_userid_goes_before);

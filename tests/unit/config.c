@@ -715,6 +715,7 @@ static const struct {
     {"self_signatures", CAP(self_signatures, 0), 10, 1, 1000},
     {"revocations", CAP(revocations, 0), 10, 1, 1000},
     {"claims", CAP(claims, 0), 32, 1, 1000},
+    {"certificate_claims", CAP(all_claims, 0), 2048, 1, 100000},
 };
 
 static size_t
