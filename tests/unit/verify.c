@@ -5,6 +5,7 @@
  */
 #include "mailkeyd/checker.h"
 #include "mailkeyd/ipc.h"
+#include "mailkeyd/jail.h"
 #include "tests/unit/pgp_octets.h"
 
 #include <dirent.h>
@@ -1048,16 +1049,104 @@ test_critical(void **state)
 	assert_int_equal(differ, 0);
 }
 
+/* ---- in a jail ----------------------------------------------------------- */
+
+static void
+put_case(struct ipc_out *out, const struct recipe *r)
+{
+	static struct claim c;
+
+	make(r, &c);
+	ipc_put_u32(out, r->verdict);
+	ipc_put_u32(out, c.tag);
+	ipc_put_blob(out, c.primary.o, c.primary.len);
+	ipc_put_blob(out, c.on.o, c.on.len);
+	ipc_put_blob(out, c.signature.o, c.signature.len);
+}
+
+static void
+take_blob(struct ipc_in *in, struct octets *out)
+{
+	size_t len;
+	const unsigned char *p = ipc_get_blob(in, &len);
+
+	if (len > BODY)
+		_exit(3);
+	out->len = len;
+	if (len > 0)
+		memcpy(out->o, p, len);
+}
+
+/* A process of its own, where libcrypto has done nothing before. */
+static int
+jailed(void)
+{
+	const struct jail jail = {.memory = (uint64_t)256 << 20, .cpu = 20};
+	struct pgp_verifier *v;
+	struct ipc_in in = {.data = NULL};
+	static struct claim c;
+	const char *what;
+	char *data;
+
+	if (ipc_slurp(0, 1 << 24, &data, &in.len) == -1)
+		return 2;
+	in.data = (unsigned char *)data;
+	pgp_prepare();
+	if (jail_lock(&jail, &what) == -1)
+		return 2;
+	v = pgp_verifier_new();
+	while (in.pos < in.len) {
+		enum pgp_verdict verdict = ipc_get_u32(&in);
+
+		c.tag = ipc_get_u32(&in);
+		take_blob(&in, &c.primary);
+		take_blob(&in, &c.on);
+		take_blob(&in, &c.signature);
+		if (in.failed || judge_with(v, &c) != verdict)
+			_exit(4);
+	}
+	pgp_verifier_free(v);
+	_exit(0);
+}
+
+static void
+test_jailed(void **state)
+{
+	struct ipc_out out = {NULL, 0, 0, false};
+	int fd, status;
+	pid_t pid;
+
+	(void)state;
+	for (size_t i = 0; i < NRECIPES; i++)
+		put_case(&out, &recipes[i]);
+	assert_false(out.failed);
+	fd = ipc_memfd("cases", out.data, out.len, false);
+	ipc_out_free(&out);
+	pid = fork();
+	if (pid == 0) {
+		lseek(fd, 0, SEEK_SET);
+		dup2(fd, 0);
+		execl("/proc/self/exe", "verify", "--jailed", (char *)NULL);
+		_exit(127);
+	}
+	close(fd);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 	struct CMUnitTest tests[NRECIPES + 8];
 	size_t n = 0;
 
+	if (argc == 2 && strcmp(argv[1], "--jailed") == 0)
+		return jailed();
 	for (; n < NRECIPES; n++)
 		tests[n] = (struct CMUnitTest){recipes[n].name, test_recipe,
 		    NULL, NULL, (void *)(uintptr_t)&recipes[n]};
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_gpg);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_critical);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_jailed);
 	return _cmocka_run_group_tests("verify", tests, n, setup, teardown);
 }
