@@ -22,7 +22,7 @@
 static const char *const no_yes[] = {"no", "yes", NULL};
 static const char *const drop_keep[] = {"drop", "keep", NULL};
 static const char *const logs[] = {"stderr", "syslog", NULL};
-static const char *const receive_types[] = {"lmtp", NULL};
+static const char *const receive_types[] = {"lmtp", "maildir", NULL};
 static const char *const send_types[] = {"smtp", "sendmail", "maildir", NULL};
 
 #define AT(field) offsetof(struct config, field)
@@ -47,7 +47,7 @@ static const struct option top_options[] = {
 #define AT(field) offsetof(struct config_receive, field)
 static const struct option receive_options[] = {
     {"type", CHOICE, AT(type), 0, 0, receive_types},
-    {"path", SOCKET, AT(path), 0, 0, NULL},
+    {"path", PATH, AT(path), 0, 0, NULL},
     {"mode", MODE, AT(mode), 0, 0777, NULL},
     {"host", WORD, AT(host), 0, 64, NULL},
     {"port", PORT, AT(port), 1, 65535, NULL},

@@ -12,11 +12,11 @@
 
 #define CONFIG_DEFAULT "/etc/mailkeyd/mailkeyd.conf"
 
-enum receive_type { RECEIVE_LMTP_UNIX, RECEIVE_LMTP_TCP };
+enum receive_type { RECEIVE_LMTP, RECEIVE_MAILDIR };
 struct config_receive {
 	char *title;
 	enum receive_type type;
-	char *path;    /* Unix socket */
+	char *path;    /* lmtp: Unix socket, else NULL; maildir: the folder */
 	unsigned mode; /* of the socket: 0660 */
 	char *host;    /* a numeric address */
 	uint16_t port;

@@ -142,14 +142,41 @@ check_host(
 }
 
 static int
-check_receive(
-    struct reading *r, struct config_receive *v, const struct place *set)
+check_maildir(
+    struct reading *r, const struct config_receive *v, const struct place *set)
 {
-	struct place mode = place_of(set, RECEIVE, "mode");
+	static const char *const strangers[] = {"mode", "host", "port"};
+	const struct config_send *s = &r->config->send;
 
-	if (place_of(set, RECEIVE, "type").line == 0)
+	for (size_t i = 0; i < COUNT(strangers); i++) {
+		struct place p = place_of(set, RECEIVE, strangers[i]);
+
+		if (p.line != 0)
+			return config_fail(r, p.file, p.line,
+			    "%s does not go with type = maildir; remove it or "
+			    "change the type",
+			    strangers[i]);
+	}
+	if (v->path == NULL)
 		return config_fail(r, v->file, v->line,
-		    "receive \"%s\" has no type; write type = lmtp", v->title);
+		    "receive \"%s\" has no path; write path = "
+		    "\"/DIRECTORY\"",
+		    v->title);
+	if (s->type == SEND_MAILDIR && strcmp(s->path, v->path) == 0)
+		return config_fail(r, v->file, v->line,
+		    "receive \"%s\" reads the Maildir that send writes; "
+		    "change one",
+		    v->title);
+	return 0;
+}
+
+static int
+check_lmtp(struct reading *r, struct config_receive *v, const struct place *set)
+{
+	const size_t most = sizeof(((struct sockaddr_un *)0)->sun_path);
+	struct place mode = place_of(set, RECEIVE, "mode"),
+		     path = place_of(set, RECEIVE, "path");
+
 	if (v->path != NULL && (v->host != NULL || v->port != 0))
 		return config_fail(r, v->file, v->line,
 		    "receive \"%s\" has both a path and a host or port; write "
@@ -160,17 +187,30 @@ check_receive(
 		    "receive \"%s\" listens nowhere; write path = \"/run/"
 		    "mailkeyd/lmtp\" or port = 2424",
 		    v->title);
-	if (v->path != NULL) {
-		v->type = RECEIVE_LMTP_UNIX;
+	if (v->path != NULL && strlen(v->path) >= most)
+		return config_fail(r, path.file, path.line,
+		    "the path of path is too long for a socket; keep it under "
+		    "%zu octets",
+		    most);
+	if (v->path != NULL)
 		return 0;
-	}
 	if (mode.line != 0)
 		return config_fail(r, mode.file, mode.line,
 		    "mode goes with path; remove it or write a path");
-	v->type = RECEIVE_LMTP_TCP;
 	if (otherwise(r, &v->host, "127.0.0.1") == -1)
 		return -1;
 	return check_host(r, v, set);
+}
+
+static int
+check_receive(
+    struct reading *r, struct config_receive *v, const struct place *set)
+{
+	if (place_of(set, RECEIVE, "type").line == 0)
+		return config_fail(r, v->file, v->line,
+		    "receive \"%s\" has no type; write type = lmtp", v->title);
+	return v->type == RECEIVE_MAILDIR ? check_maildir(r, v, set)
+					  : check_lmtp(r, v, set);
 }
 
 static bool

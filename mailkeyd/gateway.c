@@ -720,22 +720,33 @@ job_parse(struct job *job, const char *sender)
 	return 0;
 }
 
+/* What the source did not know of the envelope, the header may. */
+static int
+job_envelope(struct job *job)
+{
+	const struct mail *mail = job->mail;
+
+	if (job->sender == NULL && mail->return_path != NULL &&
+	    (job->sender = strdup(mail->return_path)) == NULL)
+		return -1;
+	if (job->recipient == NULL && mail->delivered_to != NULL &&
+	    (job->recipient = strdup(mail->delivered_to)) == NULL)
+		return -1;
+	return 0;
+}
+
 /* Is it worth an answer, and which command is it? */
 static void
 job_decide(struct job *job)
 {
 	const struct mail *mail = job->mail;
-	const char *sender = job->sender;
-	const char *why;
+	const char *sender, *why;
 
-	if (sender == NULL && mail->return_path != NULL) {
-		job->sender = strdup(mail->return_path);
-		if (job->sender == NULL) {
-			job_later(job, "no memory");
-			return;
-		}
-		sender = job->sender;
+	if (job_envelope(job) == -1) {
+		job_later(job, "no memory");
+		return;
 	}
+	sender = job->sender;
 	if (mail->verdict == MAIL_BENT) {
 		job_silent(job, mail->why);
 		return;

@@ -35,7 +35,7 @@ void gateway_free(struct gateway *);
 struct envelope {
 	const char *sender;    /* "" = the null sender, NULL = not known */
 	const char *recipient; /* the first one; NULL = not known */
-	const char *source;    /* static: "lmtp", "deliver", "stdin" */
+	const char *source;    /* static: "lmtp", "maildir", "deliver" ... */
 	bool trust_from;       /* sender NULL is nobody's null sender: a mail on
 				  standard input may be answered by its From */
 };

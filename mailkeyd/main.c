@@ -51,7 +51,8 @@ struct server {
 	struct sync *sync;
 	struct gateway *gateway;
 	struct control *control;
-	struct lmtp **lmtp;
+	struct lmtp **lmtp;	  /* one for each receive, */
+	struct maildir **maildir; /* or one of these */
 	struct loop_io *signals;
 	struct loop_timer *expire, *drain;
 	int sigfd;
@@ -154,6 +155,9 @@ server_stop(struct server *s)
 	for (size_t i = 0; s->lmtp != NULL && i < s->config->nreceive; i++)
 		if (s->lmtp[i] != NULL)
 			lmtp_stop(s->lmtp[i]);
+	for (size_t i = 0; s->maildir != NULL && i < s->config->nreceive; i++)
+		if (s->maildir[i] != NULL)
+			maildir_stop(s->maildir[i]);
 	if (s->control != NULL)
 		control_stop(s->control);
 }
@@ -378,6 +382,30 @@ server_parts(struct server *s)
 }
 
 static void
+server_sources(struct server *s)
+{
+	char *error = NULL;
+
+	s->lmtp = calloc(s->config->nreceive + 1, sizeof(*s->lmtp));
+	s->maildir = calloc(s->config->nreceive + 1, sizeof(*s->maildir));
+	if (s->lmtp == NULL || s->maildir == NULL)
+		server_fatal(s, EX_OSERR, "no memory");
+	for (size_t i = 0; i < s->config->nreceive; i++) {
+		const struct config_receive *r = &s->config->receive[i];
+
+		if (r->type == RECEIVE_MAILDIR)
+			s->maildir[i] = maildir_watch(
+			    s->loop, s->gateway, s->config, r, &error);
+		else
+			s->lmtp[i] = lmtp_listen(
+			    s->loop, s->gateway, s->config, r, -1, &error);
+		if (s->maildir[i] == NULL && s->lmtp[i] == NULL)
+			server_fatal(s, EX_CONFIG, "%s",
+			    error != NULL ? error : "no memory");
+	}
+}
+
+static void
 server_listen(struct server *s)
 {
 	struct gateway_parts parts = {.loop = s->loop,
@@ -392,18 +420,7 @@ server_listen(struct server *s)
 	s->control = control_listen(&parts, s->gateway, &error);
 	if (s->control == NULL)
 		server_fatal(s, EX_CONFIG, "%s: %s", s->config->file, error);
-	s->lmtp = calloc(s->config->nreceive + 1, sizeof(struct lmtp *));
-	if (s->lmtp == NULL)
-		server_fatal(s, EX_OSERR, "no memory");
-	for (size_t i = 0; i < s->config->nreceive; i++) {
-		const struct config_receive *r = &s->config->receive[i];
-
-		s->lmtp[i] =
-		    lmtp_listen(s->loop, s->gateway, s->config, r, -1, &error);
-		if (s->lmtp[i] == NULL)
-			server_fatal(s, EX_CONFIG, "%s",
-			    error != NULL ? error : "no memory");
-	}
+	server_sources(s);
 	loop_timer_set(s->expire, 1000);
 }
 
@@ -420,7 +437,10 @@ server_free(struct server *s)
 	control_free(s->control);
 	for (size_t i = 0; s->lmtp != NULL && i < s->config->nreceive; i++)
 		lmtp_free(s->lmtp[i]);
+	for (size_t i = 0; s->maildir != NULL && i < s->config->nreceive; i++)
+		maildir_free(s->maildir[i]);
 	free(s->lmtp);
+	free(s->maildir);
 	loop_io_free(s->signals);
 	loop_timer_free(s->expire);
 	loop_timer_free(s->drain);

@@ -14,7 +14,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -481,31 +480,6 @@ on_listen(void *ctx, uint32_t events)
 	}
 }
 
-static int __attribute__((format(printf, 4, 5)))
-listen_error(const struct config *c, const struct config_receive *r,
-    char **error, const char *format, ...)
-{
-	const char *file = r->file != NULL ? r->file : c->file;
-	va_list ap;
-	char *text;
-	int n;
-
-	va_start(ap, format);
-	n = vasprintf(&text, format, ap);
-	va_end(ap);
-	*error = NULL;
-	if (n == -1)
-		return -1;
-	if (r->line != 0)
-		n = asprintf(error, "%s:%u: %s", file, r->line, text);
-	else
-		n = asprintf(error, "%s: %s", file, text);
-	if (n == -1)
-		*error = NULL;
-	free(text);
-	return -1;
-}
-
 /* Whether somebody listens at a Unix socket. */
 static bool
 is_alive(const struct sockaddr_un *sun)
@@ -551,7 +525,7 @@ bind_error(const struct lmtp *l, const struct config_receive *r, char **error)
 	const char *help = "make its directory for the user that runs mailkeyd";
 
 	if (errno == ENOTSOCK) {
-		listen_error(l->config, r, error,
+		receive_error(l->config, r, error,
 		    "cannot listen at %s: it is no socket; move it away, or "
 		    "choose another path",
 		    r->path);
@@ -559,7 +533,7 @@ bind_error(const struct lmtp *l, const struct config_receive *r, char **error)
 	}
 	if (errno == EADDRINUSE)
 		help = "end what listens there, or choose another path";
-	listen_error(l->config, r, error, "cannot listen at %s: %s; %s",
+	receive_error(l->config, r, error, "cannot listen at %s: %s; %s",
 	    r->path, strerror(errno), help);
 }
 
@@ -571,7 +545,7 @@ listen_unix(struct lmtp *l, const struct config_receive *r, char **error)
 	char *path;
 
 	if (len >= sizeof(sun.sun_path))
-		return listen_error(l->config, r, error,
+		return receive_error(l->config, r, error,
 		    "%s is too long for a socket; choose a shorter path",
 		    r->path);
 	memcpy(sun.sun_path, r->path, len + 1);
@@ -580,7 +554,7 @@ listen_unix(struct lmtp *l, const struct config_receive *r, char **error)
 	 * more than wanted, not even for a moment. */
 	if (l->fd == -1 || fchmod(l->fd, r->mode) == -1 ||
 	    (path = strdup(r->path)) == NULL)
-		return listen_error(l->config, r, error,
+		return receive_error(l->config, r, error,
 		    "no socket: %s; free memory or descriptors",
 		    strerror(errno));
 	if (bind_unix(l->fd, &sun) == -1) {
@@ -590,7 +564,7 @@ listen_unix(struct lmtp *l, const struct config_receive *r, char **error)
 	}
 	l->path = path; /* ours to remove, from now on */
 	if (lstat(r->path, &l->made) == -1 || chmod(r->path, r->mode) == -1)
-		return listen_error(l->config, r, error,
+		return receive_error(l->config, r, error,
 		    "cannot set the mode of %s: %s; look at its directory",
 		    r->path, strerror(errno));
 	return 0;
@@ -609,7 +583,7 @@ listen_tcp(struct lmtp *l, const struct config_receive *r, char **error)
 
 	snprintf(port, sizeof(port), "%u", r->port);
 	if ((why = getaddrinfo(r->host, port, &hints, &ai)) != 0)
-		return listen_error(l->config, r, error,
+		return receive_error(l->config, r, error,
 		    "host %s: %s; write a numeric address", r->host,
 		    gai_strerror(why));
 	l->fd = socket(
@@ -620,7 +594,7 @@ listen_tcp(struct lmtp *l, const struct config_receive *r, char **error)
 	    setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ==
 		-1 ||
 	    bind(l->fd, ai->ai_addr, ai->ai_addrlen) == -1) {
-		listen_error(l->config, r, error,
+		receive_error(l->config, r, error,
 		    "cannot listen at %s port %s: %s; end what listens there, "
 		    "or choose another port",
 		    r->host, port, strerror(errno));
@@ -650,7 +624,7 @@ lmtp_listen(struct loop *loop, struct gateway *gateway,
 	int ok;
 
 	if (l == NULL) {
-		listen_error(config, r, error, "no memory; free some");
+		receive_error(config, r, error, "no memory; free some");
 		return NULL;
 	}
 	l->loop = loop;
@@ -662,22 +636,22 @@ lmtp_listen(struct loop *loop, struct gateway *gateway,
 		ok =
 		    set_nonblocking(fd) == 0
 			? 0
-			: listen_error(config, r, error,
+			: receive_error(config, r, error,
 			      "the socket handed over is none: %s; look at the "
 			      "socket unit",
 			      strerror(errno));
-	else if (r->type == RECEIVE_LMTP_UNIX)
+	else if (r->path != NULL)
 		ok = listen_unix(l, r, error);
 	else
 		ok = listen_tcp(l, r, error);
 	if (ok == 0 && fd == -1 && listen(l->fd, BACKLOG) == -1)
-		ok = listen_error(config, r, error,
+		ok = receive_error(config, r, error,
 		    "cannot listen: %s; choose another place", strerror(errno));
 	if (ok == 0) {
 		l->pause = loop_timer_new(loop, on_pause_over, l);
 		l->io = loop_io_new(loop, l->fd, EPOLLIN, on_listen, l);
 		if (l->pause == NULL || l->io == NULL)
-			ok = listen_error(config, r, error,
+			ok = receive_error(config, r, error,
 			    "cannot watch the socket: %s", strerror(errno));
 	}
 	if (ok == 0)

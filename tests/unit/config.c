@@ -228,10 +228,30 @@ static const struct mistake {
 	  "receive \"x\" {\n}\n",
 	"t.conf:4: receive \"x\" is empty; write type = lmtp and path or "
 	"port"},
+    {"maildir nowhere", OF_RECEIVE("type = maildir"),
+	"t.conf:3: receive \"x\" has no path; write path = \"/DIRECTORY\""},
+    {"maildir with a port",
+	OF_RECEIVE("type = maildir path = \"/a\"\nport = 1"),
+	"t.conf:4: port does not go with type = maildir; remove it or change "
+	"the type"},
+    {"maildir with a mode",
+	OF_RECEIVE("type = maildir path = \"/a\"\nmode = 0600"),
+	"t.conf:4: mode does not go with type = maildir; remove it or change "
+	"the type"},
+    {"maildir that we fill",
+	A "send { type = maildir path = \"/a\" }\n"
+	  "receive \"x\" { type = maildir path = \"/a\" }\n",
+	"t.conf:3: receive \"x\" reads the Maildir that send writes; change "
+	"one"},
+    {"maildir twice",
+	A "receive \"x\" { type = maildir path = \"/a\" }\n"
+	  "receive \"y\" { type = maildir path = \"/a\" }\n",
+	"t.conf:3: receive \"y\" listens where \"x\" of t.conf:2 does; change "
+	"one"},
     {"no receive type", OF_RECEIVE("port = 2424"),
 	"t.conf:3: receive \"x\" has no type; write type = lmtp"},
     {"bad receive type", OF_RECEIVE("type = imap"),
-	"t.conf:3: type cannot be \"imap\"; write lmtp"},
+	"t.conf:3: type cannot be \"imap\"; write lmtp or maildir"},
     {"receive nowhere", OF_RECEIVE("type = lmtp"),
 	"t.conf:3: receive \"x\" listens nowhere; write path = "
 	"\"/run/mailkeyd/lmtp\" or port = 2424"},
@@ -478,7 +498,7 @@ defaults(void **state)
 	assert_int_equal(c->syslog, 0);
 	assert_int_equal(c->jail_required, 0);
 	assert_int_equal(c->nreceive, 1);
-	assert_int_equal(c->receive[0].type, RECEIVE_LMTP_UNIX);
+	assert_int_equal(c->receive[0].type, RECEIVE_LMTP);
 	assert_string_equal(c->receive[0].path, "/run/mailkeyd/lmtp");
 	assert_int_equal(c->receive[0].mode, 0660);
 	assert_int_equal(c->send.type, SEND_SMTP);
@@ -567,7 +587,7 @@ all_set(void **state)
 	assert_int_equal(c->syslog, 1);
 	assert_int_equal(c->nreceive, 3);
 	assert_int_equal(c->receive[0].mode, 0600);
-	assert_int_equal(c->receive[1].type, RECEIVE_LMTP_TCP);
+	assert_int_equal(c->receive[1].type, RECEIVE_LMTP);
 	assert_string_equal(c->receive[1].host, "::1");
 	assert_int_equal(c->receive[1].port, 2424);
 	assert_string_equal(c->receive[2].title, "v");

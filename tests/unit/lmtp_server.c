@@ -111,7 +111,7 @@ setup(void **state)
 	config.limits.mail.message_size = 100000;
 	config.limits.connections = 3;
 	config.limits.idle_timeout = 60;
-	receive.type = RECEIVE_LMTP_UNIX;
+	receive.type = RECEIVE_LMTP;
 	receive.path = path;
 	receive.mode = 0660;
 	receive.line = 7;
@@ -825,7 +825,7 @@ tcp(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
 	close(fd);
-	receive.type = RECEIVE_LMTP_TCP;
+	receive.path = NULL;
 	receive.host = localhost;
 	receive.port = ntohs(in.sin_port);
 	second = lmtp_listen(loop, NULL, &config, &receive, -1, &error);
