@@ -39,6 +39,11 @@ LIBS_pgp = -lcrypto
 LIBS_db = -ldb-5.3 -lunistring
 LIBS_etpan = -letpan
 LIBS_handlers = -lpcre2-8
+# For sd_notify(3) and sockets handed over; mailkeyd does without.
+ifneq ($(wildcard /usr/include/systemd/sd-daemon.h),)
+LIBS_service = -lsystemd
+CPPFLAGS += -DHAVE_SYSTEMD
+endif
 
 PROGRAMS = mailkeyd mailkeyctl mailkeyd-parser mailkeyd-checker mailkeyd-sender
 MAINS = main mailkeyctl parser checker send
@@ -62,7 +67,7 @@ A_handlers = $(B)/libhandlers.a
 A_mail = $(B)/libmail.a
 ALL_A = $(A_mail) $(A_handlers) $(A_db) $(A_pgp)
 ALL_LIBS = $(LIBS_etpan) $(LIBS_handlers) $(LIBS_db) $(LIBS_pgp) -lconfuse -lgpgme -lseccomp \
-    -lpthread
+    $(LIBS_service) -lpthread
 
 # V=1 shows the commands.
 ifdef V
@@ -173,7 +178,8 @@ install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) \
 	    $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(MANDIR)/man5 \
 	    $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8 \
-	    $(DESTDIR)$(DOCDIR)/postfix
+	    $(DESTDIR)$(DOCDIR)/postfix \
+	    $(DESTDIR)$(DOCDIR)/systemd/mailkeyd.service.d
 	install $(B)/mailkeyd $(DESTDIR)$(SBINDIR)
 	install $(B)/mailkeyctl $(DESTDIR)$(BINDIR)
 	install $(B)/mailkeyd-parser $(B)/mailkeyd-checker \
@@ -185,6 +191,10 @@ install: all
 	install -m 644 README.md INSTALL ARCHITECTURE.md LICENSE \
 	    contrib/mailkeyd.conf $(DESTDIR)$(DOCDIR)
 	install -m 644 contrib/postfix/* $(DESTDIR)$(DOCDIR)/postfix
+	install -m 644 contrib/systemd/mailkeyd.service \
+	    contrib/systemd/mailkeyd.socket $(DESTDIR)$(DOCDIR)/systemd
+	install -m 644 contrib/systemd/mailkeyd.service.d/* \
+	    $(DESTDIR)$(DOCDIR)/systemd/mailkeyd.service.d
 
 clean:
 	rm -rf build build-san build-fuzz

@@ -9,6 +9,7 @@
 #include "mailkeyd/log.h"
 #include "mailkeyd/quarantine.h"
 #include "mailkeyd/receive.h"
+#include "mailkeyd/service.h"
 #include "mailkeyd/sync.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -43,6 +45,7 @@ struct options {
 struct server {
 	struct options options;
 	struct config *config;
+	struct service *service;
 	struct loop *loop;
 	struct keystore *ks;
 	struct reader *reader;
@@ -171,6 +174,7 @@ server_end(struct server *s)
 		loop_stop(s->loop);
 		return;
 	}
+	service_ending(s->service);
 	server_stop(s);
 	loop_timer_set(s->drain, 0);
 }
@@ -397,8 +401,8 @@ server_sources(struct server *s)
 			s->maildir[i] = maildir_watch(
 			    s->loop, s->gateway, s->config, r, &error);
 		else
-			s->lmtp[i] = lmtp_listen(
-			    s->loop, s->gateway, s->config, r, -1, &error);
+			s->lmtp[i] = lmtp_listen(s->loop, s->gateway, s->config,
+			    r, service_socket(s->service, r), &error);
 		if (s->maildir[i] == NULL && s->lmtp[i] == NULL)
 			server_fatal(s, EX_CONFIG, "%s",
 			    error != NULL ? error : "no memory");
@@ -446,6 +450,7 @@ server_free(struct server *s)
 	loop_timer_free(s->drain);
 	sync_free(s->sync);
 	despatch_free(s->despatch);
+	service_free(s->service);
 	loop_free(s->loop);
 	status = ks_close(s->ks);
 	if (status != KS_OK) {
@@ -510,6 +515,7 @@ server_run(struct server *s)
 		log_line(LOG_NOTICE,
 		    "event=ready version=" VERSION " address=%s state=%s",
 		    s->config->address, s->config->state);
+		service_ready(s->service, s->loop);
 	} else if (s->options.mode == MODE_ONE)
 		one_submit(s);
 	if (loop_run(s->loop) == -1) {
@@ -547,6 +553,20 @@ check_jail(const struct server *s)
 		log_line(LOG_WARNING, "event=jail landlock=no seccomp=yes");
 }
 
+/* A set-group-id or set-user-id sendmail cannot hand mails over then. */
+static void
+check_sendmail(const struct server *s)
+{
+	if (s->options.mode == MODE_DAEMON &&
+	    s->config->send.type == SEND_SENDMAIL &&
+	    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+		log_line(LOG_WARNING,
+		    "event=sendmail what=no_new_privs remedy=\"the sendmail of "
+		    "most mail servers cannot work without gaining rights: "
+		    "send by smtp, or take contrib/systemd/"
+		    "mailkeyd.service.d/sendmail.conf\"");
+}
+
 /* What the configuration names.  A test leaves no trace: it may be run by
  * another user than the server. */
 static void
@@ -576,6 +596,10 @@ main(int argc, char **argv)
 	ipc_standard_streams();
 	options_read(argc, argv, &server.options);
 	log_open("mailkeyd", 0, server.options.verbose);
+	/* With --attend descriptor 3 is mailkeyctl's. */
+	if (server.options.mode == MODE_DAEMON &&
+	    (server.service = service_new()) == NULL)
+		fatal(EX_OSERR, "no memory");
 	umask(077);
 	server.config = config_read(server.options.file, &error);
 	if (server.config == NULL)
@@ -583,6 +607,7 @@ main(int argc, char **argv)
 	check_places(&server);
 	check_language(server.config);
 	check_jail(&server);
+	check_sendmail(&server);
 	if (server.options.mode == MODE_TEST) {
 		printf("%s: good\n", server.options.file);
 		config_free(server.config);
