@@ -2,16 +2,32 @@
  * The jail: limits, Landlock and seccomp around a process.
  */
 #include "mailkeyd/jail.h"
+#include "mailkeyd/ipc.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#define FILTER_MAX 4096	      /* instructions, the kernel's own limit */
+#define SELF	   0x7ffffffe /* stands for the process ID in a filter */
+
+struct jail {
+	struct jail_limits limits;
+	int rules; /* a Landlock ruleset; -1: the kernel has none */
+	struct sock_filter *filter;
+	unsigned short len; /* instructions */
+	size_t self;	    /* the one that has SELF */
+};
 
 /* ---- limits -------------------------------------------------------------- */
 
@@ -28,7 +44,7 @@ limit(int resource, rlim_t soft, rlim_t hard)
 }
 
 static int
-set_limits(const struct jail *j)
+set_limits(const struct jail_limits *j)
 {
 	/* the hard limit on processor time stays: the parent moves the soft
 	 * one on, and could not move a hard one */
@@ -75,17 +91,12 @@ jail_landlock(void)
 }
 
 /* Handles every right that the running kernel knows, and grants none. */
-int
-jail_lock_files(void)
+static int
+no_files(int version)
 {
 	struct ruleset rules = {.handled_access_fs = LANDLOCK_FS_1};
 	size_t size = offsetof(struct ruleset, handled_access_net);
-	int version = jail_landlock();
-	long fd;
-	int rc;
 
-	if (version == 0) /* the operator may insist: jail_landlock() */
-		return 0;
 	if (version >= 2)
 		rules.handled_access_fs |= LANDLOCK_REFER;
 	if (version >= 3)
@@ -100,19 +111,21 @@ jail_lock_files(void)
 		rules.scoped = LANDLOCK_SCOPES;
 		size = sizeof(rules);
 	}
-	fd = syscall(SYS_landlock_create_ruleset, &rules, size, 0);
-	if (fd == -1)
-		return -1;
-	rc = (int)syscall(SYS_landlock_restrict_self, (int)fd, 0);
-	close((int)fd);
-	return rc;
+	return (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0);
+}
+
+int
+jail_lock_files(const struct jail *j)
+{
+	if (j->rules == -1) /* the operator may insist: jail_landlock() */
+		return 0;
+	return (int)syscall(SYS_landlock_restrict_self, j->rules, 0);
 }
 
 /* ---- seccomp ------------------------------------------------------------- */
 
-static const int allowed[] = {
-    SCMP_SYS(read),
-    SCMP_SYS(write),
+/* What both kinds of work need. */
+static const int common[] = {
     SCMP_SYS(pread64),
     SCMP_SYS(pwrite64),
     SCMP_SYS(lseek),
@@ -124,19 +137,13 @@ static const int allowed[] = {
     SCMP_SYS(mremap),
     SCMP_SYS(madvise),
     SCMP_SYS(futex),
-    SCMP_SYS(clock_gettime),
-    SCMP_SYS(gettimeofday),
-    SCMP_SYS(time),
-    SCMP_SYS(getrandom),
     SCMP_SYS(getpid),
     SCMP_SYS(gettid),
     SCMP_SYS(rt_sigprocmask),
     SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(restart_syscall),
-    SCMP_SYS(sysinfo), /* qsort(3) asks it before it sorts more than 1 KB */
-    SCMP_SYS(exit),
     SCMP_SYS(exit_group),
 #ifdef SANITIZED
+    SCMP_SYS(write),
     SCMP_SYS(mmap),
     SCMP_SYS(mprotect),
     SCMP_SYS(rt_sigaction),
@@ -154,18 +161,41 @@ static const int allowed[] = {
 #endif
 };
 
+/* And a reader of mails and files. */
+static const int reading[] = {
+    SCMP_SYS(read),
+    SCMP_SYS(write),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(gettimeofday),
+    SCMP_SYS(time),
+    SCMP_SYS(getrandom),
+    SCMP_SYS(restart_syscall),
+    SCMP_SYS(sysinfo), /* qsort(3) asks it before it sorts more than 1 KB */
+    SCMP_SYS(exit),
+};
+
 static int
-allow(scmp_filter_ctx filter)
+allow_all(scmp_filter_ctx filter, const int *calls, size_t n)
 {
 	int rc = 0;
 
-	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]) && rc == 0;
-	     i++)
-		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+	return rc;
+}
+
+static int
+allow(scmp_filter_ctx filter, enum jail_work work)
+{
+	int rc = allow_all(filter, common, sizeof(common) / sizeof(common[0]));
+
+	if (rc == 0 && work == JAIL_READ)
+		rc = allow_all(
+		    filter, reading, sizeof(reading) / sizeof(reading[0]));
 	/* abort(3) of oneself, so that the parent sees what happened */
 	if (rc == 0)
 		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill),
-		    2, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()),
+		    2, SCMP_A0(SCMP_CMP_EQ, SELF),
 		    SCMP_A2(SCMP_CMP_EQ, SIGABRT));
 #ifndef SANITIZED
 	/* memory, but none to run code from, and no file */
@@ -181,24 +211,102 @@ allow(scmp_filter_ctx filter)
 	return rc;
 }
 
+/* Takes the finished program over: making one takes libseccomp longer than
+ * all that a child does for a mail.  0, or -1 with errno. */
 static int
-lock_calls(void)
+filter_take(struct jail *j, const void *program, size_t len)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int rc;
+	size_t n = len / sizeof(*j->filter), selves = 0;
 
-	if (filter == NULL) {
-		errno = ENOMEM;
+	if (n == 0 || n > FILTER_MAX || len % sizeof(*j->filter) != 0) {
+		errno = EINVAL;
 		return -1;
 	}
-	rc = allow(filter);
-	if (rc == 0)
-		rc = seccomp_load(filter);
-	seccomp_release(filter);
-	if (rc == 0)
+	j->filter = malloc(len);
+	if (j->filter == NULL)
+		return -1;
+	memcpy(j->filter, program, len);
+	j->len = (unsigned short)n;
+	for (size_t i = 0; i < n; i++)
+		if (BPF_CLASS(j->filter[i].code) == BPF_JMP &&
+		    j->filter[i].k == SELF) {
+			j->self = i;
+			selves++;
+		}
+	if (selves == 1)
 		return 0;
-	errno = -rc;
+	errno = EINVAL;
 	return -1;
+}
+
+static int
+filter_make(struct jail *j, enum jail_work work)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int fd = ipc_memfd("filter", NULL, 0, false), rc;
+	char *program = NULL;
+	size_t len;
+
+	rc = filter == NULL || fd == -1 ? -ENOMEM : allow(filter, work);
+	if (rc == 0)
+		rc = seccomp_export_bpf(filter, fd);
+	if (filter != NULL)
+		seccomp_release(filter);
+	errno = -rc;
+	if (rc == 0 && (rc = ipc_slurp(fd, FILTER_MAX * sizeof(*j->filter),
+			    &program, &len)) == 0)
+		rc = filter_take(j, program, len);
+	free(program);
+	if (fd != -1)
+		close(fd);
+	return rc == 0 ? 0 : -1;
+}
+
+/* This process's own filter, out of everybody's. */
+static int
+lock_calls(const struct jail *j)
+{
+	struct sock_fprog program = {.len = j->len, .filter = j->filter};
+
+	j->filter[j->self].k = (uint32_t)getpid();
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+
+/* ---- the whole of it ----------------------------------------------------- */
+
+struct jail *
+jail_new(
+    enum jail_work work, const struct jail_limits *limits, const char **what)
+{
+	struct jail *j = calloc(1, sizeof(*j));
+	int version = jail_landlock();
+
+	*what = "memory";
+	if (j == NULL)
+		return NULL;
+	j->limits = *limits;
+	j->rules = -1;
+	*what = "Landlock";
+	if (version > 0 && (j->rules = no_files(version)) == -1) {
+		jail_free(j);
+		return NULL;
+	}
+	*what = "seccomp";
+	if (filter_make(j, work) == 0)
+		return j;
+	jail_free(j);
+	return NULL;
+}
+
+void
+jail_free(struct jail *j)
+{
+	if (j == NULL)
+		return;
+	if (j->rules != -1)
+		close(j->rules);
+	free(j->filter);
+	free(j);
 }
 
 int
@@ -209,11 +317,15 @@ jail_lock(const struct jail *j, const char **what)
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
 		return -1;
 	*what = "Landlock";
-	if (jail_lock_files() == -1)
+	if (jail_lock_files(j) == -1)
+		return -1;
+	*what = "descriptors";
+	if (j->limits.keep > 0 ? close_range(j->limits.keep, ~0u, 0) == -1
+			       : j->rules != -1 && close(j->rules) == -1)
 		return -1;
 	*what = "limits";
-	if (set_limits(j) == -1)
+	if (set_limits(&j->limits) == -1)
 		return -1;
 	*what = "seccomp";
-	return lock_calls();
+	return lock_calls(j);
 }

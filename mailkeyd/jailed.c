@@ -220,7 +220,8 @@ jailed_serve(int sock, const struct parser_config *config)
 {
 	enum jailed_exit rc = JAILED_DONE;
 
-	for (uint32_t n = 0; n < config->jail_mails && rc == JAILED_DONE; n++) {
+	for (uint32_t n = 0; n < config->jailer.jobs && rc == JAILED_DONE;
+	     n++) {
 		struct ipc_msg msg;
 		int got = ipc_recv(sock, &msg);
 

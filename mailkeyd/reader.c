@@ -32,12 +32,12 @@ static void
 parser_config_fill(struct parser_config *pc, const struct config *config)
 {
 	memset(pc, 0, sizeof(*pc));
-	pc->size = sizeof(*pc);
-	pc->children = config->parsers + 1;
-	pc->jail_mails = config->jail_mails;
-	pc->deadline = DEADLINE;
-	pc->cpu = 10;
-	pc->memory = (uint64_t)256 << 20;
+	pc->jailer = (struct jailer_config){.size = sizeof(*pc),
+	    .children = config->parsers + 1,
+	    .jobs = config->jail_mails,
+	    .deadline = DEADLINE,
+	    .cpu = 10,
+	    .memory = (uint64_t)256 << 20};
 	pc->import_batch = 100;
 	pc->limits = config->limits.mail;
 	pc->limits.keys = config->limits.keys_per_mail;
@@ -138,8 +138,9 @@ reading_send(struct reader *r, struct reading *reading)
 	return 0;
 }
 
-/* The first that waits and may go: a mail while mails have a slot, an import
- * while none is under way. */
+/* The first that waits and may go: a mail while the parser's queue has room for
+ * it, so that children have work while we wait for the disk; an import while
+ * none is under way. */
 static struct reading *
 reader_next(struct reader *r)
 {
@@ -147,7 +148,7 @@ reader_next(struct reader *r)
 
 	TAILQ_FOREACH(reading, &r->waiting, next)
 	if (reading->import ? reading->more || r->import == NULL
-			    : r->naway < r->config->parsers)
+			    : r->naway < JAILER_QUEUE / 2)
 		return reading;
 	return NULL;
 }

@@ -22,6 +22,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,19 +33,19 @@
 static int shared; /* a memfd, open before the jail is locked */
 static int sock[2];
 
-/* Runs `what` in a fresh jail; returns the child's status. */
+static struct jail *jail[2]; /* by enum jail_work */
+
+/* Runs `what` in a jail for such work; returns the child's status. */
 static int
-jailed(int (*what)(void))
+jailed_for(enum jail_work work, int (*what)(void))
 {
-	const struct jail jail = {
-	    .memory = 256 * MIB, .cpu = 1, .file_size = MIB, .files = 16};
 	const char *step;
 	int status;
 	pid_t pid = fork();
 
 	assert_int_not_equal(pid, -1);
 	if (pid == 0) {
-		if (jail_lock(&jail, &step) == -1) {
+		if (jail_lock(jail[work], &step) == -1) {
 			fprintf(stderr, "%s: %s\n", step, strerror(errno));
 			_exit(UNLOCKED);
 		}
@@ -54,6 +55,12 @@ jailed(int (*what)(void))
 	if (WIFEXITED(status) && WEXITSTATUS(status) == UNLOCKED)
 		fail_msg("the jail could not be locked");
 	return status;
+}
+
+static int
+jailed(int (*what)(void))
+{
+	return jailed_for(JAIL_READ, what);
 }
 
 /* ---- what kills ---------------------------------------------------------- */
@@ -233,12 +240,39 @@ test_calls_that_kill(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++) {
-		int status = jailed(deadly[i].what);
+		for (int work = 0; work < 2; work++) {
+			int status =
+			    jailed_for((enum jail_work)work, deadly[i].what);
 
-		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
-			fail_msg("%s: status %#x", deadly[i].name, status);
+			if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+				fail_msg("%s in jail %d: status %#x",
+				    deadly[i].name, work, status);
+		}
 	}
 }
+
+#ifndef SANITIZED
+static int
+try_read(void)
+{
+	char c;
+
+	return read(shared, &c, 1) != 1;
+}
+
+/* A verifier has no stream to read: what a reader may is too much for it. */
+static void
+test_verifier_may_less(void **state)
+{
+	int status;
+
+	(void)state;
+	assert_int_equal(jailed_for(JAIL_READ, try_read), 0);
+	status = jailed_for(JAIL_VERIFY, try_read);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGSYS);
+}
+#endif
 
 static volatile unsigned turns;
 
@@ -347,15 +381,34 @@ do_abort(void)
 	abort();
 }
 
-/* Its own end by abort(3) is seen as that. */
+/* Its own end by abort(3) is seen as that, whichever process it is. */
 static void
 test_abort(void **state)
 {
-	int status = jailed(do_abort);
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		int status = jailed_for((enum jail_work)(i % 2), do_abort);
+
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), SIGABRT);
+	}
+}
+
+static int
+abort_parent(void)
+{
+	return (int)syscall(SYS_tgkill, getppid(), getppid(), SIGABRT);
+}
+
+/* Nor may it end another so. */
+static void
+test_abort_other(void **state)
+{
+	int status = jailed(abort_parent);
 
 	(void)state;
 	assert_true(WIFSIGNALED(status));
-	assert_int_equal(WTERMSIG(status), SIGABRT);
+	assert_int_equal(WTERMSIG(status), SIGSYS);
 }
 
 /* ---- what a reader needs ------------------------------------------------- */
@@ -437,17 +490,20 @@ proc_number(pid_t pid, const char *file, const char *word)
 static void
 test_state(void **state)
 {
-	const struct jail jail = {
+	const struct jail_limits limits = {
 	    .memory = 0, .cpu = 3, .file_size = 5, .files = 7};
 	const char *step;
+	struct jail *other = jail_new(JAIL_READ, &limits, &step);
 	struct ipc_msg msg;
 	struct rlimit r;
 	int status;
-	pid_t pid = fork();
+	pid_t pid;
 
 	(void)state;
+	assert_non_null(other);
+	pid = fork();
 	if (pid == 0) {
-		if (jail_lock(&jail, &step) == -1)
+		if (jail_lock(other, &step) == -1)
 			_exit(UNLOCKED);
 		_exit(look_at_itself());
 	}
@@ -465,6 +521,7 @@ test_state(void **state)
 	assert_int_equal(ipc_send(sock[1], &msg), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+	jail_free(other);
 }
 
 /* Landlock by itself, without seccomp before it. */
@@ -472,7 +529,7 @@ static int
 open_behind_landlock(void)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
-	    jail_lock_files() == -1)
+	    jail_lock_files(jail[JAIL_READ]) == -1)
 		return UNLOCKED;
 	if (open("/etc/passwd", O_RDONLY) != -1 || errno != EACCES)
 		return 1;
@@ -505,10 +562,19 @@ test_landlock(void **state)
 static int
 setup(void **state)
 {
+	const struct jail_limits limits = {
+	    .memory = 256 * MIB, .cpu = 1, .file_size = MIB, .files = 16};
+	const char *step;
+
 	(void)state;
 	shared = ipc_memfd("shared", NULL, 0, false);
 	assert_true(shared >= 0);
 	assert_int_equal(ftruncate(shared, 4096), 0);
+	for (int i = 0; i < 2; i++) {
+		jail[i] = jail_new((enum jail_work)i, &limits, &step);
+		if (jail[i] == NULL)
+			fail_msg("%s: %s", step, strerror(errno));
+	}
 	return ipc_pair(sock);
 }
 
@@ -516,6 +582,8 @@ static int
 teardown(void **state)
 {
 	(void)state;
+	for (int i = 0; i < 2; i++)
+		jail_free(jail[i]);
 	close(shared);
 	close(sock[0]);
 	close(sock[1]);
@@ -529,11 +597,15 @@ main(void)
 	    cmocka_unit_test(test_work),
 	    cmocka_unit_test(test_state),
 	    cmocka_unit_test(test_calls_that_kill),
+#ifndef SANITIZED
+	    cmocka_unit_test(test_verifier_may_less),
+#endif
 	    cmocka_unit_test(test_processor_time),
 	    cmocka_unit_test(test_file_size),
 	    cmocka_unit_test(test_memory),
 	    cmocka_unit_test(test_sort),
 	    cmocka_unit_test(test_abort),
+	    cmocka_unit_test(test_abort_other),
 	    cmocka_unit_test(test_landlock),
 	};
 

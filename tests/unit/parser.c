@@ -44,12 +44,13 @@ struct parser {
 static struct parser_config
 config_default(void)
 {
-	return (struct parser_config){.size = sizeof(struct parser_config),
-	    .children = 2,
-	    .jail_mails = 1,
-	    .deadline = 30,
-	    .cpu = 10,
-	    .memory = 256u << 20,
+	return (struct parser_config){
+	    .jailer = {.size = sizeof(struct parser_config),
+		.children = 2,
+		.jobs = 1,
+		.deadline = 30,
+		.cpu = 10,
+		.memory = 256u << 20},
 	    .import_batch = 200,
 	    .limits = mail_limits_default,
 	    .policy = pgp_policy_default};
@@ -299,9 +300,9 @@ test_children(void **state)
 	struct parser_config config = config_default();
 
 	(void)state;
-	config.children = 1;
-	for (config.jail_mails = 1; config.jail_mails < 4;
-	     config.jail_mails++) {
+	config.jailer.children = 1;
+	for (config.jailer.jobs = 1; config.jailer.jobs < 4;
+	     config.jailer.jobs++) {
 		struct parser p = start(&config);
 		int pid[2], last;
 
@@ -309,7 +310,7 @@ test_children(void **state)
 		for (unsigned i = 1; i <= 12; i++) {
 			last = pid[0];
 			check_good(&p);
-			if (i % config.jail_mails != 0) {
+			if (i % config.jailer.jobs != 0) {
 				assert_int_equal(children(&p, pid), 1);
 				assert_int_equal(pid[0], last);
 				continue;
@@ -392,7 +393,7 @@ test_memory(void **state)
 	memset(raw, 'x', len);
 	memcpy(raw, "Subject: x\n\n", 12);
 	check_good(&p);
-	config.memory = address_space(p.pid) + (3u << 20);
+	config.jailer.memory = address_space(p.pid) + (3u << 20);
 	stop(&p);
 	p = start(&config);
 	check_good(&p);
@@ -465,9 +466,9 @@ test_processor_time(void **state)
 	struct mail m;
 
 	(void)state;
-	config.children = 1;
-	config.jail_mails = 50;
-	config.cpu = 1;
+	config.jailer.children = 1;
+	config.jailer.jobs = 50;
+	config.jailer.cpu = 1;
 	config.limits.content_types = 1000000;
 	raw = mail_of_cost(0.6, &config);
 	p = start(&config);
@@ -499,8 +500,8 @@ test_deadline(void **state)
 	int pipes[2], fd;
 
 	(void)state;
-	config.children = 1;
-	config.deadline = 1;
+	config.jailer.children = 1;
+	config.jailer.deadline = 1;
 	p = start(&config);
 	assert_int_equal(pipe(pipes), 0);
 	fd = job(&p, PARSER_IMPORT, 5, pipes[0]);
@@ -535,18 +536,17 @@ static void
 test_no_child(void **state)
 {
 	struct parser_config config = config_default();
-	struct rlimit few = {.rlim_cur = 7}, many;
+	struct rlimit few = {.rlim_cur = 8}, many;
 	struct parser p;
 	char why[IPC_TEXT];
 	struct mail m;
-	int pid[2], pipes[2], fd;
-	struct ipc_msg msg;
+	int pid[2];
 
 	(void)state;
-	config.children = 1;
+	config.jailer.children = 1;
 	p = start(&config);
-	/* no descriptors for another child's socket: 0 to 3, /dev/null, and
-	 * the two of a mail */
+	/* no descriptors for another child's socket: 0 to 3, /dev/null, a
+	 * Landlock ruleset, and the two of a mail */
 	await_children(&p, 1, pid);
 	kill(pid[0], SIGKILL);
 	await_children(&p, 0, pid);
@@ -558,18 +558,80 @@ test_no_child(void **state)
 	assert_string_equal(why, strerror(EMFILE));
 	assert_int_equal(prlimit(p.pid, RLIMIT_NOFILE, &many, NULL), 0);
 	check_good(&p);
-	/* one more than there are children */
+	stop(&p);
+}
+
+/* What comes while all children are busy waits; past a limit it does not. */
+static void
+test_queue(void **state)
+{
+	struct parser_config config = config_default();
+	int mail = ipc_memfd("mail", "A: b\n\n", 6, true);
+	int pipes[2], record[JAILER_QUEUE + 1], import;
+	struct ipc_msg msg;
+	struct parser p;
+
+	(void)state;
+	config.jailer.children = 1;
+	p = start(&config);
 	assert_int_equal(pipe(pipes), 0);
-	fd = job(&p, PARSER_IMPORT, 500, pipes[0]);
-	assert_int_equal(
-	    read_octets(&p, "A: b\n\n", 6, &m, why), PARSER_NO_CHILD);
+	import = job(&p, PARSER_IMPORT, 500, pipes[0]);
+	for (unsigned i = 0; i <= JAILER_QUEUE; i++)
+		record[i] = job(&p, PARSER_MAIL, i, mail);
+	msg = answer(&p);
+	assert_int_equal(msg.id, JAILER_QUEUE);
+	assert_int_equal(msg.status, PARSER_NO_CHILD);
 	close(pipes[1]);
 	msg = answer(&p);
 	assert_int_equal(msg.id, 500);
 	assert_int_equal(msg.status, PARSER_OK);
+	for (unsigned i = 0; i < JAILER_QUEUE; i++) {
+		msg = answer(&p);
+		assert_int_equal(msg.id, i);
+		assert_int_equal(msg.status, PARSER_OK);
+	}
+	for (unsigned i = 0; i <= JAILER_QUEUE; i++)
+		close(record[i]);
+	close(import);
 	close(pipes[0]);
-	close(fd);
+	close(mail);
 	check_good(&p);
+	stop(&p);
+}
+
+/* An import that is dropped before it has begun. */
+static void
+test_queue_drop(void **state)
+{
+	struct parser_config config = config_default();
+	int pipes[2], first, second, mail, record;
+	struct ipc_msg msg;
+	struct parser p;
+
+	(void)state;
+	config.jailer.children = 1;
+	p = start(&config);
+	assert_int_equal(pipe(pipes), 0);
+	mail = ipc_memfd("mail", "A: b\n\n", 6, true);
+	first = job(&p, PARSER_IMPORT, 500, pipes[0]);
+	second = job(&p, PARSER_IMPORT, 501, pipes[0]);
+	record = job(&p, PARSER_MAIL, 502, mail);
+	ipc_msg_init(&msg, PARSER_DROP, 501);
+	assert_int_equal(ipc_send(p.sock, &msg), 0);
+	msg = answer(&p);
+	assert_int_equal(msg.id, 501);
+	assert_int_equal(msg.status, PARSER_DIED);
+	close(pipes[1]);
+	msg = answer(&p);
+	assert_int_equal(msg.id, 500);
+	msg = answer(&p);
+	assert_int_equal(msg.id, 502);
+	assert_int_equal(msg.status, PARSER_OK);
+	close(pipes[0]);
+	close(first);
+	close(second);
+	close(mail);
+	close(record);
 	stop(&p);
 }
 
@@ -616,7 +678,7 @@ test_import(void **state)
 
 	(void)state;
 	config.import_batch = 2;
-	config.children = 1;
+	config.jailer.children = 1;
 	p = start(&config);
 	assert_int_not_equal(
 	    asprintf(&five, "%s%s%s%s%s", alice, bob, alice, bob, alice), -1);
@@ -651,7 +713,7 @@ test_drop(void **state)
 
 	(void)state;
 	config.import_batch = 1;
-	config.children = 1;
+	config.jailer.children = 1;
 	p = start(&config);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(pipe(pipes), 0);
@@ -697,7 +759,7 @@ test_import_dies(void **state)
 
 	(void)state;
 	config.import_batch = 1;
-	config.children = 1;
+	config.jailer.children = 1;
 	p = start(&config);
 	file = ipc_memfd("file", alice, strlen(alice), false);
 	assert_int_equal(
@@ -767,10 +829,10 @@ test_bad_configuration(void **state)
 	struct parser_config config = config_default();
 
 	(void)state;
-	config.size--;
+	config.jailer.size--;
 	check_refused(config);
 	config = config_default();
-	config.children = 0;
+	config.jailer.children = 0;
 	check_refused(config);
 	config = config_default();
 	config.import_batch = MAIL_CERTS_MAX + 1;
@@ -826,6 +888,8 @@ main(void)
 	    cmocka_unit_test(test_deadline),
 	    cmocka_unit_test(test_killed_from_outside),
 	    cmocka_unit_test(test_no_child),
+	    cmocka_unit_test(test_queue),
+	    cmocka_unit_test(test_queue_drop),
 	    cmocka_unit_test(test_import),
 	    cmocka_unit_test(test_drop),
 	    cmocka_unit_test(test_import_dies),

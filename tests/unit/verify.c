@@ -1081,8 +1081,10 @@ take_blob(struct ipc_in *in, struct octets *out)
 static int
 jailed(void)
 {
-	const struct jail jail = {.memory = (uint64_t)256 << 20, .cpu = 20};
+	const struct jail_limits limits = {
+	    .memory = (uint64_t)256 << 20, .cpu = 20};
 	struct pgp_verifier *v;
+	struct jail *jail;
 	struct ipc_in in = {.data = NULL};
 	static struct claim c;
 	const char *what;
@@ -1092,7 +1094,8 @@ jailed(void)
 		return 2;
 	in.data = (unsigned char *)data;
 	pgp_prepare();
-	if (jail_lock(&jail, &what) == -1)
+	jail = jail_new(JAIL_VERIFY, &limits, &what);
+	if (jail == NULL || jail_lock(jail, &what) == -1)
 		return 2;
 	v = pgp_verifier_new();
 	while (in.pos < in.len) {
@@ -1106,6 +1109,7 @@ jailed(void)
 			_exit(4);
 	}
 	pgp_verifier_free(v);
+	jail_free(jail);
 	_exit(0);
 }
 
