@@ -38,6 +38,11 @@ LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDOPT)
 LIBS_pgp = -lcrypto
 LIBS_db = -ldb-5.3 -lunistring
 LIBS_etpan = -letpan
+# The parser forks for each mail, and each library that is mapped makes that
+# dearer: libetpan brings a dozen that only its network parts need.  Where its
+# archive is installed, as Debian does, the parser takes its readers out of that.
+ETPAN_A := $(shell $(CC) -print-file-name=libetpan.a)
+LIBS_etpan_mime = $(if $(filter /%,$(ETPAN_A)),$(ETPAN_A),$(LIBS_etpan))
 LIBS_handlers = -lpcre2-8
 # For sd_notify(3) and sockets handed over; mailkeyd does without.
 ifneq ($(wildcard /usr/include/systemd/sd-daemon.h),)
@@ -111,7 +116,7 @@ $(B)/mailkeyctl: $(B)/obj/mailkeyd/mailkeyctl.o $(A_mail) $(A_pgp)
 # The helpers are linked with what they need and no more: none of them can
 # reach the store.
 $(B)/mailkeyd-parser: $(B)/obj/mailkeyd/parser.o $(A_mail) $(A_pgp)
-	$(LINK) $^ $(LIBS_etpan) $(LIBS_pgp) -lseccomp
+	$(LINK) $^ $(LIBS_etpan_mime) $(LIBS_pgp) -lseccomp
 $(B)/mailkeyd-checker: $(B)/obj/mailkeyd/checker.o $(A_mail) $(A_pgp)
 	$(LINK) $^ $(LIBS_pgp) -lgpgme
 $(B)/mailkeyd-sender: $(B)/obj/mailkeyd/send.o $(A_mail)

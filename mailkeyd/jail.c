@@ -248,6 +248,10 @@ filter_make(struct jail *j, enum jail_work work)
 	size_t len;
 
 	rc = filter == NULL || fd == -1 ? -ENOMEM : allow(filter, work);
+	/* a tree and not a list: the kernel walks it for each call there is
+	 * when a process is locked */
+	if (rc == 0)
+		rc = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (rc == 0)
 		rc = seccomp_export_bpf(filter, fd);
 	if (filter != NULL)

@@ -69,12 +69,13 @@ write_record(int fd, const struct mail *m)
 }
 
 static enum jailed_exit
-say_done(int sock, uint64_t id, bool more, uint64_t offset)
+say(int sock, uint64_t id, enum jailer_status status, bool more,
+    uint64_t offset)
 {
 	struct ipc_msg msg;
 
 	ipc_msg_init(&msg, PARSER_DONE, id);
-	msg.status = PARSER_OK;
+	msg.status = status;
 	msg.a = more;
 	msg.b = offset;
 	return ipc_send(sock, &msg) == 0 ? JAILED_DONE : JAILED_FAILED;
@@ -89,6 +90,7 @@ serve_mail(
 	struct mail m;
 	char *raw;
 	size_t len;
+	enum jailer_status status = JAILER_OK;
 	enum jailed_exit rc;
 
 	rc = read_mail(msg->fd[0], limits->message_size, &raw, &len);
@@ -96,13 +98,15 @@ serve_mail(
 		return rc;
 	if (mail_parse(raw, len, limits, &config->policy, time(NULL), &m) == -1)
 		rc = JAILED_NO_MEMORY;
+	else if (mail_parse_again())
+		status = JAILER_AGAIN;
 	else
 		rc = write_record(msg->fd[1], &m);
 	if (m.nsecret > 0)
 		explicit_bzero(raw, len);
 	mail_free(&m);
 	free(raw);
-	return rc == JAILED_DONE ? say_done(sock, msg->id, false, 0) : rc;
+	return rc == JAILED_DONE ? say(sock, msg->id, status, false, 0) : rc;
 }
 
 /* ---- a file of certificates ---------------------------------------------- */
@@ -205,8 +209,8 @@ serve_import(int sock, const struct parser_config *config, struct ipc_msg *msg)
 		close(msg->fd[1]);
 		msg->fd[1] = -1;
 		if (rc == JAILED_DONE)
-			rc = say_done(
-			    sock, msg->id, more, pgp_reader_offset(reader));
+			rc = say(sock, msg->id, JAILER_OK, more,
+			    pgp_reader_offset(reader));
 		if (rc != JAILED_DONE ||
 		    (more && !wait_more(sock, msg->id, &msg->fd[1])))
 			break;

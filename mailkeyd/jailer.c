@@ -38,6 +38,9 @@ struct slot {
 	} state;
 	bool wait; /* the last child came to nothing: not before it is needed */
 	bool series;
+	bool all; /* the child is prepared for everything */
+	struct ipc_msg
+	    job; /* with its descriptors, while BUSY with no series */
 	pid_t pid;
 	int sock;
 	unsigned served;
@@ -76,7 +79,7 @@ now_ms(void)
 /* ---- children ------------------------------------------------------------ */
 
 static _Noreturn void
-child_main(const struct jailer *p, int sock, pid_t parent)
+child_main(const struct jailer *p, int sock, pid_t parent, bool all)
 {
 	const char *what;
 
@@ -91,6 +94,8 @@ child_main(const struct jailer *p, int sock, pid_t parent)
 #endif
 	/* what is above CORE is closed: it would do no harm to get a copy of a
 	 * sibling's socket, but a sibling's end would then not be seen */
+	if (all)
+		p->kind->prepare_all();
 	if (jail_lock(p->jail, &what) == -1)
 		_exit(JAILED_NO_LOCK);
 	_exit((int)p->kind->serve(CORE, p->all));
@@ -103,15 +108,18 @@ slot_fill(const struct jailer *p, struct slot *s)
 	pid_t parent = getpid(), pid;
 	int pair[2], saved;
 
-	if (ipc_pair(pair) == -1)
+	if (ipc_pair(pair) == -1) {
+		s->all = false;
 		return -1;
+	}
 	pid = fork();
 	if (pid == 0)
-		child_main(p, pair[1], parent);
+		child_main(p, pair[1], parent, s->all);
 	saved = errno;
 	close(pair[1]);
 	if (pid == -1) {
 		close(pair[0]);
+		s->all = false;
 		errno = saved;
 		return -1;
 	}
@@ -120,6 +128,16 @@ slot_fill(const struct jailer *p, struct slot *s)
 	s->served = 0;
 	s->state = READY;
 	return 0;
+}
+
+static void
+slot_empty(struct slot *s)
+{
+	s->sock = -1;
+	s->pid = 0;
+	s->all = false;
+	ipc_msg_close(&s->job);
+	s->state = EMPTY;
 }
 
 /* Ends the child, whatever it does, and returns its status. */
@@ -133,9 +151,7 @@ slot_end(struct slot *s)
 	kill(s->pid, SIGKILL);
 	while (waitpid(s->pid, &status, 0) == -1 && errno == EINTR)
 		continue;
-	s->sock = -1;
-	s->pid = 0;
-	s->state = EMPTY;
+	slot_empty(s);
 	return status;
 }
 
@@ -150,9 +166,7 @@ slot_retire(struct jailer *p, struct slot *s)
 	close(s->sock);
 	kill(s->pid, SIGKILL);
 	p->ending[p->nending++] = s->pid;
-	s->sock = -1;
-	s->pid = 0;
-	s->state = EMPTY;
+	slot_empty(s);
 }
 
 static void
@@ -271,24 +285,34 @@ slot_free(struct jailer *p, bool series)
 }
 
 static void
-job_start(struct jailer *p, struct slot *s, const struct ipc_msg *msg)
+job_start(struct jailer *p, struct slot *s, struct ipc_msg *msg)
 {
 	s->series = msg->type == JAILER_SERIES;
-	if (s->state == READY) {
-		if (slot_send(p, s, msg) == 0)
-			return;
+	if (s->state == READY && slot_send(p, s, msg) == -1)
 		slot_end(s); /* it died while it waited */
-	}
-	if (slot_fill(p, s) == -1) {
-		s->wait = true;
+	if (s->state == EMPTY &&
+	    (slot_fill(p, s) == -1 || slot_send(p, s, msg) == -1)) {
 		tell_failure(msg->id, JAILER_NO_CHILD, strerror(errno));
-		return;
+		s->wait = true;
+		if (s->state == READY)
+			slot_end(s);
 	}
-	if (slot_send(p, s, msg) == 0)
-		return;
-	s->wait = true;
-	tell_failure(msg->id, JAILER_NO_CHILD, strerror(errno));
-	slot_end(s);
+	if (s->state == BUSY && !s->series)
+		s->job = *msg;
+	else
+		ipc_msg_close(msg);
+}
+
+/* The child has found that it takes another one. */
+static void
+job_again(struct jailer *p, struct slot *s)
+{
+	struct ipc_msg job = s->job;
+
+	ipc_msg_init(&s->job, 0, 0);
+	slot_retire(p, s);
+	s->all = true;
+	job_start(p, s, &job);
 }
 
 /* Takes the message's descriptors. */
@@ -314,7 +338,6 @@ start_jobs(struct jailer *p)
 		if (s == NULL)
 			return;
 		job_start(p, s, msg);
-		ipc_msg_close(msg);
 		p->first = (p->first + 1) % JAILER_QUEUE;
 		p->nqueue--;
 	}
@@ -425,12 +448,12 @@ core_message(struct jailer *p)
 /* ---- what children say --------------------------------------------------- */
 
 static bool
-is_done(const struct slot *s, const struct ipc_msg *msg)
+is_done(
+    const struct slot *s, const struct ipc_msg *msg, enum jailer_status status)
 {
 	return s->state == BUSY && msg->type == JAILER_DONE &&
-	       msg->id == s->id && msg->status == JAILER_OK &&
-	       msg->fd[0] == -1 && msg->fd[1] == -1 &&
-	       msg->a <= (s->series ? 1 : 0);
+	       msg->id == s->id && msg->status == status && msg->fd[0] == -1 &&
+	       msg->fd[1] == -1 && msg->a <= (s->series ? 1 : 0);
 }
 
 static void
@@ -449,7 +472,8 @@ slot_done(struct jailer *p, struct slot *s, const struct ipc_msg *said)
 		return;
 	}
 	s->state = READY;
-	if (s->series || ++s->served >= p->config.jobs)
+	ipc_msg_close(&s->job);
+	if (s->series || s->all || ++s->served >= p->config.jobs)
 		slot_retire(p, s);
 }
 
@@ -475,8 +499,11 @@ slot_message(struct jailer *p, struct slot *s)
 	struct ipc_msg msg;
 	int got = ipc_recv(s->sock, &msg);
 
-	if (got == 1 && is_done(s, &msg))
+	if (got == 1 && is_done(s, &msg, JAILER_OK))
 		slot_done(p, s, &msg);
+	else if (got == 1 && is_done(s, &msg, JAILER_AGAIN) && !s->series &&
+		 !s->all && p->kind->prepare_all != NULL)
+		job_again(p, s);
 	else
 		slot_died(s);
 	ipc_msg_close(&msg);
@@ -636,8 +663,10 @@ jailer_main(int argc, const struct jailer_kind *kind)
 	p.polls = calloc(p.config.children + 1, sizeof(*p.polls));
 	if (p.null == -1 || p.slots == NULL || p.polls == NULL)
 		err(EX_OSERR, "starting");
-	for (uint32_t i = 0; i < p.config.children; i++)
+	for (uint32_t i = 0; i < p.config.children; i++) {
 		p.slots[i].sock = -1;
+		ipc_msg_init(&p.slots[i].job, 0, 0);
+	}
 	make_jail(&p);
 	kind->prepare(p.all);
 	run(&p);

@@ -38,9 +38,11 @@ enum jailer_type {
 };
 
 enum jailer_status {
-	JAILER_OK,	/* the record lies in the memfd */
-	JAILER_DIED,	/* the child died of this job, or passed its time */
-	JAILER_NO_CHILD /* no child could be made: try later */
+	JAILER_OK,	 /* the record lies in the memfd */
+	JAILER_DIED,	 /* the child died of this job, or passed its time */
+	JAILER_NO_CHILD, /* no child could be made: try later */
+	JAILER_AGAIN	 /* from a child only: nothing was written; this job
+			    needs one that is prepared for all */
 };
 
 struct jailer_config {
@@ -67,6 +69,9 @@ struct jailer_kind {
 	bool (*config_sound)(const void *config);
 	/* What libraries would open files for, once for all children. */
 	void (*prepare)(const void *config);
+	/* What is dear and seldom needed, in a child of its own before the jail
+	 * is locked, after JAILER_AGAIN; or NULL. */
+	void (*prepare_all)(void);
 	/* In the child: does what comes over the socket. */
 	enum jailed_exit (*serve)(int sock, const void *config);
 };

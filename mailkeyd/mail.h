@@ -98,9 +98,13 @@ void mail_free(struct mail *);
 int mail_parse(const char *raw, size_t len, const struct mail_limits *,
     const struct pgp_policy *, time_t now, struct mail *out);
 
-/* Call once before the jail is locked: character sets that iconv(3) loads
- * from files. */
-void mail_parse_prepare(void);
+/*
+ * Call before the jail is locked: character sets.  Without `all` those are left
+ * out that hold up each fork(2); mail_parse_again() says that such a one was
+ * met, so that what was read must be read again after preparing all.
+ */
+void mail_parse_prepare(bool all);
+bool mail_parse_again(void);
 
 /* The record between reader and core; get checks every length and text and
  * returns 0, or -1 for a record that cannot be (mail_free() it then too). */

@@ -3,8 +3,10 @@
  *
  * iconv_open(3) loads a module from a file for each new set: in the jail that
  * is death, so all are opened before.  Each open module makes every fork(2)
- * dearer, and most sets are no more than a table of 256 characters: those are
- * read out and closed again.
+ * dearer: five times as dear, all of them together.  Most sets are no more than
+ * a table of 256 characters: those are read out and closed again.  The others
+ * stay closed until a mail has asked for one; then it is read once more, in a
+ * process that has opened them.
  */
 #include "mailkeyd/mail_read.h"
 
@@ -23,11 +25,14 @@ static const char utf8_names[] =
     "IBM367 ISO-IR-6 ISO646-US ISO_646.IRV:1991 OSF00010020 US UTF-8 "
     "ISO-IR-193 OSF05010001 UNICODE-1-1-UTF-8 UTF8";
 
-/* Neither: this system has no such set. */
+/* Nothing of it: this system has no such set. */
 static struct charset {
 	iconv_t cd;
 	uint16_t *table; /* a character for each octet */
+	bool closed;
 } * charsets;
+
+static bool wanted; /* one that is closed */
 
 /* ---- opening ------------------------------------------------------------- */
 
@@ -73,32 +78,55 @@ read_table(const char *name)
 }
 
 static void
+name_of(const char *names, char name[40])
+{
+	snprintf(name, 40, "%.*s", (int)strcspn(names, " "), names);
+}
+
+static void
+read_charset(struct charset *c, const char *names)
+{
+	char name[40];
+
+	name_of(names, name);
+	c->table = read_table(name);
+	c->closed = c->table == NULL;
+}
+
+static void
 open_charset(struct charset *c, const char *names)
 {
 	char name[40];
 	iconv_t cd;
 
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(names, " "), names);
-	c->table = read_table(name);
-	if (c->table != NULL)
-		return;
+	name_of(names, name);
 	cd = iconv_open("UTF-8", name);
 	if (cd != (iconv_t)-1)
 		c->cd = cd;
+	c->closed = false;
 }
 
 void
-mail_charset_prepare(void)
+mail_charset_prepare(bool all)
 {
 	size_t n = 0;
 
-	if (charsets != NULL)
-		return;
 	while (mail_charset_names[n] != NULL)
 		n++;
-	charsets = calloc(n + 1, sizeof(*charsets));
-	for (size_t i = 0; i < n && charsets != NULL; i++)
-		open_charset(&charsets[i], mail_charset_names[i]);
+	if (charsets == NULL) {
+		charsets = calloc(n + 1, sizeof(*charsets));
+		for (size_t i = 0; i < n && charsets != NULL; i++)
+			read_charset(&charsets[i], mail_charset_names[i]);
+	}
+	for (size_t i = 0; i < n && charsets != NULL && all; i++)
+		if (charsets[i].closed)
+			open_charset(&charsets[i], mail_charset_names[i]);
+}
+
+bool
+mail_charset_wanted(void)
+{
+	return wanted;
 }
 
 /* ---- finding ------------------------------------------------------------- */
@@ -198,6 +226,8 @@ mail_charset_put(
 		fwrite(octets, 1, len, out);
 		return;
 	}
+	if (c != NULL && c->closed)
+		wanted = true;
 	if (c != NULL && c->cd != NULL) {
 		/* iconv(3) does not write there */
 		put_converted(out, c->cd, (char *)(uintptr_t)octets, len);

@@ -475,8 +475,14 @@ convert(const char *to, const char *from, const char *s, size_t len, char *out,
 }
 
 void
-mail_parse_prepare(void)
+mail_parse_prepare(bool all)
 {
-	mail_charset_prepare();
+	mail_charset_prepare(all);
 	extended_charconv = convert;
+}
+
+bool
+mail_parse_again(void)
+{
+	return mail_charset_wanted();
 }

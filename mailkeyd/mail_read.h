@@ -38,8 +38,13 @@ char *mail_words_decode(const char *, size_t len, size_t max);
  * (mail_charset_names.c). */
 extern const char *const mail_charset_names[];
 
-/* Opens them all. */
-void mail_charset_prepare(void);
+/*
+ * Makes ready those that are a table of 256 characters, and with `all` those
+ * as well that need a file; until that is done octets of such a set are read
+ * as Latin-1, and mail_charset_wanted() is true ever after.
+ */
+void mail_charset_prepare(bool all);
+bool mail_charset_wanted(void);
 
 /* Writes octets of a character set in UTF-8: Latin-1, if it is not known. */
 void mail_charset_put(

@@ -21,8 +21,14 @@ prepare(const void *config)
 {
 	(void)config;
 	tzset();
-	mail_parse_prepare();
+	mail_parse_prepare(false);
 	pgp_prepare();
+}
+
+static void
+prepare_all(void)
+{
+	mail_parse_prepare(true);
 }
 
 static enum jailed_exit
@@ -39,6 +45,7 @@ main(int argc, char **argv)
 	    .config_size = sizeof(struct parser_config),
 	    .config_sound = config_sound,
 	    .prepare = prepare,
+	    .prepare_all = prepare_all,
 	    .serve = serve};
 
 	(void)argv;

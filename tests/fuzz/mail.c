@@ -15,7 +15,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc;
 	(void)argv;
-	mail_parse_prepare();
+	mail_parse_prepare(true);
 	pgp_prepare();
 	return 0;
 }

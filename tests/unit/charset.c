@@ -177,7 +177,7 @@ static int
 prepare(void **state)
 {
 	(void)state;
-	mail_charset_prepare();
+	mail_charset_prepare(true);
 	return 0;
 }
 

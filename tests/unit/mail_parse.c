@@ -1017,7 +1017,7 @@ setup(void **state)
 	size_t len;
 
 	(void)state;
-	mail_parse_prepare();
+	mail_parse_prepare(true);
 	alice = slurp("alice.asc", &len);
 	alice_base64 = base64(alice, len);
 	alice_crlf = with_crlf(alice);

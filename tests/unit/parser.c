@@ -454,7 +454,7 @@ mail_of_cost(double seconds, const struct parser_config *config)
 	return raw;
 }
 
-/* One child reads several costly mails, of 0.6 s each, with one second for
+/* One child reads several costly mails, of 0.4 s each, with one second for
  * each; and one that needs more dies of it. */
 static void
 test_processor_time(void **state)
@@ -470,7 +470,7 @@ test_processor_time(void **state)
 	config.jailer.jobs = 50;
 	config.jailer.cpu = 1;
 	config.limits.content_types = 1000000;
-	raw = mail_of_cost(0.6, &config);
+	raw = mail_of_cost(0.4, &config);
 	p = start(&config);
 	await_children(&p, 1, first);
 	for (int i = 0; i < 4; i++) {
@@ -597,6 +597,35 @@ test_queue(void **state)
 	close(mail);
 	check_good(&p);
 	stop(&p);
+}
+
+/* A character set that is a file of its own is not at hand: another child reads
+ * the mail, in which it is. */
+static void
+test_charsets(void **state)
+{
+	struct parser_config config = config_default();
+	const char *raw = "From: a@example.net\n"
+			  "Subject: =?ISO-2022-JP?B?R0VUIBskQjszRUQbKEI=?=\n\n";
+	char why[IPC_TEXT];
+	struct parser p;
+	struct mail m;
+
+	(void)state;
+	for (config.jailer.jobs = 1; config.jailer.jobs <= 50;
+	     config.jailer.jobs += 49) {
+		p = start(&config);
+		for (int i = 0; i < 3; i++) {
+			check_good(&p);
+			if (read_octets(&p, raw, strlen(raw), &m, why) !=
+			    PARSER_OK)
+				fail_msg("%s", why);
+			assert_string_equal(m.subject, "GET 山田");
+			mail_free(&m);
+		}
+		check_good(&p);
+		stop(&p);
+	}
 }
 
 /* An import that is dropped before it has begun. */
@@ -890,6 +919,7 @@ main(void)
 	    cmocka_unit_test(test_no_child),
 	    cmocka_unit_test(test_queue),
 	    cmocka_unit_test(test_queue_drop),
+	    cmocka_unit_test(test_charsets),
 	    cmocka_unit_test(test_import),
 	    cmocka_unit_test(test_drop),
 	    cmocka_unit_test(test_import_dies),
