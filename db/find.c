@@ -13,17 +13,11 @@
  * all others for more than some milliseconds.
  */
 #define INTERSECT_MAX 5000
-#define LITERAL_MAX   500
 #define SUBKEY_MAX    1000 /* certificates with one and the same subkey */
 
 /* ---- fingerprints found -------------------------------------------------- */
 
-struct hits {
-	struct pgp_fpr *fpr;
-	size_t n, size;
-};
-
-static enum ks_status
+enum ks_status
 hits_add(struct hits *h, const void *octets, size_t len)
 {
 	struct pgp_fpr *grown;
@@ -51,8 +45,7 @@ by_order(const void *a, const void *b)
 	return fpr_order(a, b);
 }
 
-/* A key ID may be that of a primary key and of a subkey of it. */
-static void
+void
 hits_unique(struct hits *h)
 {
 	size_t kept = 0;
@@ -68,8 +61,7 @@ hits_unique(struct hits *h)
 
 /* ---- duplicates of one key ----------------------------------------------- */
 
-/* Counts without reading them. */
-static enum ks_status
+enum ks_status
 duplicates_count(struct keystore *ks, enum table t, const void *key,
     size_t klen, uint64_t *n)
 {
@@ -296,116 +288,6 @@ intersect(struct keystore *ks, const char *word, struct hits *h)
 	return st == KS_NOT_FOUND ? KS_OK : st;
 }
 
-static enum ks_status
-userid_has(const struct pgp_packet *p, const char *literal, bool *has)
-{
-	enum ks_status st = KS_NOMEM;
-	char *text, *folded = NULL;
-	size_t len;
-
-	if ((text = text_utf8(p->body, p->len, &len)) != NULL &&
-	    (folded = text_fold(text, len, &len)) != NULL) {
-		*has = memmem(folded, len, literal, strlen(literal)) != NULL;
-		st = KS_OK;
-	}
-	free(folded);
-	free(text);
-	return st;
-}
-
-/* Whether one user ID of a certificate has the text in it. */
-static enum ks_status
-cert_has(struct keystore *ks, const struct pgp_fpr *fpr, const char *literal,
-    bool *has)
-{
-	struct pgp_blob octets = {0}, joined = {0};
-	enum pgp_status ret;
-	struct pgp_packet p;
-	enum ks_status st;
-	size_t pos = 0;
-
-	*has = false;
-	st = ks_get_octets(ks, fpr, &octets);
-	if (st != KS_OK)
-		return st == KS_NOT_FOUND ? KS_CORRUPT : st;
-	while (st == KS_OK && !*has &&
-	       (ret = pgp_packet_read(
-		    octets.data, octets.len, &pos, &joined, &p)) != PGP_END) {
-		if (ret != PGP_OK)
-			st = ret == PGP_NOMEM ? KS_NOMEM : KS_CORRUPT;
-		else if (p.tag == PGP_TAG_USERID)
-			st = userid_has(&p, literal, has);
-	}
-	pgp_blob_free(&joined, false);
-	pgp_blob_free(&octets, false);
-	return st;
-}
-
-static enum ks_status
-filter_literal(struct keystore *ks, const char *literal, struct hits *h)
-{
-	enum ks_status st = KS_OK;
-	size_t kept = 0;
-	bool has;
-
-	for (size_t i = 0; i < h->n && st == KS_OK; i++) {
-		st = cert_has(ks, &h->fpr[i], literal, &has);
-		if (st == KS_OK && has)
-			h->fpr[kept++] = h->fpr[i];
-	}
-	h->n = kept;
-	return st;
-}
-
-/* All that have a word that begins with `prefix`. */
-static enum ks_status
-by_prefix(struct keystore *ks, const char *prefix, size_t max, struct hits *h)
-{
-	size_t len = strlen(prefix);
-	enum ks_status st;
-	struct walk w;
-
-	if ((st = walk_open(ks, T_WORD, &w)) != KS_OK)
-		return st;
-	memcpy(w.key, prefix, len);
-	w.klen = len;
-	for (st = walk_get(&w, DB_SET_RANGE); st == KS_OK;
-	     st = walk_get(&w, DB_NEXT)) {
-		if (w.klen < len || memcmp(w.key, prefix, len) != 0)
-			break;
-		if ((st = hits_add(h, w.value, w.vlen)) != KS_OK)
-			break;
-		if (max > 0 && h->n > INTERSECT_MAX) {
-			st = KS_TOO_MANY;
-			break;
-		}
-	}
-	walk_close(&w);
-	hits_unique(h);
-	return st == KS_NOT_FOUND ? KS_OK : st;
-}
-
-/* The substring itself, in each candidate's user IDs. */
-static enum ks_status
-literal_settle(struct keystore *ks, const struct ks_query *q, size_t max,
-    struct hits *h, uint64_t *total)
-{
-	*total = h->n;
-	if (max > 0 && h->n > LITERAL_MAX)
-		return KS_TOO_MANY;
-	return filter_literal(ks, q->text, h);
-}
-
-static enum ks_status
-by_literal_prefix(struct keystore *ks, const struct ks_query *q, size_t max,
-    struct hits *h, uint64_t *total)
-{
-	enum ks_status st = by_prefix(ks, q->prefix, max, h);
-
-	*total = h->n;
-	return st == KS_OK ? literal_settle(ks, q, max, h, total) : st;
-}
-
 /* Counts each word; KS_NOT_FOUND when there is one that nobody has. */
 static enum ks_status
 words_count(struct keystore *ks, const struct ks_query *q,
@@ -427,27 +309,23 @@ static enum ks_status
 by_words(struct keystore *ks, const struct ks_query *q, size_t max,
     struct hits *h, uint64_t *total)
 {
-	const bool literal = q->kind == KS_BY_LITERAL;
 	struct word_count word[KS_QUERY_WORDS] = {{NULL, 0}};
 	size_t bound = INTERSECT_MAX;
 	enum ks_status st;
 
-	if (q->prefix != NULL)
-		return by_literal_prefix(ks, q, max, h, total);
 	assert(q->nwords > 0);
 	st = words_count(ks, q, word);
 	if (st != KS_OK)
 		return st == KS_NOT_FOUND ? KS_OK : st;
 	*total = word[0].n;
-	if (q->nwords == 1 && !literal)
+	if (q->nwords == 1)
 		bound = max;
 	if (max > 0 && word[0].n > bound)
 		return KS_TOO_MANY;
 	st = duplicates_read(ks, T_WORD, word[0].word, strlen(word[0].word), h);
 	for (size_t i = 1; i < q->nwords && st == KS_OK && h->n > 0; i++)
 		st = intersect(ks, word[i].word, h);
-	return st == KS_OK && literal ? literal_settle(ks, q, max, h, total)
-				      : st;
+	return st;
 }
 
 /* ---- the whole ----------------------------------------------------------- */
@@ -469,8 +347,9 @@ by_query(struct keystore *ks, const struct ks_query *q, size_t max,
 		return duplicates_take(
 		    ks, T_EMAIL, q->text, strlen(q->text), max, h, total);
 	case KS_BY_WORDS:
-	case KS_BY_LITERAL:
 		return by_words(ks, q, max, h, total);
+	case KS_BY_LITERAL:
+		assert(false); /* ks_find() has search.c do it */
 	}
 	if (st == KS_OK && h->n == 0 && q->bare && q->nwords > 0)
 		return by_words(ks, q, max, h, total);
@@ -483,9 +362,12 @@ ks_find(struct keystore *ks, const struct ks_query *q, size_t max,
 {
 	struct hits h = {0};
 	uint64_t total = 0;
-	enum ks_status st = by_query(ks, q, max, &h, &total);
+	enum ks_status st;
 
 	memset(found, 0, sizeof(*found));
+	if (q->kind == KS_BY_LITERAL)
+		return literal_find(ks, q, max, found);
+	st = by_query(ks, q, max, &h, &total);
 	if (st == KS_OK) {
 		hits_unique(&h);
 		total = h.n;

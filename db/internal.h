@@ -211,9 +211,10 @@ enum ks_status peer_parse(
 
 /* ---- what user IDs are found by (keystore_words.c) ----------------------- */
 
-#define WORD_MAX    64	/* octets of a word, cut on a character */
-#define WORDS_MAX   512 /* distinct words of one certificate */
-#define ADDRESS_MAX 254 /* octets, RFC 5321, 4.5.3.1.3 less the brackets */
+#define WORD_MAX      64 /* octets of a word, cut on a character */
+#define WORD_CUT(len) ((len) > WORD_MAX - 4) /* it may be */
+#define WORDS_MAX     512 /* distinct words of one certificate */
+#define ADDRESS_MAX   254 /* octets, RFC 5321, 4.5.3.1.3 less the brackets */
 
 /*
  * A user ID or a query as UTF-8, ended by a NUL that *len does not count;
@@ -224,6 +225,10 @@ char *text_utf8(const void *, size_t, size_t *len);
 
 /* Folds case and brings to NFC.  NULL: no memory.  The caller frees. */
 char *text_fold(const char *utf8, size_t, size_t *len);
+
+/* How many octets of marks a folded text begins with.  In a longer text they
+ * may stand behind a letter and belong to its word. */
+size_t text_marks(const char *folded, size_t);
 
 /* Calls visit() for each word of folded text until it returns false. */
 void words_each(const char *folded, size_t,
@@ -255,6 +260,24 @@ struct entries { /* a sorted set */
 enum ks_status entries_of(const struct pgp_cert *, struct entries *);
 void entries_free(struct entries *);
 int entry_cmp(const struct entry *, const struct entry *);
+
+/* ---- finding (find.c, search.c) ------------------------------------------ */
+
+struct hits {
+	struct pgp_fpr *fpr;
+	size_t n, size;
+};
+enum ks_status hits_add(struct hits *, const void *fpr, size_t len);
+/* Sorts, and leaves each once. */
+void hits_unique(struct hits *);
+
+/* How many records a key has, without reading them. */
+enum ks_status duplicates_count(
+    struct keystore *, enum table, const void *key, size_t klen, uint64_t *n);
+
+/* ks_find() for a literal: ks_search_step() to the end. */
+enum ks_status literal_find(
+    struct keystore *, const struct ks_query *, size_t max, struct ks_found *);
 
 /* ---- what passes after a time (seen.c) ----------------------------------- */
 

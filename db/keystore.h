@@ -188,9 +188,11 @@ enum ks_query_kind {
 	KS_BY_FPR,    /* 32, 40 or 64 digits */
 	KS_BY_EMAIL,  /* an address, matched exactly */
 	KS_BY_WORDS,  /* all words, any order */
-	KS_BY_LITERAL /* "..." : a substring of one user ID; where it is a
-			 single word, the beginning of one */
+	KS_BY_LITERAL /* "..." : a substring of one user ID */
 };
+
+/* Where in a word the part of one stands that a literal has. */
+enum ks_part { KS_PART_NONE, KS_PART_BEGIN, KS_PART_END, KS_PART_WITHIN };
 
 struct ks_query {
 	enum ks_query_kind kind;
@@ -200,8 +202,10 @@ struct ks_query {
 	char *text; /* normalised address, or the folded literal; else NULL */
 	char *word[KS_QUERY_WORDS]; /* folded, NFC, UTF-8 */
 	size_t nwords;
-	char *prefix; /* literal without words that are whole for sure: what
-			 one of its user ID's words begins with; else NULL */
+	/* Of a literal without words that are whole for sure, the part of one
+	 * that it has; KS_PART_NONE: not even that. */
+	char *part;
+	enum ks_part at;
 };
 
 /*
@@ -219,6 +223,7 @@ struct ks_found {
 	uint64_t total; /* matches in all, also when KS_TOO_MANY; for
 			   several words, and for more than a thousand
 			   changes, an upper bound */
+	bool more;	/* total is a lower bound: nobody has counted on */
 };
 
 /*
@@ -228,6 +233,23 @@ struct ks_found {
 enum ks_status ks_find(
     struct keystore *, const struct ks_query *, size_t max, struct ks_found *);
 void ks_found_free(struct ks_found *);
+
+/*
+ * A literal is looked for in the user IDs of all certificates that have its
+ * words, or words with its part, or, with neither, of all.  That may take long,
+ * so it can be done in steps of less than a millisecond; ks_find() does all of
+ * them at once.  Between them the store may change.  The query is lent.
+ */
+struct ks_search;
+enum ks_status ks_search_new(const struct ks_query *, struct ks_search **);
+/* One step; *more: there is another one.  It ends early when the matches are
+ * more than `max` (0: no limit) and more than a thousand. */
+enum ks_status ks_search_step(
+    struct keystore *, struct ks_search *, size_t max, bool *more);
+/* What there is so far: statuses and *found as of ks_find(). */
+enum ks_status ks_search_found(
+    struct ks_search *, size_t max, struct ks_found *);
+void ks_search_free(struct ks_search *);
 
 /*
  * The certificates whose last change was at `since` or later, each once, the

@@ -105,6 +105,23 @@ word_read(const uint8_t *text, size_t n, size_t *pos, size_t *chars)
 	return kept;
 }
 
+size_t
+text_marks(const char *folded, size_t n)
+{
+	const uint8_t *text = (const uint8_t *)folded;
+	size_t pos = 0;
+	ucs4_t c;
+
+	while (pos < n) {
+		int step = u8_mbtouc(&c, text + pos, n - pos);
+
+		if (!uc_is_general_category_withtable(c, UC_CATEGORY_MASK_M))
+			break;
+		pos += (size_t)step;
+	}
+	return pos;
+}
+
 void
 words_each(const char *folded, size_t n,
     bool (*visit)(void *ctx, const char *word, size_t len), void *ctx)

@@ -12,13 +12,15 @@ static const char why_digits[] =
     "A key ID has 8 or 16 hexadecimal digits, a fingerprint 32, 40 or 64.";
 static const char why_no_word[] =
     "A search needs at least one whole word of two letters or digits.";
+static const char why_literal[] =
+    "A text in quotes needs at least two characters.";
 static const char why_many[] = "At most 16 words can be looked up at once.";
 
 void
 ks_query_free(struct ks_query *q)
 {
 	free(q->text);
-	free(q->prefix);
+	free(q->part);
 	for (size_t i = 0; i < q->nwords; i++)
 		free(q->word[i]);
 	memset(q, 0, sizeof(*q));
@@ -79,10 +81,8 @@ digits_read(const char *text, size_t n, struct ks_query *q)
 
 struct word_sink {
 	struct ks_query *q;
-	const char *text; /* folded */
-	size_t len;
-	char *head, *tail; /* of a literal: its first and last word, where they
-			      may be parts of longer ones */
+	const char *begin, *end;	/* of the folded text */
+	char *part[KS_PART_WITHIN + 1]; /* of a literal, by enum ks_part */
 	bool nomem, many;
 };
 
@@ -109,48 +109,50 @@ word_take(void *ctx, const char *word, size_t len)
 	return true;
 }
 
-/* A literal begins and ends anywhere: in the middle of a word, too. */
+/* A literal begins and ends anywhere: in the middle of a word, too.  Where it
+ * begins so, a long word is of no use, since what the store has of such a word
+ * may be another piece. */
 static bool
-edge_take(void *ctx, const char *word, size_t len)
+literal_take(void *ctx, const char *word, size_t len)
 {
 	struct word_sink *sink = ctx;
-	char **edge = NULL;
+	enum ks_part at = KS_PART_NONE;
 
-	if (word + len == sink->text + sink->len)
-		edge = &sink->tail;
-	else if (word == sink->text)
-		edge = &sink->head;
-	if (edge == NULL)
+	if (word == sink->begin)
+		at = word + len == sink->end ? KS_PART_WITHIN : KS_PART_END;
+	else if (word + len == sink->end)
+		at = KS_PART_BEGIN;
+	if (at == KS_PART_NONE)
 		return word_take(ctx, word, len);
-	*edge = strndup(word, len);
-	sink->nomem = *edge == NULL;
+	if (at != KS_PART_BEGIN && WORD_CUT(len))
+		return true;
+	sink->part[at] = strndup(word, len);
+	sink->nomem = sink->part[at] == NULL;
 	return !sink->nomem;
 }
 
-/*
- * What a literal is looked up by: its whole words; without any, what its last
- * word begins with; without that, its first word, which then must be whole.
- */
+/* What a literal is looked up by: its whole words, else a part; how one begins
+ * is found at once, for the others all words must be looked at. */
 static void
-edges_settle(struct word_sink *sink)
+parts_settle(struct word_sink *sink)
 {
 	struct ks_query *q = sink->q;
 
-	if (q->nwords == 0 && sink->tail != NULL) {
-		q->prefix = sink->tail;
-		sink->tail = NULL;
-	} else if (q->nwords == 0 && sink->head != NULL) {
-		q->word[q->nwords++] = sink->head;
-		sink->head = NULL;
+	for (enum ks_part at = KS_PART_BEGIN; at <= KS_PART_WITHIN; at++) {
+		if (q->nwords == 0 && q->part == NULL &&
+		    sink->part[at] != NULL) {
+			q->part = sink->part[at];
+			q->at = at;
+		} else {
+			free(sink->part[at]);
+		}
 	}
-	free(sink->head);
-	free(sink->tail);
 }
 
-/* Takes the words of a text; `keep` keeps the folded text, too. */
+/* Takes the words of a text; of a literal its folded text, too. */
 static enum ks_status
-words_take(
-    struct ks_query *q, const char *text, size_t n, bool keep, const char **why)
+words_take(struct ks_query *q, const char *text, size_t n, bool literal,
+    const char **why)
 {
 	struct word_sink sink = {.q = q};
 	size_t len;
@@ -158,20 +160,28 @@ words_take(
 
 	if (folded == NULL)
 		return KS_NOMEM;
-	sink.text = folded;
-	sink.len = len;
-	words_each(folded, len, keep ? edge_take : word_take, &sink);
-	edges_settle(&sink);
-	if (keep)
+	sink.begin = folded + text_marks(folded, len);
+	sink.end = folded + len;
+	words_each(folded, len, literal ? literal_take : word_take, &sink);
+	parts_settle(&sink);
+	if (literal)
 		q->text = folded;
 	else
 		free(folded);
 	if (sink.nomem)
 		return KS_NOMEM;
-	if (!sink.many && (q->nwords > 0 || q->prefix != NULL))
+	/* A literal needs no more words than there is room for. */
+	if (literal || (!sink.many && q->nwords > 0))
 		return KS_OK;
 	*why = sink.many ? why_many : why_no_word;
 	return KS_BAD_QUERY;
+}
+
+/* Blanks alone are in nearly every user ID, and so are single letters. */
+static bool
+literal_worth(const char *text, size_t n)
+{
+	return n >= 2 && strspn(text, " ") < n;
 }
 
 /* ---- the forms ----------------------------------------------------------- */
@@ -234,6 +244,10 @@ read_text(struct ks_query *q, const char *text, size_t n, const char **why)
 	literal = enclosed(&text, &n, '"', '"');
 	if ((st = address_take(q, text, n)) != KS_NOT_FOUND)
 		return st;
+	if (literal && !literal_worth(text, n)) {
+		*why = why_literal;
+		return KS_BAD_QUERY;
+	}
 	q->kind = literal ? KS_BY_LITERAL : KS_BY_WORDS;
 	return words_take(q, text, n, literal, why);
 }

@@ -139,5 +139,8 @@ const struct command command_get = {
     .name = "GET",
     .argument = "WHO",
     .summary = "sends the keys that match WHO",
+    .flags = COMMAND_SCAN,
     .run = run,
+    .scans = lookup_scans,
+    .scan = lookup_scan,
 };

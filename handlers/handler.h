@@ -36,6 +36,12 @@ struct handler_limits {
 	bool mget;		      /* whether MGET is answered: no */
 };
 
+/* What a search in slices has taken so far; see search_slice(). */
+struct slices {
+	int64_t spent; /* ns */
+	bool stopped;
+};
+
 struct request {
 	char *word;	/* "VERBOSE INDEX", upper case, one blank; malloc'ed */
 	char *argument; /* "" = none; malloc'ed */
@@ -52,6 +58,7 @@ struct request {
 	const char *sent; /* X-KeyServer-Sent addresses, LF between; "" none */
 	void *scan;	  /* what the command's scan() has found so far */
 	void (*scan_free)(void *);
+	struct slices slices;
 	/* of an ADD */
 	const struct submission *submissions;
 	size_t nsubmissions;
@@ -103,6 +110,8 @@ struct command {
 	unsigned flags;
 	enum outcome (*run)(
 	    struct keystore *, const struct request *, struct reply *);
+	/* With COMMAND_SCAN: whether this request wants scan(). */
+	bool (*scans)(const struct request *);
 	/*
 	 * With COMMAND_SCAN: one slice (some milliseconds) of a long search,
 	 * called outside any transaction again and again while *more, before
@@ -204,6 +213,18 @@ void listing_cert(struct reply *, struct keystore *, const struct pgp_cert *,
  * and whether the key is revoked or has expired. */
 void listing_brief(struct reply *, const struct pgp_cert *, time_t now);
 void listing_fpr(struct reply *, const struct pgp_fpr *);
+
+/*
+ * A long search in slices of some milliseconds, for so many in all.
+ * search_slice() calls step() for one of them, until it returns something else
+ * than KS_OK, which is returned; `stopped` is set when the time is up.
+ */
+enum ks_status search_slice(
+    struct slices *, unsigned ms, enum ks_status (*step)(void *ctx), void *ctx);
+
+/* scans() and scan() of the commands that look up. */
+bool lookup_scans(const struct request *);
+enum ks_status lookup_scan(struct keystore *, struct request *, bool *more);
 
 /* Shared by the commands that look up: parses the argument, finds, and writes
  * the refusal when there is nothing to show.  KS_OK: *found is the caller's to

@@ -67,20 +67,28 @@ const struct command command_index = {
     .name = "INDEX",
     .argument = "WHO",
     .summary = "lists the keys that match WHO",
+    .flags = COMMAND_SCAN,
     .run = run,
+    .scans = lookup_scans,
+    .scan = lookup_scan,
 };
 
 const struct command command_verbose_index = {
     .name = "VERBOSE INDEX",
     .argument = "WHO",
     .summary = "the same with subkeys and signatures",
+    .flags = COMMAND_SCAN,
     .run = run_verbose,
+    .scans = lookup_scans,
+    .scan = lookup_scan,
 };
 
 const struct command command_vindex = {
     .name = "VINDEX",
     .argument = "WHO",
     .summary = "short for VERBOSE INDEX",
-    .flags = COMMAND_HIDDEN,
+    .flags = COMMAND_HIDDEN | COMMAND_SCAN,
     .run = run_verbose,
+    .scans = lookup_scans,
+    .scan = lookup_scan,
 };

@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#define SEARCH_MS 500 /* for a literal */
+
 enum outcome
 outcome_of(enum ks_status status)
 {
@@ -79,6 +81,118 @@ say_advice(struct reply *reply)
 	    "fingerprint (0x and 40 digits), or add more words of the name.");
 }
 
+/* ---- a literal, looked for in slices ------------------------------------- */
+
+struct literal {
+	struct ks_query query;
+	struct ks_search *search;
+};
+
+static void
+literal_free(void *state)
+{
+	struct literal *literal = state;
+
+	ks_search_free(literal->search);
+	ks_query_free(&literal->query);
+	free(literal);
+}
+
+/* KS_OK without request->scan: nothing to search, find() will say why. */
+static enum ks_status
+literal_new(struct request *request)
+{
+	struct literal *literal;
+	enum ks_status status;
+	const char *why;
+
+	if ((literal = calloc(1, sizeof *literal)) == NULL)
+		return KS_NOMEM;
+	status = ks_query_parse(request->argument, &literal->query, &why);
+	if (status == KS_OK && literal->query.kind == KS_BY_LITERAL)
+		status = ks_search_new(&literal->query, &literal->search);
+	if (literal->search == NULL) {
+		literal_free(literal);
+		return status == KS_BAD_QUERY ? KS_OK : status;
+	}
+	request->scan = literal;
+	request->scan_free = literal_free;
+	return KS_OK;
+}
+
+struct step {
+	struct keystore *ks;
+	struct ks_search *search;
+	unsigned max;
+};
+
+/* KS_NOT_FOUND: that was the end. */
+static enum ks_status
+literal_step(void *ctx)
+{
+	const struct step *step = ctx;
+	enum ks_status status;
+	bool more;
+
+	status = ks_search_step(step->ks, step->search, step->max, &more);
+	return status == KS_OK && !more ? KS_NOT_FOUND : status;
+}
+
+bool
+lookup_scans(const struct request *request)
+{
+	return *request->argument == '"';
+}
+
+enum ks_status
+lookup_scan(struct keystore *ks, struct request *request, bool *more)
+{
+	struct step step = {.ks = ks, .max = request->limits.max_reply_keys};
+	struct literal *literal;
+	enum ks_status status = KS_OK;
+
+	*more = false;
+	if (request->scan == NULL)
+		status = literal_new(request);
+	if (status != KS_OK || request->scan == NULL)
+		return status;
+	literal = request->scan;
+	step.search = literal->search;
+	status = search_slice(&request->slices, SEARCH_MS, literal_step, &step);
+	if (status == KS_NOT_FOUND)
+		return KS_OK;
+	*more = status == KS_OK && !request->slices.stopped;
+	return status;
+}
+
+/* ---- finding ------------------------------------------------------------- */
+
+static enum ks_status
+refuse_slow(struct reply *reply, const struct request *request)
+{
+	lookup_refuse(reply, request,
+	    "Looking for this text took too long and was stopped: too many "
+	    "user IDs could have it.  Please add a whole word to it that few "
+	    "have, or ask for a mail address.");
+	return KS_BAD_QUERY;
+}
+
+/* What was searched before, or else is found at once. */
+static enum ks_status
+find_any(struct keystore *ks, const struct request *request,
+    struct reply *reply, const struct ks_query *query, struct ks_found *found)
+{
+	const struct literal *literal = request->scan;
+
+	if (literal == NULL)
+		return ks_find(
+		    ks, query, request->limits.max_reply_keys, found);
+	if (request->slices.stopped)
+		return refuse_slow(reply, request);
+	return ks_search_found(
+	    literal->search, request->limits.max_reply_keys, found);
+}
+
 static enum ks_status
 find(struct keystore *ks, const struct request *request, struct reply *reply,
     struct ks_found *found)
@@ -95,14 +209,17 @@ find(struct keystore *ks, const struct request *request, struct reply *reply,
 		    why != NULL ? why : "That cannot be looked up.");
 	if (status != KS_OK)
 		return status;
-	status = ks_find(ks, &query, request->limits.max_reply_keys, found);
+	status = find_any(ks, request, reply, &query, found);
 	if (status == KS_NOT_FOUND)
 		status = lookup_none(ks, request, reply);
 	else if (status == KS_TOO_MANY) {
 		/* For several words the store only knows the rarest one's
 		 * count. */
 		several = query.kind == KS_BY_WORDS && query.nwords > 1;
-		lookup_too_many(reply, request, several ? "up to " : "",
+		lookup_too_many(reply, request,
+		    several	  ? "up to "
+		    : found->more ? "at least "
+				  : "",
 		    found->total, request->limits.max_reply_keys);
 		say_advice(reply);
 	}

@@ -17,8 +17,7 @@
 #define STEPS	    10000 /* of one text: under a millisecond */
 #define DEPTH	    1000
 #define HEAP_KB	    1024
-#define SLICE_NS    5000000   /* of the loop's time, at once */
-#define SEARCH_NS   100000000 /* and in all */
+#define SEARCH_MS   100
 #define PATTERN_WHY 256
 #define DIGITS_MAX  255 /* of key IDs and fingerprints in a row */
 
@@ -242,8 +241,7 @@ struct search {
 	uint64_t total;	 /* found in all */
 	uint64_t looked; /* certificates looked at */
 	uint64_t hard;	 /* of these, not wholly */
-	int64_t spent;	 /* ns */
-	bool stopped;	 /* for that */
+	bool stopped;	 /* it took too long */
 };
 
 static void
@@ -295,53 +293,35 @@ search_add(struct search *search, unsigned max)
 	return KS_OK;
 }
 
+/* What one step of a search works on. */
+struct step {
+	struct keystore *ks;
+	struct search *search;
+	unsigned max;
+};
+
 /* KS_NOT_FOUND: that was the last certificate. */
 static enum ks_status
-search_next(struct keystore *ks, struct search *search, unsigned max)
+search_next(void *ctx)
 {
+	const struct step *step = ctx;
+	struct search *search = step->search;
 	struct pgp_blob octets = {0};
 	enum ks_status status;
 
-	status = ks_next(ks, &search->at, &search->at);
+	status = ks_next(step->ks, &search->at, &search->at);
 	if (status == KS_OK)
-		status = ks_get_octets(ks, &search->at, &octets);
+		status = ks_get_octets(step->ks, &search->at, &octets);
 	if (status != KS_OK)
 		return status;
 	status = match_cert(search->pattern, &octets);
 	pgp_blob_free(&octets, false);
 	search->looked++;
 	if (status == KS_OK)
-		return search_add(search, max);
+		return search_add(search, step->max);
 	if (status == KS_TOO_MANY)
 		search->hard++;
 	return status == KS_NOMEM ? status : KS_OK;
-}
-
-static int64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static enum ks_status
-search_slice(struct keystore *ks, struct search *search, unsigned max)
-{
-	int64_t began = now_ns(), took = 0;
-	enum ks_status status = KS_OK;
-
-	while (status == KS_OK && took < SLICE_NS) {
-		if (search->spent + took >= SEARCH_NS) {
-			search->stopped = true;
-			break;
-		}
-		status = search_next(ks, search, max);
-		took = now_ns() - began;
-	}
-	search->spent += took;
-	return status;
 }
 
 /* ---- A|B of key IDs and fingerprints: nothing to search ---- */
@@ -565,15 +545,20 @@ run(struct keystore *ks, const struct request *request, struct reply *reply)
 	return outcome;
 }
 
+static bool
+scans(const struct request *request)
+{
+	return request->limits.mget && *request->argument != '\0';
+}
+
 static enum ks_status
 scan(struct keystore *ks, struct request *request, bool *more)
 {
+	struct step step = {.ks = ks, .max = request->limits.max_reply_keys};
 	struct search *search;
 	enum ks_status status;
 
 	*more = false;
-	if (!request->limits.mget || *request->argument == '\0')
-		return KS_OK;
 	if (request->scan == NULL) {
 		status = digits_only(request->argument);
 		if (status != KS_BAD_QUERY)
@@ -584,7 +569,9 @@ scan(struct keystore *ks, struct request *request, bool *more)
 	search = request->scan;
 	if (*search->why != '\0')
 		return KS_OK;
-	status = search_slice(ks, search, request->limits.max_reply_keys);
+	step.search = search;
+	status = search_slice(&request->slices, SEARCH_MS, search_next, &step);
+	search->stopped = request->slices.stopped;
 	if (status == KS_NOT_FOUND)
 		return KS_OK;
 	*more = status == KS_OK && !search->stopped;
@@ -597,5 +584,6 @@ const struct command command_mget = {
     .summary = "sends keys that match REGEXP, if the operator allows",
     .flags = COMMAND_SCAN,
     .run = run,
+    .scans = scans,
     .scan = scan,
 };

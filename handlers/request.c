@@ -138,6 +138,7 @@ request_parse(const char *subject, struct request *request)
 	request->word = request->argument = NULL;
 	request->scan = NULL;
 	request->scan_free = NULL;
+	request->slices = (struct slices){0};
 	if ((folded = fold(subject != NULL ? subject : "")) == NULL)
 		return NULL;
 	text = strip(folded);

@@ -653,7 +653,8 @@ job_command(struct job *job)
 	struct gateway *gw = job->gateway;
 
 	request_fill(job);
-	if (job->command->flags & COMMAND_SCAN) {
+	if ((job->command->flags & COMMAND_SCAN) &&
+	    job->command->scans(&job->request)) {
 		job_search(job);
 		return;
 	}

@@ -16,6 +16,10 @@ check_query(const struct ks_query *q)
 	assert(q->nwords <= KS_QUERY_WORDS);
 	for (size_t i = 0; i < q->nwords; i++)
 		assert(strlen(q->word[i]) <= WORD_MAX && *q->word[i] != '\0');
+	assert((q->part != NULL) == (q->at != KS_PART_NONE));
+	assert(q->part == NULL || (q->nwords == 0 && *q->part != '\0' &&
+				      strlen(q->part) <= WORD_MAX &&
+				      strstr(q->text, q->part) != NULL));
 	if (q->kind != KS_BY_EMAIL)
 		return;
 	assert(address_normal(q->text, strlen(q->text), again) == KS_OK);

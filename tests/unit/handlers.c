@@ -113,6 +113,46 @@ test_no_argument(void **state)
 	}
 }
 
+/* A text within words, which is looked for in slices. */
+static void
+test_literal(void **state)
+{
+	static const struct forged *const found[] = {&alice};
+	struct room *room = *state;
+	const struct command *command;
+	bool more;
+
+	put(room, &alice);
+	ask(room, "GET \"lice Exa\"");
+	assert_outcome(room, DONE, "");
+	assert_keys(room, found, 1);
+	assert_non_null(room->request.scan);
+	ask(room, "INDEX \"lic\"");
+	assert_outcome(room, DONE, "");
+	assert_says(room, "Alice Example");
+	ask(room, "VINDEX \"> <\"");
+	assert_refused(room, "No matching keys in database\n");
+	ask(room, "GET \"e\"");
+	assert_refused(room, "at least two characters");
+	assert_null(room->request.scan);
+
+	/* The time is up. */
+	command = request_parse("GET \"lic\"", &room->request);
+	assert_non_null(command);
+	assert_true(command->scans(&room->request));
+	room->request.slices.spent = 3600000000000;
+	assert_int_equal(
+	    command->scan(room->store.ks, &room->request, &more), KS_OK);
+	assert_false(more);
+	reply_free(&room->reply);
+	assert_int_equal(reply_new(&room->reply), 0);
+	room->outcome =
+	    command->run(room->store.ks, &room->request, &room->reply);
+	assert_int_equal(reply_finish(&room->reply), 0);
+	assert_refused(room, "took too long");
+	assert_silent(room, "Alice");
+}
+
 static void
 test_not_found(void **state)
 {
@@ -1099,6 +1139,7 @@ main(void)
 	    ROOM_TEST(test_help_nobody),
 	    ROOM_TEST(test_invalid),
 	    ROOM_TEST(test_no_argument),
+	    ROOM_TEST(test_literal),
 	    ROOM_TEST(test_not_found),
 	    ROOM_TEST(test_bad_query),
 	    ROOM_TEST(test_argument_escaped),

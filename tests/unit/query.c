@@ -3,8 +3,9 @@
 
 /* ---- reading ------------------------------------------------------------- */
 
-#define DIGITS40 "0123456789ABCDEF0123456789abcdef01234567"
-#define DIGITS32 "0123456789ABCDEF0123456789abcdef"
+#define DIGITS40	"0123456789ABCDEF0123456789abcdef01234567"
+#define DIGITS32	"0123456789ABCDEF0123456789abcdef"
+#define DIGITS32_FOLDED "0123456789abcdef0123456789abcdef"
 
 static const struct {
 	const char *name, *text;
@@ -63,8 +64,25 @@ static const struct {
     {"literal with a whole word", "\"Alice (work) Ex\"", KS_BY_LITERAL, 0,
 	false, "work", "alice (work) ex"},
     {"literal that ends behind a word", "\"Alice <\"", KS_BY_LITERAL, 0, false,
-	"alice", "alice <"},
-    {"digits in quotes", "\"deadbeef\"", KS_BY_LITERAL, 0, false, "deadbeef*",
+	"*alice", "alice <"},
+    {"literal that begins within a word", "\"lice E\"", KS_BY_LITERAL, 0, false,
+	"*lice", "lice e"},
+    {"literal within a word", "\"lice\"", KS_BY_LITERAL, 0, false, "*lice*",
+	"lice"},
+    {"literal that begins with a mark", "\"\xcc\xb2lice E\"", KS_BY_LITERAL, 0,
+	false, "*lice", "\xcc\xb2lice e"},
+    {"literal of letters that are no words", "\"e E\"", KS_BY_LITERAL, 0, false,
+	"", "e e"},
+    {"literal of signs", "\" -- \"", KS_BY_LITERAL, 0, false, "", " -- "},
+    {"literal within a very long word", "\"" DIGITS40 DIGITS32 "\"",
+	KS_BY_LITERAL, 0, false, "",
+	"0123456789abcdef0123456789abcdef01234567" DIGITS32_FOLDED},
+    {"literal with many words",
+	"\"x g1 g2 g3 g4 g5 g6 g7 g8 g9 h1 h2 h3 h4 h5 h6 hh cc dd\"",
+	KS_BY_LITERAL, 0, false,
+	"g1 g2 g3 g4 g5 g6 g7 g8 g9 h1 h2 h3 h4 h5 h6 hh",
+	"x g1 g2 g3 g4 g5 g6 g7 g8 g9 h1 h2 h3 h4 h5 h6 hh cc dd"},
+    {"digits in quotes", "\"deadbeef\"", KS_BY_LITERAL, 0, false, "*deadbeef*",
 	"deadbeef"},
     {"a quote that stays open", "\"alice", KS_BY_WORDS, 0, false, "alice",
 	NULL},
@@ -73,12 +91,13 @@ static const struct {
     {"an option is a word", "--help", KS_BY_WORDS, 0, false, "help", NULL},
 };
 
-/* "one two", and "three*" for the beginning of a word. */
+/* "one two", and "three*", "*three", "*three*" for parts of words. */
 static void
 joined_words(const struct ks_query *q, char out[1024])
 {
-	(void)snprintf(out, 1024, "%s%s", q->prefix == NULL ? "" : q->prefix,
-	    q->prefix == NULL ? "" : "*");
+	(void)snprintf(out, 1024, "%s%s%s", q->at >= KS_PART_END ? "*" : "",
+	    q->part == NULL ? "" : q->part,
+	    q->at == KS_PART_BEGIN || q->at == KS_PART_WITHIN ? "*" : "");
 	for (size_t i = 0; i < q->nwords; i++) {
 		size_t at = strlen(out);
 
@@ -141,8 +160,9 @@ static const struct {
     {"0x and words", "0xdeadbeef alice", "8 or 16"},
     {"single letters", "a b c", "whole word"},
     {"nothing to read", "***", "whole word"},
-    {"an empty literal", "\"\"", "whole word"},
-    {"a literal of signs", "\" -- \"", "whole word"},
+    {"an empty literal", "\"\"", "in quotes"},
+    {"a literal of one letter", "\"e\"", "in quotes"},
+    {"a literal of blanks", "\"   \"", "in quotes"},
     {"17 words", "g1 g2 g3 g4 g5 g6 g7 g8 g9 h1 h2 h3 h4 h5 h6 hh cc",
 	"16 words"},
 };
@@ -241,7 +261,15 @@ static const struct {
     {"literal that ends within a word", "\"alice exa\"", "a"},
     {"literal that begins within a word", "\"lice example <\"", "a"},
     {"literal, the beginning of a word", "\"ali\"", "ab"},
-    {"literal, the middle of a word alone", "\"lic\"", ""},
+    {"literal, the middle of a word alone", "\"lic\"", "ab"},
+    {"literal, the end of a word alone", "\"lice\"", "ab"},
+    {"literal, two letters", "\"li\"", "ab"},
+    {"literal, a part and a letter", "\"lice E\"", "a"},
+    {"literal, a letter each", "\"e E\"", "a"},
+    {"literal, a letter and a sign", "\"e,\"", "b"},
+    {"literal, signs only", "\") <\"", "b"},
+    {"literal, signs that nobody has", "\"(*)\"", ""},
+    {"literal, the middle of a word that nobody has", "\"lik\"", ""},
     {"literal, a whole word behind a part", "\"e <alice@\"", "a"},
     {"literal, the other order", "\"example, alice\"", "b"},
     {"literal without the comma", "\"example alice\"", ""},
@@ -440,7 +468,10 @@ static const struct {
     {"two common ones are not read", "crowd people", 10, KS_TOO_MANY, 6000, 0},
     {"half and third", "half third", 300, KS_TOO_MANY, 1000, 0},
     {"half and third, enough", "half third", 1000, KS_OK, 1000, 1000},
-    {"a literal with many candidates", "\"crowd half\"", 10, KS_TOO_MANY, 3000,
+    {"a literal of many", "\"crowd half\"", 3000, KS_OK, 3000, 3000},
+    {"a literal of all", "\"eople <all\"", 6000, KS_OK, 6000, 6000},
+    {"a literal of few, all looked at", "\"d rar\"", 10, KS_OK, 6, 6},
+    {"a literal of few, a word of many", "\"half rare\"", 10, KS_NOT_FOUND, 0,
 	0},
     {"an address of many", "all@example.org", 10, KS_TOO_MANY, 6000, 0},
     {"an address of many, all", "all@example.org", 0, KS_OK, 6000, 6000},
@@ -475,6 +506,155 @@ crowd(void **state)
 	assert_int_equal(wrong_in(t), 0);
 }
 
+/* User IDs that are not easily cut up: letters that stand alone, words longer
+ * than what is kept of them, marks, many signs, what folds to more. */
+static const char *const odd[] = {
+    "J. R. \"Bob\" O'N (x) <j at r.example>",
+    "Donaudampfschifffahrtselektrizitaetenhauptbetriebswerkbauunterbeamten"
+    "gesellschaft mbH",
+    "stra\xc3\x9f"
+    "e \xc5\xbf\xc4\xb0\xcc\x87 e\xcc\xb2lice \xcc\xb2",
+    "\xe0\xa4\xa8\xe0\xa4\xae\xe0\xa4\xb8\xe0\xa5\x8d\xe0\xa4\xa4\xe0\xa5\x87 "
+    "\xe5\xb1\xb1\xe7\x94\xb0",
+    "--==<<[x]>>==-- a1b2c3",
+};
+
+/* Each piece of a user ID finds it, wherever it is cut out. */
+static void
+every_piece(void **state)
+{
+	enum { N = sizeof(odd) / sizeof(odd[0]) };
+	struct tempstore *t = *state;
+	struct pgp_cert *cert[N];
+	char text[260], got[32];
+
+	begin(t);
+	for (unsigned i = 0; i < N; i++)
+		cert[i] = put(t, store_cert(i, odd[i], NULL));
+	commit(t);
+	for (size_t i = 0; i < N; i++) {
+		size_t len = strlen(odd[i]), from, n;
+
+		for (from = 0; from < len; from++)
+			for (n = 2; n <= len - from; n += 1 + n / 8) {
+				if ((odd[i][from] & 0xc0) == 0x80 ||
+				    (odd[i][from + n] & 0xc0) == 0x80 ||
+				    strspn(odd[i] + from, " ") >= n)
+					continue;
+				(void)snprintf(text, sizeof(text), "\"%.*s\"",
+				    (int)n, odd[i] + from);
+				found_as(t, text, cert, N, got);
+				if (strchr(got, (int)('a' + i)) == NULL)
+					fail_msg("%s: \"%s\"", text, got);
+			}
+	}
+	for (size_t i = 0; i < N; i++)
+		pgp_cert_free(cert[i]);
+}
+
+static const struct {
+	const char *text;
+	unsigned steps; /* at least */
+	size_t n;
+} long_searches[] = {
+    {"\"dle1234 \"", 20, 1},	/* the end of a word */
+    {"\"le123\"", 20, 11},	/* within one */
+    {"\"> <\"", 500, 0},	/* signs: all certificates */
+    {"\"x@e\"", 500, 10000},	/* a letter each */
+    {"\"s person12\"", 1, 111}, /* the beginning of a word */
+};
+
+/* Ten thousand certificates: no step looks at all of them. */
+static void
+long_search(void **state)
+{
+	struct tempstore *t = *state;
+	char userid[200];
+
+	begin(t);
+	for (unsigned i = 0; i < 10000; i++) {
+		(void)snprintf(userid, sizeof(userid),
+		    "needle%u is person%u <x@e.example>", i, i);
+		pgp_cert_free(put(t, store_cert(i, userid, NULL)));
+	}
+	commit(t);
+	for (size_t i = 0; i < sizeof(long_searches) / sizeof(*long_searches);
+	     i++) {
+		struct timespec began, ended;
+		struct ks_search *s;
+		struct ks_found found;
+		struct ks_query q;
+		unsigned steps = 0;
+		const char *why;
+		bool more = true;
+
+		assert_int_equal(
+		    ks_query_parse(long_searches[i].text, &q, &why), KS_OK);
+		assert_int_equal(ks_search_new(&q, &s), KS_OK);
+		clock_gettime(CLOCK_MONOTONIC, &began);
+		for (; more; steps++)
+			assert_int_equal(
+			    ks_search_step(t->ks, s, 0, &more), KS_OK);
+		clock_gettime(CLOCK_MONOTONIC, &ended);
+		(void)ks_search_found(s, 0, &found);
+		print_message("# %s: %zu found in %u steps, %.1f ms\n",
+		    long_searches[i].text, found.n, steps,
+		    (double)(ended.tv_sec - began.tv_sec) * 1e3 +
+			(double)(ended.tv_nsec - began.tv_nsec) / 1e6);
+		if (found.n != long_searches[i].n ||
+		    steps < long_searches[i].steps)
+			fail_msg("%s: %zu in %u steps", long_searches[i].text,
+			    found.n, steps);
+		ks_found_free(&found);
+		ks_search_free(s);
+		ks_query_free(&q);
+	}
+}
+
+/* No name of a certificate that nobody vouches for is found. */
+static void
+search_verified(void **state)
+{
+	struct tempstore *t = *state;
+	struct pgp_cert *cert[2];
+	char got[32];
+
+	begin(t);
+	cert[0] = put(t, store_cert(1, "Alice <alice@example.org>", NULL));
+	cert[1] = store_cert(2, "Alice <alice@example.org>", NULL);
+	cert[1]->unverified = true;
+	(void)put(t, cert[1]);
+	commit(t);
+	found_as(t, "\"lic\"", cert, 2, got);
+	assert_string_equal(got, "a");
+	found_as(t, "\" <\"", cert, 2, got);
+	assert_string_equal(got, "a");
+	pgp_cert_free(cert[0]);
+	pgp_cert_free(cert[1]);
+}
+
+/* A search that has found enough ends, and says so. */
+static void
+search_enough(void **state)
+{
+	struct tempstore *t = *state;
+	struct ks_found found;
+
+	begin(t);
+	for (unsigned i = 0; i < 1500; i++)
+		pgp_cert_free(put(t, store_cert(i, "all of them", NULL)));
+	commit(t);
+	assert_int_equal(find(t, "\"ll o\"", 10, &found), KS_TOO_MANY);
+	assert_true(found.more);
+	assert_in_range(found.total, 1001, 1100);
+	assert_int_equal(find(t, "\"ll o\"", 1400, &found), KS_TOO_MANY);
+	assert_true(found.total > 1400);
+	assert_int_equal(find(t, "\"ll o\"", 1500, &found), KS_OK);
+	assert_false(found.more);
+	assert_int_equal(found.n, 1500);
+	ks_found_free(&found);
+}
+
 int
 main(void)
 {
@@ -487,6 +667,10 @@ main(void)
 	    store_test(subkey_of_two),
 	    store_test(bare_digits_before_words),
 	    store_test(crowd),
+	    store_test(every_piece),
+	    store_test(long_search),
+	    store_test(search_verified),
+	    store_test(search_enough),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

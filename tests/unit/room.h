@@ -96,7 +96,9 @@ ask(struct room *room, const char *subject)
 		command = &command_invalid;
 	need =
 	    (command->flags & COMMAND_KEYS) != 0 ? KS_ROOM_ADD : KS_ROOM_QUERY;
-	for (more = (command->flags & COMMAND_SCAN) != 0; more;)
+	more = (command->flags & COMMAND_SCAN) != 0 &&
+	       command->scans(&room->request);
+	while (more)
 		assert_int_equal(
 		    command->scan(room->store.ks, &room->request, &more),
 		    KS_OK);
