@@ -5,8 +5,6 @@
  */
 #include "pgp/verify.h"
 
-#include <openssl/evp.h>
-
 #define BINDING 0x18
 #define BACKSIG 0x19
 #define MD5	1
@@ -14,16 +12,8 @@
 struct backsig {
 	struct signature_parts parts;
 	struct hashed_words words;
-	struct cursor body;
 	uint32_t created; /* 0: none was found */
 };
-
-/* 5.2: which versions of signature a key of that version makes. */
-static bool
-version_fits(unsigned key, unsigned sig)
-{
-	return key == 6 ? sig == 6 : sig == 3 || sig == 4;
-}
 
 static void
 newest(struct cursor area, unsigned version, struct backsig *best)
@@ -32,12 +22,11 @@ newest(struct cursor area, unsigned version, struct backsig *best)
 	struct backsig one;
 
 	while (subpacket_next(&area, &sub) == 1) {
-		if (sub.type != SUB_EMBEDDED || sub.len == 0 ||
-		    !version_fits(version, sub.body[0]) ||
+		if (sub.type != SUB_EMBEDDED ||
 		    !signature_split(sub.body, sub.len, &one.parts) ||
+		    !signature_version_fits(one.parts.version, version) ||
 		    one.parts.type != BACKSIG)
 			continue;
-		one.body = (struct cursor){sub.body, sub.len};
 		hashed_words(&one.parts, NULL, &one.words);
 		one.created = one.words.created;
 		if (one.created > best->created)
@@ -46,61 +35,70 @@ newest(struct cursor area, unsigned version, struct backsig *best)
 }
 
 static enum pgp_verdict
-verifies(const struct backsig *back, const struct pgp_packet *primary,
-    const struct pgp_packet *subkey, uint64_t *cost)
+verifies(struct hasher *h, const struct signature_parts *back, uint64_t *cost)
 {
-	const struct signature_parts *sig = &back->parts;
+	struct cursor body = {h->on->body, h->on->len};
 	enum pgp_verdict verdict = PGP_UNDECIDED;
 	unsigned char digest[DIGEST_MAX];
 	struct public_key key;
-	EVP_MD_CTX *md;
-	bool nomem;
+	size_t len;
 
-	if (!public_key_open(&key, (struct cursor){subkey->body, subkey->len}))
+	if (!public_key_open(&key, body))
 		return PGP_UNDECIDED;
 	*cost += key.cost;
-	md = digest_new(sig->hashalgo, &nomem);
-	if (md != NULL && hash_packet(md, primary, sig->version) &&
-	    hash_packet(md, subkey, sig->version) &&
-	    hash_trailer(md, sig, back->body.p) && digest_final(md, digest))
-		verdict = public_key_verify(&key, sig->hashalgo, digest,
-		    (size_t)EVP_MD_CTX_get_size(md), sig->value);
-	digest_free(md);
+	if (hasher_digest(h, back, digest, &len) == PGP_OK)
+		verdict = public_key_verify(
+		    &key, back->hashalgo, digest, len, back->value);
 	public_key_close(&key);
 	return verdict;
 }
 
 enum pgp_verdict
-binding_backed(const struct pgp_packet *primary,
-    const struct pgp_packet *subkey, const struct signature_parts *sig,
-    uint64_t *cost)
+binding_backed(
+    struct hasher *h, const struct signature_parts *sig, uint64_t *cost)
 {
 	struct backsig back = {.created = 0};
 	struct hashed_words words;
-	struct pgp_component id = {.body = NULL};
 
 	hashed_words(sig, NULL, &words);
 	if (!words.signs)
 		return PGP_GOOD; /* v3 has no flags */
-	if (key_fill(&id, subkey->body, subkey->len) != PGP_OK)
-		return PGP_UNDECIDED;
-	newest(sig->hashed, id.version, &back);
-	newest(sig->unhashed, id.version, &back);
-	if (back.created == 0 || back.created < id.created ||
+	newest(sig->hashed, h->on->version, &back);
+	newest(sig->unhashed, h->on->version, &back);
+	if (back.created == 0 || back.created < h->on->created ||
 	    !back.words.understood || back.parts.hashalgo == MD5 ||
-	    back.parts.pkalgo != id.pkalgo)
+	    back.parts.pkalgo != h->on->pkalgo)
 		return PGP_BAD;
-	return verifies(&back, primary, subkey, cost);
+	return verifies(h, &back.parts, cost);
+}
+
+/* Lent from the packet. */
+static bool
+key_lend(
+    struct pgp_component *c, enum pgp_kind kind, const struct pgp_packet *p)
+{
+	*c = (struct pgp_component){.kind = kind,
+	    .body = (unsigned char *)(uintptr_t)p->body,
+	    .len = p->len};
+	return key_fill(c, p->body, p->len) == PGP_OK;
 }
 
 bool
 pgp_binding_backed(const struct pgp_packet *primary,
     const struct pgp_packet *subkey, const struct pgp_packet *binding)
 {
+	struct pgp_component key, on;
 	struct signature_parts sig;
+	struct hasher h;
 	uint64_t cost = 0;
+	bool backed;
 
-	return signature_split(binding->body, binding->len, &sig) &&
-	       sig.type == BINDING &&
-	       binding_backed(primary, subkey, &sig, &cost) == PGP_GOOD;
+	if (!signature_split(binding->body, binding->len, &sig) ||
+	    sig.type != BINDING || !key_lend(&key, PGP_PRIMARY, primary) ||
+	    !key_lend(&on, PGP_SUBKEY, subkey))
+		return false;
+	hasher_init(&h, &key, &on);
+	backed = binding_backed(&h, &sig, &cost) == PGP_GOOD;
+	hasher_free(&h);
+	return backed;
 }

@@ -8,128 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- digests (RFC 9580, 5.2.4) ------------------------------------------- */
-
-void
-hasher_init(struct hasher *h, const struct pgp_component *primary,
-    const struct pgp_component *on)
-{
-	memset(h, 0, sizeof(*h));
-	h->primary = primary;
-	h->on = on;
-}
-
-void
-hasher_free(struct hasher *h)
-{
-	size_t i;
-
-	for (i = 0; i < HASHER_ALGOS; i++) {
-		digest_free(h->begun[0][i]);
-		digest_free(h->begun[1][i]);
-	}
-}
-
-/* RFC 9580, 5.2.4, and LibrePGP for 5: what stands before a key. */
-static size_t
-key_head(const struct pgp_component *key, unsigned char head[5])
-{
-	if (key->version < 5) {
-		head[0] = 0x99;
-		put16(head + 1, (uint16_t)key->len);
-		return 3;
-	}
-	head[0] = key->version == 5 ? 0x9a : 0x9b;
-	put32(head + 1, (uint32_t)key->len);
-	return 5;
-}
-
-/* v3 signatures have nothing before a user ID, later ones its kind and
- * length. */
-static bool
-hash_component(struct evp_md_ctx_st *md, const struct pgp_component *c, bool v3)
-{
-	unsigned char head[5];
-	size_t n = 0;
-
-	if (c->kind == PGP_PRIMARY || c->kind == PGP_SUBKEY) {
-		n = key_head(c, head);
-	} else if (!v3) {
-		head[0] = c->kind == PGP_USERID ? 0xb4 : 0xd1;
-		put32(head + 1, (uint32_t)c->len);
-		n = 5;
-	}
-	return digest_update(md, head, n) && digest_update(md, c->body, c->len);
-}
-
-/* Behind a salt nothing can be begun for several signatures at once. */
-static enum pgp_status
-salted_begin(const struct hasher *h, const struct signature_parts *parts,
-    struct evp_md_ctx_st **out)
-{
-	bool nomem;
-
-	*out = digest_new(parts->hashalgo, &nomem);
-	if (*out == NULL)
-		return nomem ? PGP_NOMEM : PGP_UNSUPPORTED;
-	if (digest_update(*out, parts->salt.p, parts->salt.len) &&
-	    hash_component(*out, h->primary, false) &&
-	    (h->on == h->primary || hash_component(*out, h->on, false)))
-		return PGP_OK;
-	digest_free(*out);
-	return PGP_NOMEM;
-}
-
-/* PGP_UNSUPPORTED: the hash algorithm is not known. */
-static enum pgp_status
-hasher_begin(struct hasher *h, const struct signature_parts *parts,
-    struct evp_md_ctx_st **out)
-{
-	const unsigned algo = parts->hashalgo;
-	const bool v3 = parts->version == 3;
-	struct evp_md_ctx_st *md;
-	bool nomem;
-
-	if (parts->version == 6)
-		return salted_begin(h, parts, out);
-	if (algo >= HASHER_ALGOS)
-		return PGP_UNSUPPORTED;
-	if (h->begun[v3][algo] == NULL) {
-		md = digest_new(algo, &nomem);
-		if (md == NULL)
-			return nomem ? PGP_NOMEM : PGP_UNSUPPORTED;
-		h->begun[v3][algo] = md;
-		if (!hash_component(md, h->primary, v3) ||
-		    (h->on != h->primary && !hash_component(md, h->on, v3)))
-			return PGP_NOMEM;
-	}
-	*out = digest_dup(h->begun[v3][algo]);
-	return *out != NULL ? PGP_OK : PGP_NOMEM;
-}
-
-static bool
-hash_trailer(struct evp_md_ctx_st *md, const struct signature_parts *parts)
-{
-	unsigned char head[8] = {
-	    parts->version, parts->type, parts->pkalgo, parts->hashalgo};
-	unsigned char tail[6] = {parts->version, 0xff};
-	size_t n = parts->version == 6 ? 8 : 6;
-
-	if (parts->version == 3) {
-		head[0] = parts->type;
-		put32(head + 1, parts->created);
-		return digest_update(md, head, 5);
-	}
-	if (n == 8)
-		put32(head + 4, (uint32_t)parts->hashed.len);
-	else
-		put16(head + 4, (uint16_t)parts->hashed.len);
-	put32(tail + 2, (uint32_t)(parts->hashed.len + n));
-	return digest_update(md, head, n) &&
-	       digest_update(md, parts->hashed.p, parts->hashed.len) &&
-	       digest_update(md, tail, 6);
-}
-
 /* The left 16 bits as they must be, or as they came for an unknown hash and
  * where nothing is judged. */
 static enum pgp_status
@@ -137,24 +15,16 @@ left16(
     struct hasher *h, const struct signature_parts *parts, unsigned char out[2])
 {
 	unsigned char digest[DIGEST_MAX];
-	struct evp_md_ctx_st *md;
-	enum pgp_status status;
+	enum pgp_status status = PGP_UNSUPPORTED;
+	size_t len;
 
 	memcpy(out, parts->left16, 2);
-	if (h->opaque)
-		return PGP_OK;
-	status = hasher_begin(h, parts, &md);
-	if (status != PGP_OK)
-		return status == PGP_UNSUPPORTED ? PGP_OK : status;
-	if (hash_trailer(md, parts) && digest_final(md, digest))
+	if (!h->opaque)
+		status = hasher_digest(h, parts, digest, &len);
+	if (status == PGP_OK)
 		memcpy(out, digest, 2);
-	else
-		status = PGP_NOMEM;
-	digest_free(md);
-	return status;
+	return status == PGP_UNSUPPORTED ? PGP_OK : status;
 }
-
-/* ---- the canonical form -------------------------------------------------- */
 
 /*
  * Where a body is written.  It grows on what came by no more than two

@@ -5,8 +5,6 @@
  */
 #include "pgp/verify.h"
 
-#include <openssl/evp.h>
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,57 +19,27 @@
 #define COST_MAX    5000000
 #define COST_OCTETS 256 /* hashed in a microsecond, at the least */
 
-/* Octets that were looked at, kept to be known again. */
-struct copy {
-	unsigned tag;
-	unsigned char *octets;
-	size_t len, size;
+/* A component that is kept, to be known again. */
+struct kept {
+	struct pgp_component c;
+	unsigned tag; /* 0: nothing is kept */
+	size_t size;  /* of the body's memory */
+	bool sound;   /* of a key: it can be read */
+	bool exact;   /* GnuPG would hash it in the same way */
 };
 
 struct pgp_verifier {
-	struct copy primary, on;
-	struct pgp_component id; /* of the primary key; body not set */
+	struct kept primary, on;
 	struct public_key key;
-	bool usable; /* id and key are set */
-	bool exact;  /* GnuPG would hash both in the same way */
+	bool usable; /* the key can be verified with */
 	uint64_t cost;
-	EVP_MD_CTX *begun[2][HASHER_ALGOS]; /* over both; v3 and later */
-	EVP_MD_CTX *md;
+	struct hasher hasher; /* over what is kept */
 };
 
 struct pgp_verifier *
 pgp_verifier_new(void)
 {
-	struct pgp_verifier *v = calloc(1, sizeof(*v));
-
-	if (v == NULL)
-		return NULL;
-	v->md = EVP_MD_CTX_new();
-	if (v->md == NULL) {
-		free(v);
-		return NULL;
-	}
-	return v;
-}
-
-static void
-forget_begun(struct pgp_verifier *v)
-{
-	for (size_t i = 0; i < HASHER_ALGOS; i++) {
-		digest_free(v->begun[0][i]);
-		digest_free(v->begun[1][i]);
-		v->begun[0][i] = v->begun[1][i] = NULL;
-	}
-}
-
-static void
-forget_primary(struct pgp_verifier *v)
-{
-	forget_begun(v);
-	public_key_close(&v->key);
-	v->usable = false;
-	v->cost = 0;
-	v->primary.tag = 0;
+	return calloc(1, sizeof(struct pgp_verifier));
 }
 
 void
@@ -79,66 +47,103 @@ pgp_verifier_free(struct pgp_verifier *v)
 {
 	if (v == NULL)
 		return;
-	forget_primary(v);
-	digest_free(v->md);
-	free(v->primary.octets);
-	free(v->on.octets);
+	hasher_free(&v->hasher);
+	public_key_close(&v->key);
+	free(v->primary.c.body);
+	free(v->on.c.body);
 	free(v);
 }
 
 /* ---- the certificate under way ------------------------------------------- */
 
 static bool
-copy_is(const struct copy *c, const struct pgp_packet *p)
+kept_is(const struct kept *k, const struct pgp_packet *p)
 {
-	return c->tag == p->tag && c->len == p->len &&
-	       (p->len == 0 || memcmp(c->octets, p->body, p->len) == 0);
+	return k->tag == p->tag && k->c.len == p->len &&
+	       (p->len == 0 || memcmp(k->c.body, p->body, p->len) == 0);
 }
 
-static bool
-copy_set(struct copy *c, const struct pgp_packet *p)
+static enum pgp_kind
+kind_of(unsigned tag)
 {
-	unsigned char *octets;
+	switch (tag) {
+	case PGP_TAG_PUBLIC_KEY:
+		return PGP_PRIMARY;
+	case PGP_TAG_PUBLIC_SUBKEY:
+		return PGP_SUBKEY;
+	case PGP_TAG_USERID:
+		return PGP_USERID;
+	}
+	return PGP_ATTRIBUTE;
+}
 
-	if (p->len > c->size) {
-		octets = realloc(c->octets, p->len);
-		if (octets == NULL)
+/* False: no memory, and nothing is kept. */
+static bool
+keep(struct kept *k, const struct pgp_packet *p)
+{
+	struct pgp_component new = {
+	    .kind = kind_of(p->tag), .body = k->c.body, .len = p->len};
+	struct cursor body = {p->body, p->len};
+
+	k->tag = 0;
+	if (p->len > k->size) {
+		new.body = realloc(k->c.body, p->len);
+		if (new.body == NULL)
 			return false;
-		c->octets = octets;
-		c->size = p->len;
+		k->size = p->len;
 	}
 	if (p->len > 0)
-		memcpy(c->octets, p->body, p->len);
-	c->len = p->len;
-	c->tag = p->tag;
+		memcpy(new.body, p->body, p->len);
+	k->sound = k->exact = true;
+	if (new.kind == PGP_PRIMARY || new.kind == PGP_SUBKEY) {
+		k->sound = key_fill(&new, p->body, p->len) == PGP_OK;
+		k->exact = key_is_exact(body);
+	}
+	k->c = new;
+	k->tag = p->tag;
 	return true;
 }
 
-/* False: no memory; the next call begins anew. */
+/* The digests that were begun are over something else now. */
+static void
+begin_anew(struct pgp_verifier *v, const struct pgp_component *on)
+{
+	hasher_free(&v->hasher);
+	hasher_init(&v->hasher, &v->primary.c, on);
+}
+
 static bool
 take_primary(struct pgp_verifier *v, const struct pgp_packet *primary)
 {
-	struct cursor body = {primary->body, primary->len};
-
-	if (copy_is(&v->primary, primary))
+	if (kept_is(&v->primary, primary))
 		return true;
-	forget_primary(v);
-	v->on.tag = PGP_TAG_PADDING; /* which no claim stands on */
-	memset(&v->id, 0, sizeof(v->id));
-	v->usable = key_fill(&v->id, primary->body, primary->len) == PGP_OK &&
-		    public_key_open(&v->key, body);
-	v->exact = v->usable && (!v->key.gpg || key_is_exact(body));
-	return copy_set(&v->primary, primary);
+	public_key_close(&v->key);
+	v->cost = 0;
+	v->usable = false;
+	if (!keep(&v->primary, primary))
+		return false;
+	begin_anew(v, &v->primary.c);
+	v->usable = v->primary.sound &&
+		    public_key_open(
+			&v->key, (struct cursor){primary->body, primary->len});
+	return true;
 }
 
 static bool
 take_on(struct pgp_verifier *v, const struct pgp_packet *on)
 {
-	if (copy_is(&v->on, on))
+	if (on->tag == 0) {
+		if (v->hasher.on != &v->primary.c)
+			begin_anew(v, &v->primary.c);
 		return true;
-	forget_begun(v);
-	v->on.tag = PGP_TAG_PADDING;
-	return copy_set(&v->on, on);
+	}
+	if (v->hasher.on == &v->on.c && kept_is(&v->on, on))
+		return true;
+	begin_anew(v, &v->primary.c);
+	if (!keep(&v->on, on))
+		return false;
+	begin_anew(v, &v->on.c);
+	return true;
 }
 
 /* ---- rules --------------------------------------------------------------- */
@@ -159,16 +164,17 @@ type_fits(unsigned tag, unsigned type)
 	return false;
 }
 
-/* 10.1.2 and 5.2: a key's version decides over its signatures' and subkeys'. */
+/* 10.1: a key's version decides over its signatures' and its subkeys'. */
 static bool
-versions_fit(const struct pgp_verifier *v, const struct pgp_packet *on,
+versions_fit(const struct pgp_verifier *v, unsigned tag,
     const struct signature_parts *sig)
 {
-	if (on->tag == PGP_TAG_PUBLIC_SUBKEY &&
-	    (v->id.version < 4 || on->len == 0 || on->body[0] != v->id.version))
+	unsigned version = v->primary.c.version;
+
+	if (tag == PGP_TAG_PUBLIC_SUBKEY &&
+	    (version < 4 || v->on.c.version != version))
 		return false;
-	return v->id.version == 6 ? sig->version == 6
-				  : sig->version == 3 || sig->version == 4;
+	return signature_version_fits(sig->version, version);
 }
 
 /* The two numbers of RSA mean the same key. */
@@ -185,10 +191,10 @@ digest_fits(const struct pgp_verifier *v, unsigned hashalgo)
 {
 	switch (hashalgo) {
 	case 1: /* MD5 */
-		return v->id.version == 3;
+		return v->primary.c.version < 4;
 	case 2: /* SHA-1 */
 	case 3: /* RIPEMD-160 */
-		return v->id.version == 3 || v->key.gpg;
+		return v->primary.c.version < 4 || v->key.gpg;
 	}
 	return true;
 }
@@ -201,19 +207,23 @@ digest_known(const struct pgp_verifier *v, unsigned hashalgo)
 	       !(v->key.gpg && hashalgo > 11);
 }
 
-/* How GnuPG 2.2 would read it, which drops what is longer than it likes. */
+/* Whether GnuPG 2.2 would read it as we do: it drops what is longer than it
+ * likes, and hashes numbers as it would write them. */
 static bool
-plain(const struct pgp_packet *on, const struct signature_parts *sig)
+plain(const struct pgp_verifier *v, const struct signature_parts *sig)
 {
+	const struct pgp_component *on = v->hasher.on;
 	struct cursor area = sig->unhashed;
 	struct subpacket sub;
 	int r;
 
-	if (sig->hashed.len > AREA_MAX || sig->unhashed.len > AREA_MAX ||
-	    (on->tag == PGP_TAG_USERID && on->len > USERID_MAX) ||
-	    (on->tag == PGP_TAG_ATTRIBUTE && on->len == 0) ||
-	    (on->tag == PGP_TAG_PUBLIC_SUBKEY && on->body[0] != 6 &&
-		on->len > UINT16_MAX))
+	if (v->key.gpg && !v->primary.exact)
+		return false;
+	if ((on->kind == PGP_USERID && on->len > USERID_MAX) ||
+	    (on->kind == PGP_ATTRIBUTE && on->len == 0) ||
+	    (on->kind == PGP_SUBKEY &&
+		(!v->on.sound || (v->key.gpg && !v->on.exact))) ||
+	    sig->hashed.len > AREA_MAX || sig->unhashed.len > AREA_MAX)
 		return false;
 	while ((r = subpacket_next(&area, &sub)) == 1)
 		;
@@ -222,67 +232,40 @@ plain(const struct pgp_packet *on, const struct signature_parts *sig)
 
 /* Before any arithmetic: PGP_GOOD when nothing speaks against it. */
 static enum pgp_verdict
-may_count(const struct pgp_verifier *v, const struct pgp_packet *on,
+may_count(const struct pgp_verifier *v, unsigned tag,
     const struct signature_parts *sig)
 {
 	struct hashed_words words;
 
-	hashed_words(sig, &v->id, &words);
-	if (!type_fits(on->tag, sig->type) || !versions_fit(v, on, sig) ||
+	hashed_words(sig, &v->primary.c, &words);
+	if (!type_fits(tag, sig->type) || !versions_fit(v, tag, sig) ||
 	    !algorithms_fit(v->key.pkalgo, sig->pkalgo) ||
-	    signature_issuer(sig, &v->id) != ISSUER_MATCHES ||
+	    signature_issuer(sig, &v->primary.c) != ISSUER_MATCHES ||
 	    words.other_issuer || !words.understood || words.local ||
-	    !words.dated || words.created < v->id.created ||
+	    !words.dated || words.created < v->primary.c.created ||
 	    !digest_fits(v, sig->hashalgo))
 		return PGP_BAD;
-	if (!v->exact || !digest_known(v, sig->hashalgo) || !plain(on, sig) ||
-	    (on->tag == PGP_TAG_PUBLIC_SUBKEY && v->key.gpg &&
-		!key_is_exact((struct cursor){on->body, on->len})))
-		return PGP_UNDECIDED;
-	return PGP_GOOD;
+	return digest_known(v, sig->hashalgo) && plain(v, sig) ? PGP_GOOD
+							       : PGP_UNDECIDED;
 }
 
 /* ---- arithmetic ---------------------------------------------------------- */
 
-/* Leaves the digest of all but the signature's own octets in v->md. */
-static bool
-begin(struct pgp_verifier *v, const struct pgp_packet *primary,
-    const struct pgp_packet *on, const struct signature_parts *sig)
-{
-	EVP_MD_CTX **begun = &v->begun[sig->version == 3][sig->hashalgo];
-	bool nomem;
-
-	if (*begun != NULL)
-		return EVP_MD_CTX_copy_ex(v->md, *begun) == 1;
-	*begun = digest_new(sig->hashalgo, &nomem);
-	if (*begun == NULL)
-		return false;
-	v->cost += (primary->len + on->len) / COST_OCTETS;
-	if (hash_packet(*begun, primary, sig->version) &&
-	    hash_packet(*begun, on, sig->version))
-		return EVP_MD_CTX_copy_ex(v->md, *begun) == 1;
-	digest_free(*begun);
-	*begun = NULL;
-	return false;
-}
-
 static enum pgp_verdict
-verify(struct pgp_verifier *v, const struct pgp_packet *primary,
-    const struct pgp_packet *on, const struct pgp_packet *signature,
-    const struct signature_parts *sig)
+verify(struct pgp_verifier *v, const struct signature_parts *sig, size_t octets)
 {
 	unsigned char digest[DIGEST_MAX];
+	size_t len;
 
-	v->cost += signature->len / COST_OCTETS;
-	if (!begin(v, primary, on, sig) ||
-	    !hash_trailer(v->md, sig, signature->body) ||
-	    !digest_final(v->md, digest))
-		return PGP_UNDECIDED;
+	if (sig->version == 6) /* a salt stands before all */
+		octets += v->primary.c.len + v->hasher.on->len;
+	v->cost += octets / COST_OCTETS + v->key.cost;
 	/* The left 16 bits are a hint that GnuPG does not look at, and we
 	 * write them anew. */
-	v->cost += v->key.cost;
-	return public_key_verify(&v->key, sig->hashalgo, digest,
-	    (size_t)EVP_MD_CTX_get_size(v->md), sig->value);
+	if (hasher_digest(&v->hasher, sig, digest, &len) != PGP_OK)
+		return PGP_UNDECIDED;
+	return public_key_verify(
+	    &v->key, sig->hashalgo, digest, len, sig->value);
 }
 
 enum pgp_verdict
@@ -299,10 +282,10 @@ pgp_claim_verify(struct pgp_verifier *v, const struct pgp_packet *primary,
 	    v->cost > COST_MAX ||
 	    !signature_split(signature->body, signature->len, &sig))
 		return PGP_UNDECIDED;
-	verdict = may_count(v, on, &sig);
+	verdict = may_count(v, on->tag, &sig);
 	if (verdict == PGP_GOOD)
-		verdict = verify(v, primary, on, signature, &sig);
+		verdict = verify(v, &sig, signature->len);
 	if (verdict == PGP_GOOD && sig.type == BINDING)
-		verdict = binding_backed(primary, on, &sig, &v->cost);
+		verdict = binding_backed(&v->hasher, &sig, &v->cost);
 	return verdict;
 }

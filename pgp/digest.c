@@ -97,6 +97,12 @@ digest_final(EVP_MD_CTX *ctx, unsigned char out[DIGEST_MAX])
 	return EVP_DigestFinal_ex(ctx, out, NULL) == 1;
 }
 
+size_t
+digest_len(const EVP_MD_CTX *ctx)
+{
+	return (size_t)EVP_MD_CTX_get_size(ctx);
+}
+
 void
 digest_free(EVP_MD_CTX *ctx)
 {

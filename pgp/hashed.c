@@ -1,6 +1,6 @@
 /*
- * What a signature stands on, as it goes into the digest (RFC 9580, 5.2.4),
- * and what its hashed area says about itself.
+ * What is signed: what a signature stands on, as it goes into the digest, and
+ * what its hashed area says about itself.
  */
 #include "pgp/verify.h"
 
@@ -11,62 +11,145 @@
 #define FLAG_SIGN	0x02
 #define NOTATION_HEADER 8 /* flags, length of name, length of value */
 
-/* A key's version decides over its header, a signature's over the others'. */
-static size_t
-packet_head(unsigned char head[5], const struct pgp_packet *p,
-    unsigned signature_version)
+/* ---- digests (RFC 9580, 5.2.4) ------------------------------------------- */
+
+void
+hasher_init(struct hasher *h, const struct pgp_component *primary,
+    const struct pgp_component *on)
 {
-	switch (p->tag) {
-	case PGP_TAG_PUBLIC_KEY:
-	case PGP_TAG_PUBLIC_SUBKEY:
-		if (p->len == 0 || p->body[0] != 6) {
-			head[0] = 0x99;
-			put16(head + 1, (uint16_t)p->len);
-			return 3;
-		}
-		head[0] = 0x9b;
-		break;
-	case PGP_TAG_USERID:
-		head[0] = 0xb4;
-		break;
-	default:
-		head[0] = 0xd1;
-		break;
-	}
-	put32(head + 1, (uint32_t)p->len);
-	return signature_version == 3 ? 0 : 5;
+	memset(h, 0, sizeof(*h));
+	h->primary = primary;
+	h->on = on;
 }
 
-bool
-hash_packet(struct evp_md_ctx_st *md, const struct pgp_packet *p,
-    unsigned signature_version)
+void
+hasher_free(struct hasher *h)
+{
+	size_t i;
+
+	for (i = 0; i < HASHER_ALGOS; i++) {
+		digest_free(h->begun[0][i]);
+		digest_free(h->begun[1][i]);
+	}
+}
+
+/* RFC 9580, 5.2.4, and LibrePGP for 5: what stands before a key. */
+static size_t
+key_head(const struct pgp_component *key, unsigned char head[5])
+{
+	if (key->version < 5) {
+		head[0] = 0x99;
+		put16(head + 1, (uint16_t)key->len);
+		return 3;
+	}
+	head[0] = key->version == 5 ? 0x9a : 0x9b;
+	put32(head + 1, (uint32_t)key->len);
+	return 5;
+}
+
+/* v3 signatures have nothing before a user ID, later ones its kind and
+ * length. */
+static bool
+hash_component(struct evp_md_ctx_st *md, const struct pgp_component *c, bool v3)
 {
 	unsigned char head[5];
+	size_t n = 0;
 
-	if (p->tag == 0)
-		return true;
-	return digest_update(
-		   md, head, packet_head(head, p, signature_version)) &&
-	       digest_update(md, p->body, p->len);
-}
-
-bool
-hash_trailer(struct evp_md_ctx_st *md, const struct signature_parts *sig,
-    const unsigned char *body)
-{
-	unsigned char v3[5] = {sig->type}, tail[6] = {sig->version, 0xff};
-	size_t len;
-
-	if (sig->version == 3) {
-		put32(v3 + 1, sig->created);
-		return digest_update(md, v3, sizeof(v3));
+	if (c->kind == PGP_PRIMARY || c->kind == PGP_SUBKEY) {
+		n = key_head(c, head);
+	} else if (!v3) {
+		head[0] = c->kind == PGP_USERID ? 0xb4 : 0xd1;
+		put32(head + 1, (uint32_t)c->len);
+		n = 5;
 	}
-	/* from the version to the end of the hashed area */
-	len = (size_t)(sig->hashed.p - body) + sig->hashed.len;
-	put32(tail + 2, (uint32_t)len);
-	return digest_update(md, body, len) &&
-	       digest_update(md, tail, sizeof(tail));
+	return digest_update(md, head, n) && digest_update(md, c->body, c->len);
 }
+
+/* Behind a salt nothing can be begun for several signatures at once. */
+static enum pgp_status
+salted_begin(const struct hasher *h, const struct signature_parts *parts,
+    struct evp_md_ctx_st **out)
+{
+	bool nomem;
+
+	*out = digest_new(parts->hashalgo, &nomem);
+	if (*out == NULL)
+		return nomem ? PGP_NOMEM : PGP_UNSUPPORTED;
+	if (digest_update(*out, parts->salt.p, parts->salt.len) &&
+	    hash_component(*out, h->primary, false) &&
+	    (h->on == h->primary || hash_component(*out, h->on, false)))
+		return PGP_OK;
+	digest_free(*out);
+	return PGP_NOMEM;
+}
+
+/* PGP_UNSUPPORTED: the hash algorithm is not known. */
+static enum pgp_status
+hasher_begin(struct hasher *h, const struct signature_parts *parts,
+    struct evp_md_ctx_st **out)
+{
+	const unsigned algo = parts->hashalgo;
+	const bool v3 = parts->version == 3;
+	struct evp_md_ctx_st *md;
+	bool nomem;
+
+	if (parts->version == 6)
+		return salted_begin(h, parts, out);
+	if (algo >= HASHER_ALGOS)
+		return PGP_UNSUPPORTED;
+	if (h->begun[v3][algo] == NULL) {
+		md = digest_new(algo, &nomem);
+		if (md == NULL)
+			return nomem ? PGP_NOMEM : PGP_UNSUPPORTED;
+		h->begun[v3][algo] = md;
+		if (!hash_component(md, h->primary, v3) ||
+		    (h->on != h->primary && !hash_component(md, h->on, v3)))
+			return PGP_NOMEM;
+	}
+	*out = digest_dup(h->begun[v3][algo]);
+	return *out != NULL ? PGP_OK : PGP_NOMEM;
+}
+
+static bool
+hash_trailer(struct evp_md_ctx_st *md, const struct signature_parts *parts)
+{
+	unsigned char head[8] = {
+	    parts->version, parts->type, parts->pkalgo, parts->hashalgo};
+	unsigned char tail[6] = {parts->version, 0xff};
+	size_t n = parts->version == 6 ? 8 : 6;
+
+	if (parts->version == 3) {
+		head[0] = parts->type;
+		put32(head + 1, parts->created);
+		return digest_update(md, head, 5);
+	}
+	if (n == 8)
+		put32(head + 4, (uint32_t)parts->hashed.len);
+	else
+		put16(head + 4, (uint16_t)parts->hashed.len);
+	put32(tail + 2, (uint32_t)(parts->hashed.len + n));
+	return digest_update(md, head, n) &&
+	       digest_update(md, parts->hashed.p, parts->hashed.len) &&
+	       digest_update(md, tail, 6);
+}
+
+enum pgp_status
+hasher_digest(struct hasher *h, const struct signature_parts *parts,
+    unsigned char out[DIGEST_MAX], size_t *len)
+{
+	struct evp_md_ctx_st *md;
+	enum pgp_status status = hasher_begin(h, parts, &md);
+
+	if (status != PGP_OK)
+		return status;
+	*len = digest_len(md);
+	if (!hash_trailer(md, parts) || !digest_final(md, out))
+		status = PGP_NOMEM;
+	digest_free(md);
+	return status;
+}
+
+/* ---- words --------------------------------------------------------------- */
 
 /* GnuPG takes this one notation when it is critical, and no other. */
 static bool

@@ -61,6 +61,7 @@ struct evp_md_ctx_st *digest_new(unsigned hashalgo, bool *nomem);
 struct evp_md_ctx_st *digest_dup(const struct evp_md_ctx_st *);
 bool digest_update(struct evp_md_ctx_st *, const void *, size_t);
 bool digest_final(struct evp_md_ctx_st *, unsigned char out[DIGEST_MAX]);
+size_t digest_len(const struct evp_md_ctx_st *); /* in octets */
 void digest_free(struct evp_md_ctx_st *);
 
 /* ---- packet.c ------------------------------------------------------------ */
@@ -238,7 +239,7 @@ int signature_same(const struct pgp_signature *, const struct pgp_signature *);
 bool signature_preferred(
     const struct pgp_signature *, const struct pgp_signature *);
 
-/* ---- canonical.c --------------------------------------------------------- */
+/* ---- hashed.c ------------------------------------------------------------ */
 
 /* Digests of what signatures of one component stand on, begun once each. */
 struct hasher {
@@ -249,6 +250,15 @@ struct hasher {
 void hasher_init(struct hasher *, const struct pgp_component *primary,
     const struct pgp_component *on);
 void hasher_free(struct hasher *);
+
+/*
+ * What a signature, good or bad, would be made of: PGP_OK; PGP_UNSUPPORTED, a
+ * hash algorithm that is not known; PGP_NOMEM.
+ */
+enum pgp_status hasher_digest(struct hasher *, const struct signature_parts *,
+    unsigned char out[DIGEST_MAX], size_t *len);
+
+/* ---- canonical.c --------------------------------------------------------- */
 
 /*
  * Makes the canonical signature of a body: PGP_OK; PGP_MALFORMED when its

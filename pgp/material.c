@@ -111,14 +111,14 @@ take_header(struct cursor *c, uint8_t *version, uint8_t *pkalgo)
 		return false;
 	*version = p[0];
 	*pkalgo = p[5];
-	if (p[0] == 3) { /* two octets of validity stand before it */
+	if (p[0] < 4) { /* two octets of validity stand before it */
 		p = cursor_take(c, 2);
 		if (p == NULL)
 			return false;
 		*pkalgo = p[1];
 	}
 	if (*version != 6)
-		return *version == 3 || *version == 4;
+		return *version >= 2 && *version <= 4;
 	p = cursor_take(c, 4);
 	return p != NULL && get32(p) == c->len;
 }
@@ -323,7 +323,7 @@ open_material(struct public_key *k, struct cursor c)
 {
 	k->gpg =
 	    k->version == 4 && k->pkalgo != PK_ED25519 && k->pkalgo != PK_ED448;
-	if (k->version == 3 && k->pkalgo != PK_RSA && k->pkalgo != PK_RSA_SIGN)
+	if (k->version < 4 && k->pkalgo != PK_RSA && k->pkalgo != PK_RSA_SIGN)
 		return false;
 	if (k->version == 6 && (k->pkalgo == PK_DSA || k->pkalgo == PK_EDDSA))
 		return false;

@@ -32,8 +32,8 @@ struct public_key {
 };
 
 /*
- * Takes the body of a key packet of version 3, 4 or 6.  False: not one that is
- * verified here, or no memory; nothing is to be freed then.
+ * Takes the body of a key packet of version 2, 3, 4 or 6.  False: not one that
+ * is verified here, or no memory; nothing is to be freed then.
  */
 bool public_key_open(struct public_key *, struct cursor body);
 void public_key_close(struct public_key *);
@@ -58,14 +58,6 @@ enum pgp_verdict public_key_verify(struct public_key *, unsigned hashalgo,
 
 /* ---- hashed.c ------------------------------------------------------------ */
 
-/* A key, user ID or user attribute; nothing for a packet of tag 0. */
-bool hash_packet(struct evp_md_ctx_st *, const struct pgp_packet *,
-    unsigned signature_version);
-
-/* What of a signature, whose packet has this body, is signed itself. */
-bool hash_trailer(struct evp_md_ctx_st *, const struct signature_parts *,
-    const unsigned char *body);
-
 /* What the hashed area of a signature says that matters to verifying. */
 struct hashed_words {
 	bool understood;   /* no critical subpacket is unknown (5.2.3.7) */
@@ -81,9 +73,9 @@ void hashed_words(const struct signature_parts *,
 
 /* ---- backsig.c ----------------------------------------------------------- */
 
-/* As pgp_binding_backed(), of a sound binding of a subkey. */
-enum pgp_verdict binding_backed(const struct pgp_packet *primary,
-    const struct pgp_packet *subkey, const struct signature_parts *binding,
-    uint64_t *cost);
+/* As pgp_binding_backed(), of a sound binding of the subkey that the hasher is
+ * on; *cost grows. */
+enum pgp_verdict binding_backed(
+    struct hasher *, const struct signature_parts *binding, uint64_t *cost);
 
 #endif

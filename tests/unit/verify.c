@@ -978,6 +978,109 @@ static const struct recipe recipes[] = {
 	.sub = RSA2048,
 	.sub_version = 4,
 	.verdict = PGP_BAD},
+    /* version 6 */
+    {.name = "v6 ed25519", .version = 6, .kind = ED25519},
+    {.name = "v6 ed448", .version = 6, .kind = ED448, .hash = 10},
+    {.name = "v6 ed448 sha256",
+	.version = 6,
+	.kind = ED448,
+	.verdict = PGP_BAD},
+    {.name = "v6 rsa", .version = 6, .kind = RSA2048, .hash = 10},
+    {.name = "v6 p384", .version = 6, .kind = P384, .hash = 9},
+    {.name = "v6 bp256", .version = 6, .kind = BP256},
+    {.name = "v6 sha224", .version = 6, .kind = RSA2048, .hash = 11},
+    {.name = "v6 sha3-256", .version = 6, .kind = ED25519, .hash = 12},
+    {.name = "v6 sha3-512", .version = 6, .kind = ED25519, .hash = 14},
+    {.name = "v6 attribute", .version = 6, .kind = ED25519, .flaw = ATTRIBUTE},
+    {.name = "v6 direct", .version = 6, .kind = ED25519, .type = 0x1f},
+    {.name = "v6 revoked", .version = 6, .kind = ED25519, .type = 0x20},
+    {.name = "v6 subkey",
+	.version = 6,
+	.kind = ED25519,
+	.type = 0x18,
+	.sub = X25519},
+    {.name = "v6 subkey revoked",
+	.version = 6,
+	.kind = ED25519,
+	.type = 0x28,
+	.sub = X25519},
+    {.name = "v6 back",
+	.version = 6,
+	.kind = ED25519,
+	.type = 0x18,
+	.sub = ED25519,
+	.flaw = BACKED},
+    {.name = "v6 back value",
+	.version = 6,
+	.kind = ED25519,
+	.type = 0x18,
+	.sub = ED25519,
+	.flaw = BACK_BIT,
+	.verdict = PGP_BAD},
+    {.name = "v6 back missing",
+	.version = 6,
+	.kind = ED25519,
+	.type = 0x18,
+	.sub = ED25519,
+	.flaw = BACK_MISSING,
+	.verdict = PGP_BAD},
+    {.name = "v6 salt",
+	.version = 6,
+	.kind = ED25519,
+	.flaw = SALT_BIT,
+	.verdict = PGP_BAD},
+    {.name = "v6 value",
+	.version = 6,
+	.kind = ED25519,
+	.flaw = VALUE_BIT,
+	.verdict = PGP_BAD},
+    {.name = "v6 hashed area",
+	.version = 6,
+	.kind = ED25519,
+	.flaw = HASHED_BIT,
+	.verdict = PGP_BAD},
+    {.name = "v6 user id",
+	.version = 6,
+	.kind = ED25519,
+	.flaw = UID_BIT,
+	.verdict = PGP_BAD},
+    {.name = "v6 older",
+	.version = 6,
+	.kind = ED25519,
+	.flaw = OLDER,
+	.verdict = PGP_BAD},
+    {.name = "v6 another fingerprint",
+	.version = 6,
+	.kind = ED25519,
+	.flaw = ISSUER_OTHER_ID,
+	.verdict = PGP_BAD},
+    {.name = "v6 subkey of version 4",
+	.version = 6,
+	.kind = ED25519,
+	.type = 0x18,
+	.sub = X25519,
+	.sub_version = 4,
+	.verdict = PGP_BAD},
+    {.name = "v4 subkey of version 6",
+	.kind = ED25519,
+	.type = 0x18,
+	.sub = X25519,
+	.sub_version = 6,
+	.verdict = PGP_BAD},
+    {.name = "v6 key, v4 signature",
+	.version = 6,
+	.sig = 4,
+	.kind = ED25519,
+	.verdict = PGP_BAD},
+    {.name = "v4 key, v6 signature",
+	.sig = 6,
+	.kind = ED25519,
+	.verdict = PGP_BAD},
+    {.name = "v6 dsa", .version = 6, .kind = DSA1, .verdict = PGP_UNDECIDED},
+    {.name = "v6 eddsa of old",
+	.version = 6,
+	.kind = EDDSA,
+	.verdict = PGP_UNDECIDED},
 };
 #define NRECIPES (sizeof(recipes) / sizeof(recipes[0]))
 
@@ -1047,6 +1150,44 @@ test_critical(void **state)
 			differ++;
 		}
 	assert_int_equal(differ, 0);
+}
+
+/* ---- certificates of others ---------------------------------------------- */
+
+/* Judges each signature of a certificate; the number of good ones, or -1. */
+static int
+good_of_key(const char *name)
+{
+	struct pgp_blob b = octets_of_key(name), joined = {NULL, 0};
+	struct pgp_packet primary = {.tag = 0}, on = {.tag = 0}, p;
+	struct pgp_verifier *v = pgp_verifier_new();
+	size_t pos = 0;
+	int good = 0;
+
+	while (pgp_packet_read(b.data, b.len, &pos, &joined, &p) == PGP_OK) {
+		if (p.tag == PGP_TAG_PUBLIC_KEY)
+			primary = p;
+		else if (p.tag != PGP_TAG_SIGNATURE)
+			on = p;
+		else if (pgp_claim_verify(v, &primary, &on, &p) == PGP_GOOD &&
+			 good >= 0)
+			good++;
+		else
+			good = -1;
+	}
+	pgp_verifier_free(v);
+	pgp_blob_free(&b, false);
+	return good;
+}
+
+static void
+test_others(void **state)
+{
+	(void)state;
+	assert_int_equal(good_of_key("rfc9580-v6.asc"), 2);
+	assert_int_equal(good_of_key("grace-v3key.asc"), 1);
+	assert_int_equal(good_of_key("mona-v6.asc"), 4);
+	assert_int_equal(good_of_key("lou-v4.asc"), 2);
 }
 
 /* ---- in a jail ----------------------------------------------------------- */
@@ -1151,6 +1292,7 @@ main(int argc, char **argv)
 		    NULL, NULL, (void *)(uintptr_t)&recipes[n]};
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_gpg);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_critical);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_others);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_jailed);
 	return _cmocka_run_group_tests("verify", tests, n, setup, teardown);
 }
