@@ -262,6 +262,22 @@ enum ks_status ks_since(
 enum ks_status ks_short_id_count(
     struct keystore *, const unsigned char low32[4], unsigned *n);
 
+/* ---- how far an import is ------------------------------------------------ */
+
+#define KS_MARK_CHAIN 32
+
+struct ks_mark {
+	unsigned char chain[KS_MARK_CHAIN]; /* which file, and what came before
+					       it: the caller's to compute */
+	uint64_t offset; /* in that file; UINT64_MAX: behind it */
+};
+
+/* There is one mark, written together with what it stands behind.
+ * KS_NOT_FOUND: no import was interrupted.  Removing none is no failure. */
+enum ks_status ks_mark_get(struct keystore *, struct ks_mark *);
+enum ks_status ks_mark_put(struct keystore *, const struct ks_mark *);
+enum ks_status ks_mark_remove(struct keystore *);
+
 /* ---- the store as a whole ------------------------------------------------ */
 
 struct ks_info {

@@ -21,6 +21,7 @@ static const char *const digest_name[HASHER_ALGOS] = {
     [12] = "SHA3-256",
     [14] = "SHA3-512",
 };
+#define MD5    1
 #define SHA256 8
 
 static EVP_MD *digest_md[HASHER_ALGOS];
@@ -114,20 +115,32 @@ struct pgp_sha256_ctx {
 	bool failed;
 };
 
-struct pgp_sha256_ctx *
-pgp_sha256_new(void)
+static struct pgp_sha256_ctx *
+in_pieces(unsigned hashalgo)
 {
 	struct pgp_sha256_ctx *ctx = calloc(1, sizeof(*ctx));
 	bool nomem;
 
 	if (ctx == NULL)
 		return NULL;
-	ctx->md = digest_new(SHA256, &nomem);
+	ctx->md = digest_new(hashalgo, &nomem);
 	if (ctx->md == NULL) {
 		free(ctx);
 		return NULL;
 	}
 	return ctx;
+}
+
+struct pgp_sha256_ctx *
+pgp_sha256_new(void)
+{
+	return in_pieces(SHA256);
+}
+
+struct pgp_sha256_ctx *
+pgp_md5_new(void)
+{
+	return in_pieces(MD5);
 }
 
 void

@@ -63,6 +63,9 @@ int pgp_sha256_final(
     struct pgp_sha256_ctx *, unsigned char out[PGP_SHA256_LEN]);
 void pgp_sha256_free(struct pgp_sha256_ctx *);
 
+/* The same with MD5, of 16 octets, which lists of dump files have. */
+struct pgp_sha256_ctx *pgp_md5_new(void);
+
 /* ---- fingerprints and key IDs (RFC 9580, 5.5.4) ------------------------ */
 
 #define PGP_FPR_MAX 32
@@ -495,5 +498,9 @@ bool pgp_reader_failed(const struct pgp_reader *);
 
 /* Octets of input taken so far, for progress. */
 uint64_t pgp_reader_offset(const struct pgp_reader *);
+
+/* Where another reader can go on, having skipped so many octets of input; 0:
+ * only at the beginning (within text). */
+uint64_t pgp_reader_resume(const struct pgp_reader *);
 
 #endif

@@ -52,7 +52,8 @@ struct pgp_reader {
 	unsigned char octets[LINE_SIZE / 4 * 3 + 3];
 	size_t octets_pos, octets_len;
 
-	bool has_header; /* of the packet that begins the next item */
+	bool has_header;    /* of the packet that begins the next item */
+	uint64_t header_at; /* in BINARY: where it begins */
 	unsigned tag;
 	struct packet_length length;
 
@@ -122,6 +123,14 @@ uint64_t
 pgp_reader_offset(const struct pgp_reader *r)
 {
 	return r->taken - (r->in_len - r->in_pos);
+}
+
+uint64_t
+pgp_reader_resume(const struct pgp_reader *r)
+{
+	if (r->mode != BINARY)
+		return 0;
+	return r->has_header ? r->header_at : pgp_reader_offset(r);
 }
 
 static bool
@@ -390,6 +399,7 @@ read_header(struct pgp_reader *r)
 		end_block(r, PGP_END);
 		return PGP_END;
 	}
+	r->header_at = pgp_reader_offset(r);
 	while (n == 0) {
 		if (!next_octet(r, &head[have]))
 			return cut_short(r);
