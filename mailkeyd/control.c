@@ -204,6 +204,8 @@ client_event(void *ctx, uint32_t events)
 	}
 	if (!client->asked)
 		client_ask(client, &msg);
+	else if (client->work != NULL && client->command->said != NULL)
+		client->command->said(client, &msg);
 	ipc_msg_close(&msg);
 }
 

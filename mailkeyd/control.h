@@ -4,23 +4,38 @@
  *
  *   DELIVER  fd[0]: memfd with the mail, fd[1]: memfd, record of str sender,
  *            str recipient (NULL = not known)
- *   IMPORT   fd[0]: a file of certificates; a: 1 when peers are to hear of it
- *   DUMP
+ *   IMPORT   a: 1 when peers are to hear of it; then sources, below
+ *   DUMP     a: certificates in a file, 0: any number
  *   GET      text: as after the command GET of a mail
  *   INDEX    text: likewise; a: 1 = VERBOSE INDEX
  *   STATS, QUEUE
  *   SYNC     what waits for the peers goes
  *
- * and in answer any number of DATA (fd[0]: memfd, for standard output),
- * NOTE (text: a line for standard error) and PROGRESS (a: octets of the file,
- * b: certificates), then one END (status: the exit status, text: a line for
- * standard error, "" = none).  When all connections are taken the END comes
- * unasked, and so it does where no command comes.
+ * and in answer any number of DATA (fd[0]: memfd, for standard output; of a
+ * DUMP a: certificates in it), NOTE (text: a line for standard error) and
+ * PROGRESS (a: octets of the file, b: certificates), then one END (status: the
+ * exit status, text: a line for standard error, "" = none).  When all
+ * connections are taken the END comes unasked, and so it does where no command
+ * comes.
+ *
+ * An import asks for its sources with NEXT, the first of which says how far an
+ * interrupted import came (b: 1 when there was one; a: offset, UINT64_MAX for
+ * the end of the file; text: the chain in hex).  Each is answered with one of
+ *
+ *   SOURCE   fd[0]: a file of certificates, or (status 1) a memfd with one
+ *            mail, or (status 2) a memfd with certificates; id: where it lies
+ *            in its file, a: where the next one does, UINT64_MAX: it is the
+ *            last of its file; text: the chain in hex, a blank, a name
+ *   FINISH   there are no more
+ *
+ * where a chain tells a file and all before it (import_walk.h).
  */
 #ifndef CONTROL_H
 #define CONTROL_H
 
 #include "mailkeyd/gateway.h"
+
+enum control_source { CONTROL_FILE, CONTROL_MAIL, CONTROL_PIECE };
 
 /* Octets of a sender or recipient: of a longer one, which is no address (RFC
  * 5321, 4.5.3.1), the beginning is sent. */
@@ -35,9 +50,12 @@ enum control_type {
 	CONTROL_STATS,
 	CONTROL_QUEUE,
 	CONTROL_SYNC,
+	CONTROL_SOURCE = 50,
+	CONTROL_FINISH,
 	CONTROL_DATA = 100,
 	CONTROL_NOTE,
 	CONTROL_PROGRESS,
+	CONTROL_NEXT,
 	CONTROL_END
 };
 

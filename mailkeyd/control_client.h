@@ -25,6 +25,8 @@ struct control_command {
 	enum control_type type;
 	void (*run)(struct client *, struct ipc_msg *);
 	void (*more)(struct client *); /* NULL: it does not stream */
+	/* What mailkeyctl says later; NULL: not listened to. */
+	void (*said)(struct client *, struct ipc_msg *);
 	void (*stop)(struct client *); /* the daemon is ending; may be NULL */
 	void (*gone)(struct client *); /* NULL: it leaves nothing */
 };

@@ -9,34 +9,64 @@
 #define SLICE	 (512u << 10) /* octets in one message */
 #define SLICE_MS 10
 
+struct work {
+	struct pgp_fpr last;	/* sent */
+	uint64_t each, in_file; /* certificates in a file; each 0: any */
+	uint64_t n;		/* in this slice */
+};
+
 /* Some certificates, or KS_NOT_FOUND behind the last. */
 static enum ks_status
 dump_slice(struct client *client, FILE *f)
 {
 	struct keystore *ks = client->parts->ks;
-	struct pgp_fpr *last = client->work;
+	struct work *work = client->work;
 	int64_t began = loop_now_ms();
 	enum ks_status status = KS_OK;
 	struct pgp_fpr next;
 	struct pgp_blob blob;
 
-	while (status == KS_OK && ftell(f) < (long)SLICE &&
-	       loop_now_ms() - began < SLICE_MS) {
-		status = ks_next(ks, last, &next);
+	work->n = 0;
+	while (status == KS_OK &&
+	       (work->each == 0 || work->in_file < work->each) &&
+	       ftell(f) < (long)SLICE && loop_now_ms() - began < SLICE_MS) {
+		status = ks_next(ks, &work->last, &next);
 		if (status != KS_OK)
 			break;
 		status = ks_get_octets(ks, &next, &blob);
-		*last = next;
+		work->last = next;
 		if (status == KS_NOT_FOUND) {
 			status = KS_OK; /* gone in between */
 			continue;
 		}
 		if (status == KS_OK) {
 			fwrite(blob.data, 1, blob.len, f);
+			work->n++;
+			work->in_file++;
 			pgp_blob_free(&blob, false);
 		}
 	}
+	if (work->in_file == work->each)
+		work->in_file = 0;
 	return status;
+}
+
+/* A piece that never reaches over the end of a file. */
+static void
+dump_say(struct client *client, const char *data, size_t len)
+{
+	const struct work *work = client->work;
+	struct ipc_msg msg;
+
+	if (len == 0)
+		return;
+	ipc_msg_init(&msg, CONTROL_DATA, 0);
+	msg.a = work->n;
+	msg.fd[0] = ipc_memfd("dump", data, len, true);
+	if (msg.fd[0] == -1)
+		client_end(client, EX_OSERR, "no memory for the dump");
+	else
+		client_say(client, &msg);
 }
 
 static void
@@ -53,7 +83,7 @@ dump_more(struct client *client)
 			status = KS_NOMEM;
 	}
 	if (status == KS_OK || status == KS_NOT_FOUND)
-		client_data(client, data, len);
+		dump_say(client, data, len);
 	free(data);
 	if (status == KS_NOT_FOUND)
 		client_end(client, EX_OK, "%s", "");
@@ -64,13 +94,15 @@ dump_more(struct client *client)
 static void
 do_dump(struct client *client, struct ipc_msg *msg)
 {
-	(void)msg;
-	client->work =
-	    calloc(1, sizeof(struct pgp_fpr)); /* the last one sent */
-	if (client->work == NULL)
+	struct work *work = calloc(1, sizeof(*work));
+
+	client->work = work;
+	if (work == NULL) {
 		client_end(client, EX_OSERR, "no memory");
-	else
-		client_stream(client);
+		return;
+	}
+	work->each = msg->a;
+	client_stream(client);
 }
 
 static void

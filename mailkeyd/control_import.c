@@ -1,19 +1,20 @@
 /*
- * IMPORT: the certificates of a file, told as they go in.
+ * IMPORT: certificates and old mails, told as they go in.
  */
 #include "mailkeyd/control_client.h"
 #include "mailkeyd/import.h"
+#include "mailkeyd/mail_read.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #define NOTES 64 /* lines that wait for a slow reader */
 
 struct work {
 	struct import *import;
-	int file;
+	bool first; /* nothing was asked for yet */
 };
 
 static void
@@ -22,7 +23,6 @@ import_gone(struct client *client)
 	struct work *work = client->work;
 
 	import_free(work->import);
-	close(work->file);
 	free(work);
 	client->work = NULL;
 }
@@ -66,8 +66,12 @@ print_left(FILE *f, const char *head, const struct pgp_left_out *left)
 }
 
 static void
-print_counts(FILE *f, const struct import_counts *counts)
+print_counts(FILE *f, struct import_counts *counts)
 {
+	if (counts->mails > 0)
+		fprintf(f,
+		    "%" PRIu64 " mails, %" PRIu64 " with ADD or INCREMENTAL\n",
+		    counts->mails, counts->replayed);
 	fprintf(f,
 	    "%" PRIu64 " certificates: %" PRIu64 " new, %" PRIu64
 	    " changed, %" PRIu64 " unchanged, %" PRIu64 " refused\n",
@@ -78,12 +82,12 @@ print_counts(FILE *f, const struct import_counts *counts)
 		    "%" PRIu64 " secret keys were found and not stored: treat "
 		    "them as exposed\n",
 		    counts->secret);
-	print_left(f, "refused certificates had:", &counts->refused_for);
+	report_print(f, "refused, or not to be read:", &counts->report);
 	print_left(f, "left out of the others:", &counts->left);
 }
 
 static void
-import_done(void *ctx, const struct import_counts *counts, const char *why)
+import_done(void *ctx, struct import_counts *counts, const char *why)
 {
 	struct client *client = ctx;
 	char *text = NULL;
@@ -98,12 +102,14 @@ import_done(void *ctx, const struct import_counts *counts, const char *why)
 	free(text);
 	if (why != NULL)
 		client_end(client, EX_TEMPFAIL,
-		    "stopped: %s; what was counted is stored", why);
+		    "stopped: %s; what was counted is stored, and the same "
+		    "import goes on from here",
+		    why);
 	else if (counts->problems > 0)
 		client_end(client, EX_DATAERR,
-		    "not all of the file was taken: %" PRIu64 " problem%s",
+		    "not all of it was taken: %" PRIu64 " problem%s",
 		    counts->problems, counts->problems == 1 ? "" : "s");
-	else if (counts->certificates == 0)
+	else if (counts->certificates == 0 && counts->mails == 0)
 		client_end(client, EX_DATAERR, "no certificate in it");
 	else
 		client_end(client, EX_OK, "%s", "");
@@ -111,28 +117,101 @@ import_done(void *ctx, const struct import_counts *counts, const char *why)
 	import_gone(client);
 }
 
+/* ---- the sources --------------------------------------------------------- */
+
+static void
+hex_put(char out[2 * KS_MARK_CHAIN + 1], const unsigned char *octet)
+{
+	for (size_t i = 0; i < KS_MARK_CHAIN; i++)
+		snprintf(out + 2 * i, 3, "%02x", octet[i]);
+}
+
+static int
+hex_digit(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *p = c == '\0' ? NULL : strchr(digits, c);
+
+	return p == NULL ? -1 : (int)(p - digits);
+}
+
+/* What stands behind it, or NULL when that is no chain. */
+static const char *
+hex_get(const char *text, unsigned char out[KS_MARK_CHAIN])
+{
+	for (size_t i = 0; i < KS_MARK_CHAIN; i++) {
+		int high = hex_digit(text[2 * i]), low;
+
+		if (high == -1 || (low = hex_digit(text[2 * i + 1])) == -1)
+			return NULL;
+		out[i] = (unsigned char)(high << 4 | low);
+	}
+	return text + 2 * KS_MARK_CHAIN;
+}
+
+static void
+import_wants(void *ctx)
+{
+	struct client *client = ctx;
+	struct work *work = client->work;
+	struct ks_mark mark;
+	struct ipc_msg msg;
+
+	ipc_msg_init(&msg, CONTROL_NEXT, 0);
+	if (work->first && ks_mark_get(client->parts->ks, &mark) == KS_OK) {
+		msg.b = 1;
+		msg.a = mark.offset;
+		hex_put(msg.text, mark.chain);
+	}
+	work->first = false;
+	client_say(client, &msg);
+}
+
+static void
+import_said(struct client *client, struct ipc_msg *msg)
+{
+	struct work *work = client->work;
+	struct import_source source = {.fd = msg->fd[0]};
+	const char *name = hex_get(msg->text, source.mark.chain);
+	char *clean;
+
+	if (msg->type == CONTROL_FINISH) {
+		import_end(work->import);
+		return;
+	}
+	if (msg->type != CONTROL_SOURCE || msg->fd[0] == -1 || name == NULL) {
+		client_end(client, EX_PROTOCOL, "no source came with it");
+		import_gone(client);
+		return;
+	}
+	clean = mail_text_clean(name, strlen(name), IMPORT_NAME - 1);
+	snprintf(source.name, sizeof(source.name), "%s",
+	    clean == NULL ? "?" : clean);
+	free(clean);
+	source.mail = msg->status == CONTROL_MAIL;
+	source.piece = msg->status == CONTROL_PIECE;
+	source.at = msg->id;
+	source.mark.offset = msg->a;
+	msg->fd[0] = -1;
+	import_take(work->import, &source);
+}
+
 static const struct import_calls import_calls = {
-    import_progress, import_problem, import_done};
+    import_wants, import_progress, import_problem, import_done};
 
 static void
 do_import(struct client *client, struct ipc_msg *msg)
 {
-	struct work *work;
+	struct work *work = calloc(1, sizeof(*work));
 
-	if (msg->fd[0] == -1) {
-		client_end(client, EX_USAGE, "no file came with it");
-		return;
-	}
-	work = calloc(1, sizeof(*work));
 	if (work == NULL) {
 		client_end(client, EX_OSERR, "no memory");
 		return;
 	}
 	client->work = work;
-	work->file = msg->fd[0];
-	msg->fd[0] = -1;
-	work->import = import_new(
-	    client->parts, work->file, msg->a == 1, &import_calls, client);
+	work->first = true;
+	work->import =
+	    import_new(client->parts, msg->a == 1, &import_calls, client);
 	if (work->import == NULL) {
 		client_end(client, EX_OSERR, "no memory");
 		import_gone(client);
@@ -150,5 +229,6 @@ import_stop(struct client *client)
 
 const struct control_command control_import = {.type = CONTROL_IMPORT,
     .run = do_import,
+    .said = import_said,
     .stop = import_stop,
     .gone = import_gone};

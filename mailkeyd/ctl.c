@@ -197,14 +197,15 @@ static void
 progress(const struct ctl *ctl, const struct ipc_msg *msg)
 {
 	unsigned width = 30, full = 0;
+	uint64_t at;
 	char bar[32];
 
 	if (!ctl->bar)
 		return;
+	at = ctl->before + msg->a;
 	if (ctl->size > 0)
-		full = (unsigned)(msg->a >= ctl->size
-				      ? width
-				      : msg->a * width / ctl->size);
+		full = (unsigned)(at >= ctl->size ? width
+						  : at * width / ctl->size);
 	memset(bar, ' ', width);
 	memset(bar, '#', full);
 	bar[width] = '\0';
@@ -214,15 +215,18 @@ progress(const struct ctl *ctl, const struct ipc_msg *msg)
 }
 
 static int
-write_data(int fd, FILE *out)
+write_data(struct ctl *ctl, const struct ipc_msg *msg, FILE *out)
 {
 	char *data;
 	size_t len;
 	int rv;
 
-	if (ipc_slurp(fd, DATA_MAX, &data, &len) == -1)
+	if (ipc_slurp(msg->fd[0], DATA_MAX, &data, &len) == -1)
 		return -1;
-	rv = fwrite(data, 1, len, out) == len ? 0 : -1;
+	if (ctl->take != NULL)
+		rv = ctl->take(ctl, data, len, msg->a);
+	else
+		rv = fwrite(data, 1, len, out) == len ? 0 : -1;
 	free(data);
 	return rv;
 }
@@ -253,12 +257,20 @@ answers(struct ctl *ctl, FILE *out)
 			if (ctl->bar)
 				fputs("\n", stderr);
 			ctl->bar = false;
-			failed |= write_data(msg.fd[0], out) == -1;
+			failed |= write_data(ctl, &msg, out) == -1;
 		} else if (msg.type == CONTROL_NOTE)
 			fprintf(
 			    stderr, "%s%s\n", ctl->bar ? "\n" : "", msg.text);
 		else if (msg.type == CONTROL_PROGRESS)
 			progress(ctl, &msg);
+		else if (msg.type == CONTROL_NEXT && ctl->feed_next != NULL &&
+			 ctl->feed_next(ctl, &msg) == -1 && errno != EPIPE &&
+			 errno != ECONNRESET) {
+			fprintf(stderr, "mailkeyctl: %s: %s\n", ctl->name,
+			    strerror(errno));
+			ipc_msg_close(&msg);
+			return EX_OSERR;
+		}
 		ipc_msg_close(&msg);
 		if (msg.type == CONTROL_END) {
 			status = (int)msg.status;

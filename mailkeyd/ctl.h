@@ -21,11 +21,19 @@ struct ctl {
 	const char *sender, *recipient;
 	bool verbose, quiet, sync;
 	int sock;
-	pid_t attendant; /* 0: a daemon runs */
-	/* of an import */
+	pid_t attendant;  /* 0: a daemon runs */
+	bool restart;	  /* an import begins at the beginning */
+	const char *keys; /* of a dump: how many in a file; NULL: not said */
+	/* of an import: what is shown of it, and who gives the sources (0, or
+	 * -1 with errno) */
 	const char *name;
-	uint64_t size;
+	uint64_t size, before;
 	bool bar;
+	int (*feed_next)(struct ctl *, const struct ipc_msg *);
+	void *feed;
+	/* of a dump: who takes the pieces (0, or -1 with errno) */
+	int (*take)(struct ctl *, const char *data, size_t len, uint64_t keys);
+	void *taker;
 };
 
 /* run() gets what follows the command's name, and returns the exit status. */

@@ -1,55 +1,222 @@
 /*
- * A file of certificates into the store: while gpg judges one batch, the jail
- * reads the next.
+ * Files of certificates and old mails into the store.  What the jail has read
+ * waits in a queue of batches: several are judged while the next are read, and
+ * they are committed in their order, each with the mark that says how far we
+ * are.
  */
 #include "mailkeyd/import.h"
 #include "mailkeyd/intake.h"
+#include "mailkeyd/ipc.h"
 #include "mailkeyd/log.h"
 #include "mailkeyd/sync.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define FILE_AHEAD 6   /* batches of a file in hand */
+#define MAIL_AHEAD 64  /* mails in hand */
+#define GROUP	   100 /* certificates in one transaction, about */
+
+/* One record of the jail: some certificates of a file, or a mail. */
+struct batch {
+	TAILQ_ENTRY(batch) next;
+	struct import *import;
+	struct import_source source; /* fd: the mail's, else -1 */
+	struct reading reading;	     /* of a mail */
+	struct mail *mail;
+	struct intake *intake;
+	enum { READS, READ, JUDGED } state; /* READ with an intake: judging */
+	bool judging;
+	bool alone;  /* judged with nothing before it uncommitted */
+	bool marked; /* source.mark holds once it is committed */
+};
+
+TAILQ_HEAD(batch_list, batch);
 
 struct import {
 	struct gateway_parts parts;
 	const struct import_calls *calls;
 	void *ctx;
+	bool sync; /* peers are to hear of it */
+	struct loop_timer *turn;
+	struct batch_list batches;
+	unsigned nbatches, njudging;
+	/* the file that is read, and its jail */
+	struct import_source file; /* fd -1: none */
 	struct reading reading;
-	struct mail *now, *next; /* the batch at work, the one read ahead */
-	struct intake *intake;
-	struct import_counts counts;
-	bool sync;    /* peers are to hear of it */
-	bool reads;   /* the jail is at work */
-	bool dropped; /* by the caller, while gpg is at work on a batch */
+	bool reads;
+	bool asked; /* for the next source */
+	bool ended; /* there is none */
+	bool done;
+	bool dropped; /* by the caller, while batches are judged */
 	bool logged;
+	struct import_counts counts;
 	const char *why;
 	char text[128];
 };
 
-static void import_go_on(struct import *);
-
 static void
-mail_drop(struct mail **mail)
+import_turn(struct import *import)
 {
-	if (*mail != NULL)
-		mail_free(*mail);
-	free(*mail);
-	*mail = NULL;
+	loop_timer_set(import->turn, 0);
 }
 
 static void
 import_fail(struct import *import, const char *why)
 {
+	if (import->why != NULL)
+		return;
 	snprintf(import->text, sizeof(import->text), "%s", why);
 	import->why = import->text;
 }
+
+/* ---- batches ------------------------------------------------------------- */
+
+static struct batch *
+batch_new(struct import *import, const struct import_source *source)
+{
+	struct batch *batch = calloc(1, sizeof(*batch));
+
+	if (batch == NULL) {
+		import_fail(import, "no memory");
+		return NULL;
+	}
+	batch->import = import;
+	batch->source = *source;
+	TAILQ_INSERT_TAIL(&import->batches, batch, next);
+	import->nbatches++;
+	return batch;
+}
+
+/* Not while it is judged. */
+static void
+batch_free(struct batch *batch)
+{
+	struct import *import = batch->import;
+
+	if (batch->state == READS)
+		reading_drop(import->parts.reader, &batch->reading);
+	intake_free(batch->intake);
+	if (batch->mail != NULL)
+		mail_free(batch->mail);
+	free(batch->mail);
+	if (batch->source.fd != -1)
+		close(batch->source.fd);
+	TAILQ_REMOVE(&import->batches, batch, next);
+	import->nbatches--;
+	free(batch);
+}
+
+/* ---- what is told -------------------------------------------------------- */
 
 static void
 left_add(struct pgp_left_out *to, const struct pgp_left_out *from)
 {
 	for (int i = 0; i < PGP_LEFT_REASONS; i++)
 		to->n[i] += from->n[i];
+}
+
+/* "name" or, of a mail, "name at 12345". */
+static void
+place(const struct batch *batch, char out[IMPORT_NAME + 32])
+{
+	const struct import_source *s = &batch->source;
+
+	if (s->at > 0)
+		snprintf(
+		    out, IMPORT_NAME + 32, "%s at %" PRIu64, s->name, s->at);
+	else
+		snprintf(out, IMPORT_NAME + 32, "%s", s->name);
+}
+
+/* What could not be read, and where; of each class the first few. */
+static void
+tell(struct batch *batch, const char *class, const char *line)
+{
+	struct import *import = batch->import;
+	char where[IMPORT_NAME + 32], *text;
+
+	place(batch, where);
+	report_example(&import->counts.report, class, "%s: %s", where, line);
+	if (asprintf(&text, "%s: %s", where, line) == -1)
+		return;
+	import->calls->problem(import->ctx, text);
+	free(text);
+}
+
+static void
+problem(struct batch *batch, const char *class, const char *line)
+{
+	struct import *import = batch->import;
+
+	import->counts.problems++;
+	if (report_add(&import->counts.report, class, 1))
+		tell(batch, class, line);
+}
+
+/* What the reader has to say, and the intake. */
+static void
+batch_problems(struct batch *batch)
+{
+	static const char *const other = "other blocks and files";
+	struct import_report *report = &batch->import->counts.report;
+	const struct mail *mail = batch->mail;
+	const char *const *problems = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < mail->nproblems; i++)
+		if (mail->problem_class[i] == MAIL_REFUSALS)
+			problem(batch, other, mail->problems[i]);
+	for (unsigned class = 0; class < MAIL_REFUSALS; class ++) {
+		const char *text = mail_refusal_text(class);
+
+		batch->import->counts.problems += mail->refused[class];
+		if (mail->refused[class] == 0 ||
+		    !report_add(report, text, mail->refused[class]))
+			continue;
+		for (size_t i = 0; i < mail->nproblems; i++)
+			if (mail->problem_class[i] == class &&
+			    report_add(report, text, 0))
+				tell(batch, text, mail->problems[i]);
+	}
+	if (batch->intake != NULL)
+		problems = intake_problems(batch->intake, &n);
+	for (size_t i = mail->nproblems; i < n; i++)
+		problem(batch, "revocations of keys that are not stored",
+		    problems[i]);
+}
+
+/* Why nothing of a certificate was left, in one word: what comes first here is
+ * what the rest follows from. */
+static const char *
+refused_for(const struct submission *s)
+{
+	static const unsigned char order[] = {PGP_LEFT_UNVERIFIED,
+	    PGP_LEFT_TOO_OLD, PGP_LEFT_FUTURE, PGP_LEFT_LOCAL,
+	    PGP_LEFT_TOO_LARGE, PGP_LEFT_TOO_MANY, PGP_LEFT_NO_SELFSIG,
+	    PGP_LEFT_UNKNOWN};
+
+	for (size_t i = 0; i < sizeof(order); i++)
+		if (s->left.n[order[i]] > 0)
+			return pgp_left_text(order[i]);
+	return "no user ID, revocation or direct-key signature";
+}
+
+static void
+count_refused(struct batch *batch, const struct submission *s)
+{
+	struct import_counts *counts = &batch->import->counts;
+	const char *class = refused_for(s);
+	char where[IMPORT_NAME + 32], fpr[PGP_FPR_HEX];
+
+	counts->refused++;
+	if (!report_add(&counts->report, class, 1))
+		return;
+	pgp_fpr_hex(&s->fpr, fpr);
+	place(batch, where);
+	report_example(&counts->report, class, "%s: %s", where, fpr);
 }
 
 static void
@@ -63,43 +230,81 @@ count_put(struct import_counts *counts, enum ks_change change)
 		counts->unchanged++;
 }
 
+/* What holds once a batch is committed. */
 static void
-count_refused(struct import_counts *counts, const struct submission *s)
+batch_count(struct batch *batch)
 {
-	counts->refused++;
-	for (int i = 0; i < PGP_LEFT_REASONS; i++)
-		counts->refused_for.n[i] += s->left.n[i] > 0;
+	struct import_counts *counts = &batch->import->counts;
+	const struct submission *s;
+	size_t n = 0;
+
+	if (batch->mail == NULL)
+		return;
+	counts->secret += batch->mail->nsecret;
+	batch_problems(batch);
+	if (batch->intake == NULL)
+		return;
+	counts->replayed += batch->source.mail;
+	s = intake_submissions(batch->intake, &n);
+	counts->certificates += n;
+	for (size_t i = 0; i < n; i++) {
+		if (s[i].cert == NULL)
+			count_refused(batch, &s[i]);
+		else
+			left_add(&counts->left, &s[i].left);
+	}
 }
 
-/* One transaction for the batch; the counts change only when it holds. */
+/* ---- commits ------------------------------------------------------------- */
+
 static enum ks_status
-batch_commit(struct import *import)
+batch_put(struct batch *batch, struct import_counts *counts)
+{
+	struct import *import = batch->import;
+	struct ks_origin origin = {.now = time(NULL), .quiet = !import->sync};
+	enum ks_status status = KS_OK;
+	const struct submission *s;
+	struct pgp_added added;
+	enum ks_change change;
+	size_t n = 0;
+
+	if (batch->intake == NULL)
+		return KS_OK;
+	s = intake_submissions(batch->intake, &n);
+	for (size_t i = 0; i < n && status == KS_OK; i++) {
+		if (s[i].cert == NULL)
+			continue;
+		status = ks_put(
+		    import->parts.ks, s[i].cert, &origin, &change, &added);
+		if (status == KS_OK)
+			count_put(counts, change);
+	}
+	return status;
+}
+
+/* One transaction for the batches up to `last`; the counts change only when it
+ * holds. */
+static enum ks_status
+commit_up_to(struct import *import, const struct batch *last)
 {
 	struct keystore *ks = import->parts.ks;
 	struct import_counts counts = import->counts;
-	const struct submission *s;
-	struct ks_origin origin = {.quiet = !import->sync};
-	struct pgp_added added;
-	enum ks_change change;
-	enum ks_status status;
-	size_t n;
+	enum ks_status status = ks_begin(ks, KS_ROOM_ADD);
+	const struct ks_mark *mark = NULL;
+	struct batch *batch;
 
-	s = intake_submissions(import->intake, &n);
-	origin.now = time(NULL);
-	status = ks_begin(ks, KS_ROOM_ADD);
 	if (status != KS_OK)
 		return status;
-	for (size_t i = 0; i < n && status == KS_OK; i++) {
-		counts.certificates++;
-		if (s[i].cert == NULL) {
-			count_refused(&counts, &s[i]);
-			continue;
-		}
-		left_add(&counts.left, &s[i].left);
-		status = ks_put(ks, s[i].cert, &origin, &change, &added);
-		if (status == KS_OK)
-			count_put(&counts, change);
+	TAILQ_FOREACH(batch, &import->batches, next)
+	{
+		status = batch_put(batch, &counts);
+		if (batch->marked)
+			mark = &batch->source.mark;
+		if (status != KS_OK || batch == last)
+			break;
 	}
+	if (status == KS_OK && mark != NULL)
+		status = ks_mark_put(ks, mark);
 	if (status != KS_OK) {
 		ks_abort(ks);
 		return status;
@@ -111,69 +316,303 @@ batch_commit(struct import *import)
 	return status;
 }
 
-static void
-import_problem(struct import *import, const char *line)
+/* The last of those at the head that go into one transaction; NULL: none. */
+static struct batch *
+group_last(struct import *import)
 {
-	import->counts.problems++;
-	import->calls->problem(import->ctx, line);
+	struct batch *batch, *last = NULL;
+	size_t n = 0;
+
+	TAILQ_FOREACH(batch, &import->batches, next)
+	{
+		if (batch->state != JUDGED)
+			break;
+		last = batch;
+		n += batch->mail == NULL ? 0 : batch->mail->ncerts;
+		if (n >= GROUP)
+			break;
+	}
+	return last;
 }
 
-/* What the intake has to say beside what the reader said. */
-static void
-batch_problems(struct import *import)
+/* Commits what is ready at the head of the queue. */
+static bool
+import_commit(struct import *import)
 {
-	const char *const *problems;
-	size_t n;
+	struct batch *last = group_last(import), *batch;
+	enum ks_status status;
+	bool end = false;
 
-	problems = intake_problems(import->intake, &n);
-	for (size_t i = import->now->nproblems; i < n; i++)
-		import_problem(import, problems[i]);
+	if (last == NULL)
+		return false;
+	status = commit_up_to(import, last);
+	if (status != KS_OK) {
+		import_fail(import, ks_strerror(status));
+		return false;
+	}
+	while (!end && (batch = TAILQ_FIRST(&import->batches)) != NULL) {
+		end = batch == last;
+		batch_count(batch);
+		batch_free(batch);
+	}
+	if (import->calls->progress != NULL)
+		import->calls->progress(
+		    import->ctx, &import->counts, import->reading.offset);
+	return true;
+}
+
+/* ---- judging ------------------------------------------------------------- */
+
+/* A mail that brings certificates, or what a file has. */
+static bool
+worth_judging(struct batch *batch)
+{
+	struct request request = {0};
+	const struct command *command;
+	const struct mail *mail = batch->mail;
+	bool keys;
+
+	if (!batch->source.mail)
+		return true;
+	batch->import->counts.mails++;
+	if (mail->verdict != MAIL_SOUND) {
+		problem(batch,
+		    mail->verdict == MAIL_OVER ? "mails over a limit"
+					       : "mails with a bad header",
+		    mail->why);
+		return false;
+	}
+	command =
+	    request_parse(mail->subject == NULL ? "" : mail->subject, &request);
+	keys = command != NULL && command->flags & COMMAND_KEYS;
+	request_free(&request);
+	return keys;
+}
+
+/* Alone a batch sees all that was before it.  In company it may look for a key
+ * that is still on its way. */
+static bool
+wants_company(const struct batch *batch)
+{
+	return batch->mail->nrevocations == 0;
+}
+
+/* Whether something in it may have missed what was not yet stored. */
+static bool
+may_have_missed(const struct batch *batch)
+{
+	const struct submission *s;
+	size_t n = 0;
+
+	if (!batch->source.mail || batch->alone)
+		return false;
+	s = intake_submissions(batch->intake, &n);
+	for (size_t i = 0; i < n; i++)
+		if (s[i].cert == NULL)
+			return true;
+	return false;
 }
 
 static void
 batch_judged(void *ctx, bool later, const char *why)
 {
-	struct import *import = ctx;
-	enum ks_status status = KS_OK;
+	struct batch *batch = ctx;
+	struct import *import = batch->import;
 
+	batch->judging = false;
+	import->njudging--;
 	if (import->dropped) {
-		import_free(import);
+		if (import->njudging == 0)
+			import_free(import);
 		return;
 	}
-	if (!later) {
-		batch_problems(import);
-		status = batch_commit(import);
-	}
-	if (later || status != KS_OK)
-		import_fail(import, later ? why : ks_strerror(status));
-	intake_free(import->intake);
-	import->intake = NULL;
-	mail_drop(&import->now);
-	if (import->calls->progress != NULL)
-		import->calls->progress(
-		    import->ctx, &import->counts, import->reading.offset);
-	import_go_on(import);
+	if (later)
+		import_fail(import, why);
+	else
+		batch->state = JUDGED;
+	import_turn(import);
 }
 
-/* Ends in batch_judged(), perhaps before it returns. */
 static void
-batch_start(struct import *import)
+batch_judge(struct batch *batch)
 {
-	struct mail *mail = import->now;
+	struct import *import = batch->import;
 
-	import->counts.secret += mail->nsecret;
-	for (size_t i = 0; i < mail->nproblems; i++)
-		import_problem(import, mail->problems[i]);
-	import->intake = intake_new(import->parts.judge, import->parts.ks,
-	    import->parts.config, mail, time(NULL), batch_judged, import);
-	if (import->intake != NULL) {
-		intake_start(import->intake);
+	batch->alone = batch == TAILQ_FIRST(&import->batches);
+	intake_free(batch->intake);
+	batch->intake = intake_new(import->parts.judge, import->parts.ks,
+	    import->parts.config, batch->mail, time(NULL), batch_judged, batch);
+	if (batch->intake == NULL) {
+		import_fail(import, "no memory");
 		return;
 	}
-	import_fail(import, "no memory");
-	mail_drop(&import->now);
-	import_go_on(import);
+	batch->state = READ;
+	batch->judging = true;
+	import->njudging++;
+	intake_start(batch->intake);
 }
+
+static void
+import_judge(struct import *import)
+{
+	struct batch *batch, *head = TAILQ_FIRST(&import->batches);
+
+	if (head != NULL && head->state == JUDGED && head->intake != NULL &&
+	    may_have_missed(head))
+		batch_judge(head);
+	TAILQ_FOREACH(batch, &import->batches, next)
+	if (import->why == NULL && batch->state == READ && !batch->judging &&
+	    (batch == head || wants_company(batch)))
+		batch_judge(batch);
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+static void
+batch_read(struct batch *batch, struct mail *mail)
+{
+	batch->mail = mail;
+	batch->state = worth_judging(batch) ? READ : JUDGED;
+	import_turn(batch->import);
+}
+
+/* A mail has been read, or has killed its reader. */
+static void
+mail_read(struct reading *reading, enum parser_status status, struct mail *mail,
+    const char *why)
+{
+	struct batch *batch =
+	    (struct batch *)((char *)reading - offsetof(struct batch, reading));
+
+	if (status == PARSER_OK) {
+		batch_read(batch, mail);
+		return;
+	}
+	batch->state = JUDGED;
+	if (status == PARSER_DIED)
+		problem(batch, "mails that could not be read", why);
+	else
+		import_fail(batch->import, why);
+	import_turn(batch->import);
+}
+
+static void
+file_close(struct import *import)
+{
+	if (import->reads || import->reading.more)
+		reading_drop(import->parts.reader, &import->reading);
+	import->reads = false;
+	import->reading.more = false;
+	if (import->file.fd != -1)
+		close(import->file.fd);
+	import->file.fd = -1;
+}
+
+/* The jail has read one record more of the file. */
+static void
+file_read(struct reading *reading, enum parser_status status, struct mail *mail,
+    const char *why)
+{
+	struct import *import =
+	    (struct import *)((char *)reading -
+			      offsetof(struct import, reading));
+	struct import_source source = import->file;
+	struct batch *batch;
+
+	import->reads = false;
+	source.fd = -1;
+	if (status == PARSER_NO_CHILD)
+		import_fail(import, why);
+	batch = batch_new(import, &source);
+	if (batch == NULL || status == PARSER_NO_CHILD) {
+		if (batch != NULL)
+			batch->state = JUDGED;
+		if (mail != NULL)
+			mail_free(mail);
+		free(mail);
+		import_turn(import);
+		return;
+	}
+	batch->marked = !reading->more;
+	if (status != PARSER_OK) {
+		batch->state = JUDGED;
+		problem(
+		    batch, "files that could not be read to their end", why);
+	} else {
+		if (reading->more && !source.piece && mail->resume > 0) {
+			batch->source.mark.offset = mail->resume;
+			batch->marked = true;
+		}
+		batch_read(batch, mail);
+	}
+	if (!reading->more)
+		file_close(import);
+	import_turn(import);
+}
+
+static unsigned
+ahead(const struct import *import)
+{
+	const struct batch *last = TAILQ_LAST(&import->batches, batch_list);
+
+	return last != NULL && last->source.mail && import->file.fd == -1
+		   ? MAIL_AHEAD
+		   : FILE_AHEAD;
+}
+
+static void
+import_read(struct import *import)
+{
+	if (import->nbatches >= ahead(import) || import->reads)
+		return;
+	if (import->reading.more) {
+		import->reads = true;
+		reading_more(import->parts.reader, &import->reading);
+	} else if (import->file.fd == -1 && !import->asked && !import->ended) {
+		import->asked = true;
+		import->calls->wants(import->ctx);
+	}
+}
+
+void
+import_take(struct import *import, const struct import_source *source)
+{
+	struct batch *batch;
+
+	import->asked = false;
+	import_turn(import);
+	if (!source->mail) {
+		import->file = *source;
+		import->reading.fd = source->fd;
+		import->reading.import = true;
+		import->reading.done = file_read;
+		import->reads = true;
+		reading_start(import->parts.reader, &import->reading);
+		return;
+	}
+	batch = batch_new(import, source);
+	if (batch == NULL) {
+		close(source->fd);
+		return;
+	}
+	import->reading.offset = 0;
+	batch->marked = true;
+	batch->reading.fd = source->fd;
+	batch->reading.peer = true;
+	batch->reading.done = mail_read;
+	ipc_seal(source->fd);
+	reading_start(import->parts.reader, &batch->reading);
+}
+
+void
+import_end(struct import *import)
+{
+	import->asked = false;
+	import->ended = true;
+	import_turn(import);
+}
+
+/* ---- the whole ----------------------------------------------------------- */
 
 /* Not without a daemon: there is no log then, and whoever asked is told. */
 static void
@@ -204,61 +643,58 @@ import_log(struct import *import, const char *why)
 	free(line);
 }
 
+/* Everything is stored: the next import begins at its beginning. */
 static void
-import_end(struct import *import)
+import_forget(struct import *import)
 {
+	struct keystore *ks = import->parts.ks;
+	enum ks_status status = ks_begin(ks, KS_ROOM_NONE);
+
+	if (status == KS_OK) {
+		status = ks_mark_remove(ks);
+		if (status == KS_OK)
+			status = ks_commit(ks);
+		else
+			ks_abort(ks);
+	}
+	if (status != KS_OK)
+		import_fail(import, ks_strerror(status));
+}
+
+static void
+import_finish(struct import *import)
+{
+	import->done = true;
+	if (import->why == NULL)
+		import_forget(import);
 	import_log(import, import->why);
-	if (import->reads || import->reading.more)
-		reading_drop(import->parts.reader, &import->reading);
-	import->reads = false;
+	file_close(import);
 	import->calls->done(import->ctx, &import->counts, import->why);
 }
 
-/* Whatever can be done next: the next batch, reading ahead, the end. */
+/* One step; what is left is for the next turn of the loop, since others want
+ * theirs. */
 static void
-import_go_on(struct import *import)
+import_go_on(void *ctx)
 {
-	bool fresh = false;
+	struct import *import = ctx;
 
-	if (import->why != NULL)
-		mail_drop(&import->next);
-	if (import->now == NULL && import->next != NULL) {
-		import->now = import->next;
-		import->next = NULL;
-		fresh = true;
-	}
-	if (import->why == NULL && !import->reads && import->next == NULL &&
-	    import->reading.more) {
-		import->reads = true;
-		reading_more(import->parts.reader, &import->reading);
-	}
-	if (fresh)
-		batch_start(import);
-	else if (import->now == NULL &&
-		 (import->why != NULL ||
-		     (!import->reads && import->next == NULL)))
-		import_end(import);
-}
-
-/* The jail has read one batch more. */
-static void
-import_read(struct reading *reading, enum parser_status status,
-    struct mail *mail, const char *why)
-{
-	struct import *import =
-	    (struct import *)((char *)reading -
-			      offsetof(struct import, reading));
-
-	import->reads = false;
-	if (status == PARSER_OK)
-		import->next = mail;
-	else
-		import_fail(import, why);
-	import_go_on(import);
+	if (import->done)
+		return;
+	import_judge(import);
+	if (import->why == NULL && import_commit(import))
+		import_turn(import);
+	if (import->why == NULL)
+		import_read(import);
+	else if (import->njudging == 0)
+		import_finish(import);
+	if (!import->done && import->why == NULL && import->ended &&
+	    TAILQ_EMPTY(&import->batches) && import->file.fd == -1)
+		import_finish(import);
 }
 
 struct import *
-import_new(const struct gateway_parts *parts, int fd, bool sync,
+import_new(const struct gateway_parts *parts, bool sync,
     const struct import_calls *calls, void *ctx)
 {
 	struct import *import = calloc(1, sizeof(*import));
@@ -269,31 +705,38 @@ import_new(const struct gateway_parts *parts, int fd, bool sync,
 	import->calls = calls;
 	import->ctx = ctx;
 	import->sync = sync;
-	import->reading.fd = fd;
-	import->reading.import = true;
-	import->reading.done = import_read;
-	import->reads = true;
-	reading_start(parts->reader, &import->reading);
+	import->file.fd = -1;
+	TAILQ_INIT(&import->batches);
+	import->turn = loop_timer_new(parts->loop, import_go_on, import);
+	if (import->turn == NULL) {
+		free(import);
+		return NULL;
+	}
+	import_turn(import);
 	return import;
 }
 
 void
 import_free(struct import *import)
 {
+	struct batch *batch, *next;
+
 	if (import == NULL)
 		return;
 	import_log(import, "stopped");
-	if (import->reads || import->reading.more)
-		reading_drop(import->parts.reader, &import->reading);
-	import->reads = false;
-	import->reading.more = false;
-	mail_drop(&import->next);
-	if (import->intake != NULL && !import->dropped) {
-		/* gpg still has it: batch_judged() comes back here. */
-		import->dropped = true;
-		return;
+	import->done = true;
+	if (!import->dropped)
+		file_close(import);
+	import->dropped = true;
+	for (batch = TAILQ_FIRST(&import->batches); batch != NULL;
+	     batch = next) {
+		next = TAILQ_NEXT(batch, next);
+		if (!batch->judging)
+			batch_free(batch);
 	}
-	intake_free(import->intake);
-	mail_drop(&import->now);
+	if (import->njudging > 0)
+		return; /* batch_judged() comes back here */
+	loop_timer_free(import->turn);
+	report_free(&import->counts.report);
 	free(import);
 }

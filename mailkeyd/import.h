@@ -1,39 +1,64 @@
 /*
- * A file of certificates into the store: read in the jail, judged by gpg,
- * committed batch by batch, like any mail but without an answer.
+ * Files of certificates and old mails into the store: read in the jail, judged
+ * like what any mail brings, committed batch by batch, without an answer.
  */
 #ifndef IMPORT_H
 #define IMPORT_H
 
 #include "mailkeyd/gateway.h"
+#include "mailkeyd/import_report.h"
 
 struct import;
 
 struct import_counts {
 	uint64_t certificates; /* found */
 	uint64_t added, changed, unchanged, refused;
-	uint64_t problems;		 /* as often as problem() came */
-	uint64_t secret;		 /* secret keys found, none kept */
-	struct pgp_left_out refused_for; /* refused certificates, by reason */
+	uint64_t problems;	  /* that something could not be read */
+	uint64_t secret;	  /* secret keys found, none kept */
+	uint64_t mails, replayed; /* looked at; with ADD or INCREMENTAL */
 	struct pgp_left_out left; /* parts left out of those that were kept */
+	struct import_report report; /* what was refused, and problems */
+};
+
+#define IMPORT_NAME 200 /* octets of a name in the report */
+
+/* One file of certificates, one mail, or some certificates of a file. */
+struct import_source {
+	int fd;	    /* import_take() takes it over; a file is read from
+		       where it stands */
+	bool mail;  /* one mail: a memfd */
+	bool piece; /* a memfd with some of the certificates of a file */
+	char name[IMPORT_NAME]; /* a clean text */
+	uint64_t at;		/* of a mail or piece: where it lies in its
+				   file */
+	struct ks_mark mark;	/* how far we are when all of it is stored */
 };
 
 struct import_calls {
-	/* After each batch; offset is in octets of the file. */
+	/* import_take() may be called: from the loop, once for each take. */
+	void (*wants)(void *ctx);
+	/* After each batch; offset is in octets of the newest file. */
 	void (*progress)(
 	    void *ctx, const struct import_counts *, uint64_t offset);
-	/* A sentence on something in the file that could not be read. */
+	/* A sentence on something that could not be read, and where; of each
+	 * class the first few. */
 	void (*problem)(void *ctx, const char *);
-	/* Once, at the end; why is NULL when the whole file was worked on, else
+	/* Once, at the end; why is NULL when everything was worked on, else
 	 * what stopped it.  What was committed before stays.  The callee frees
 	 * the import. */
-	void (*done)(void *ctx, const struct import_counts *, const char *why);
+	void (*done)(void *ctx, struct import_counts *, const char *why);
 };
 
-/* Starts; fd (lent) is a file or pipe; `sync`: peers are to hear of it.  The
- * calls come from the loop.  NULL: no memory. */
-struct import *import_new(const struct gateway_parts *, int fd, bool sync,
+/* Starts, and asks for the first source; `sync`: peers are to hear of it.
+ * The calls come from the loop.  NULL: no memory. */
+struct import *import_new(const struct gateway_parts *, bool sync,
     const struct import_calls *, void *ctx);
+
+/* Takes a source, after `wants`.  Without memory the import fails. */
+void import_take(struct import *, const struct import_source *);
+
+/* There are no more: in place of import_take(). */
+void import_end(struct import *);
 
 /* Stops after what is in hand; from within `done`, or before it. */
 void import_free(struct import *);

@@ -113,6 +113,7 @@ serve_mail(
 
 struct file {
 	int fd, error;
+	uint64_t base; /* where it stood at first */
 };
 
 static long
@@ -161,7 +162,7 @@ fill(struct mail *m, const struct parser_config *config,
 	       octets < RECORD_OCTETS &&
 	       pgp_reader_offset(reader) - start < INPUT_OCTETS) {
 		snprintf(where, sizeof(where), "the file near octet %" PRIu64,
-		    pgp_reader_offset(reader));
+		    file->base + pgp_reader_offset(reader));
 		rc = mail_certs_next(&reading, reader, where);
 		octets += newest(m);
 	}
@@ -169,6 +170,8 @@ fill(struct mail *m, const struct parser_config *config,
 		rc = mail_problem(m, "The file cannot be read on: %s.",
 		    strerror(file->error));
 	*more = rc == 1;
+	if (pgp_reader_resume(reader) > 0)
+		m->resume = file->base + pgp_reader_resume(reader);
 	return rc == -1 ? JAILED_NO_MEMORY : JAILED_DONE;
 }
 
@@ -193,11 +196,13 @@ wait_more(int sock, uint64_t id, int *record)
 static enum jailed_exit
 serve_import(int sock, const struct parser_config *config, struct ipc_msg *msg)
 {
-	struct file file = {msg->fd[0], 0};
+	struct file file = {.fd = msg->fd[0]};
+	off_t at = lseek(file.fd, 0, SEEK_CUR);
 	struct pgp_reader *reader;
 	enum jailed_exit rc = JAILED_NO_MEMORY;
 	bool more = true;
 
+	file.base = at == -1 ? 0 : (uint64_t)at;
 	reader = pgp_reader_new(read_file, &file, &config->policy);
 	while (reader != NULL && more) {
 		struct mail m = {.verdict = MAIL_SOUND};
@@ -210,7 +215,7 @@ serve_import(int sock, const struct parser_config *config, struct ipc_msg *msg)
 		msg->fd[1] = -1;
 		if (rc == JAILED_DONE)
 			rc = say(sock, msg->id, JAILER_OK, more,
-			    pgp_reader_offset(reader));
+			    file.base + pgp_reader_offset(reader));
 		if (rc != JAILED_DONE ||
 		    (more && !wait_more(sock, msg->id, &msg->fd[1])))
 			break;

@@ -55,6 +55,21 @@ struct mail_cert {
 	struct pgp_left_out left; /* dropped while reading */
 };
 
+#define MAIL_PROBLEMS 20 /* sentences in one mail or record */
+
+/* Why something that should have been a certificate is none, by class. */
+enum mail_refusal {
+	MAIL_REFUSED_V3,      /* a key of version 2 or 3 */
+	MAIL_REFUSED_VERSION, /* one of a version that is not known */
+	MAIL_REFUSED_SIZE,    /* over the cap on octets */
+	MAIL_REFUSED_CUT,
+	MAIL_REFUSED_ARMOR,
+	MAIL_REFUSED_OTHER, /* packets that are no certificate; no packets */
+	MAIL_REFUSALS
+};
+/* "keys of version 3", and so on; lives for ever. */
+const char *mail_refusal_text(enum mail_refusal);
+
 struct mail {
 	enum mail_verdict verdict;
 	char *why; /* for MAIL_OVER and MAIL_BENT */
@@ -86,6 +101,11 @@ struct mail {
 	char **problems; /* sentences for the answer: "The armored block
 			    in line 12 has no END line." */
 	size_t nproblems;
+	/* of each problem its class; MAIL_REFUSALS: none of these */
+	uint8_t problem_class[MAIL_PROBLEMS];
+	uint32_t refused[MAIL_REFUSALS]; /* how many, told or not */
+	uint64_t resume;  /* of a file: offset where another import could go on;
+			     0: only at the beginning */
 	unsigned nsecret; /* secret keys found, none kept */
 	unsigned nover;	  /* certificates past limits->keys */
 };

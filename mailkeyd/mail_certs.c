@@ -33,6 +33,7 @@ mail_problem(struct mail *m, const char *format, ...)
 		free(clean);
 		return -1;
 	}
+	m->problem_class[m->nproblems] = MAIL_REFUSALS;
 	more[m->nproblems++] = clean;
 	return 0;
 }
@@ -94,9 +95,45 @@ malformed_advice(const struct mail_reading *r, enum pgp_status status)
 	return advice(r, "; please send what gpg --armor --export writes");
 }
 
+const char *
+mail_refusal_text(enum mail_refusal refusal)
+{
+	static const char *const text[MAIL_REFUSALS] = {
+	    [MAIL_REFUSED_V3] = "keys of version 3 or older",
+	    [MAIL_REFUSED_VERSION] = "keys of another version",
+	    [MAIL_REFUSED_SIZE] = "certificates over the size",
+	    [MAIL_REFUSED_CUT] = "material that is cut off",
+	    [MAIL_REFUSED_ARMOR] = "armored blocks that are damaged",
+	    [MAIL_REFUSED_OTHER] = "material that is no certificate"};
+
+	return text[refusal];
+}
+
+static enum mail_refusal
+refusal_of(enum pgp_status status, const unsigned char *packets, size_t len)
+{
+	struct pgp_component key;
+
+	switch (status) {
+	case PGP_UNSUPPORTED:
+		return pgp_key_identify(packets, len, &key) == PGP_OK &&
+			       key.version < 4
+			   ? MAIL_REFUSED_V3
+			   : MAIL_REFUSED_VERSION;
+	case PGP_TOO_LARGE:
+		return MAIL_REFUSED_SIZE;
+	case PGP_TRUNCATED:
+		return MAIL_REFUSED_CUT;
+	case PGP_BAD_ARMOR:
+		return MAIL_REFUSED_ARMOR;
+	default:
+		return MAIL_REFUSED_OTHER;
+	}
+}
+
 /* `packets` are at least the primary key's when its version is unknown. */
 static int
-refuse(struct mail_reading *r, enum pgp_status status,
+tell_refusal(struct mail_reading *r, enum pgp_status status,
     const unsigned char *packets, size_t len, const char *where)
 {
 	struct mail *m = r->mail;
@@ -125,6 +162,21 @@ refuse(struct mail_reading *r, enum pgp_status status,
 		    "There is something in %s that is no certificate (%s)%s.",
 		    where, pgp_strerror(status), malformed_advice(r, status));
 	}
+}
+
+static int
+refuse(struct mail_reading *r, enum pgp_status status,
+    const unsigned char *packets, size_t len, const char *where)
+{
+	enum mail_refusal class = refusal_of(status, packets, len);
+	struct mail *m = r->mail;
+	size_t told = m->nproblems;
+	int rc = tell_refusal(r, status, packets, len, where);
+
+	m->refused[class]++;
+	if (m->nproblems > told)
+		m->problem_class[told] = (uint8_t) class;
+	return rc;
 }
 
 static int

@@ -11,7 +11,6 @@
 /* What a record may hold at most; the core checks it again. */
 #define MAIL_STRING_MAX	 16384 /* octets of a header string */
 #define MAIL_WHY_MAX	 500
-#define MAIL_PROBLEMS	 20
 #define MAIL_PROBLEM_MAX 500 /* octets of one */
 #define MAIL_CERTS_MAX	 10000
 #define MAIL_MSGID_MAX	 250

@@ -70,8 +70,13 @@ mail_put(struct ipc_out *out, const struct mail *m)
 		ipc_put_blob(
 		    out, m->revocations[i].data, m->revocations[i].len);
 	ipc_put_u32(out, (uint32_t)m->nproblems);
-	for (size_t i = 0; i < m->nproblems; i++)
+	for (size_t i = 0; i < m->nproblems; i++) {
 		ipc_put_str(out, m->problems[i]);
+		ipc_put_u32(out, m->problem_class[i]);
+	}
+	for (size_t i = 0; i < MAIL_REFUSALS; i++)
+		ipc_put_u32(out, m->refused[i]);
+	ipc_put_u64(out, m->resume);
 }
 
 /* ---- reading ------------------------------------------------------------- */
@@ -269,6 +274,8 @@ get_array(struct ipc_in *in, size_t most, size_t least, size_t each, size_t *n)
 static void
 get_body(struct ipc_in *in, struct mail *m)
 {
+	uint32_t class;
+
 	m->certs =
 	    get_array(in, MAIL_CERTS_MAX, 4 + 4 + 4 * (size_t)PGP_LEFT_REASONS,
 		sizeof(*m->certs), &m->ncerts);
@@ -279,13 +286,19 @@ get_body(struct ipc_in *in, struct mail *m)
 	for (size_t i = 0; i < m->nrevocations && !in->failed; i++)
 		get_octets(in, &m->revocations[i]);
 	m->problems = get_array(
-	    in, MAIL_PROBLEMS, 4, sizeof(*m->problems), &m->nproblems);
+	    in, MAIL_PROBLEMS, 8, sizeof(*m->problems), &m->nproblems);
 	for (size_t i = 0; i < m->nproblems && !in->failed; i++) {
 		m->problems[i] =
 		    get_string(in, MAIL_PROBLEM_MAX, mail_text_sound);
-		if (m->problems[i] == NULL)
+		class = ipc_get_u32(in);
+		if (m->problems[i] == NULL || class > MAIL_REFUSALS)
 			in->failed = true;
+		else
+			m->problem_class[i] = (uint8_t) class;
 	}
+	for (size_t i = 0; i < MAIL_REFUSALS; i++)
+		m->refused[i] = ipc_get_u32(in);
+	m->resume = ipc_get_u64(in);
 }
 
 int

@@ -9,7 +9,14 @@
 #include <string.h>
 #include <sysexits.h>
 
-enum { OPT_SENDER = 256, OPT_RECIPIENT, OPT_SYNC, OPT_VERSION };
+enum {
+	OPT_SENDER = 256,
+	OPT_RECIPIENT,
+	OPT_SYNC,
+	OPT_RESTART,
+	OPT_KEYS,
+	OPT_VERSION
+};
 
 static const struct verb *const verbs[] = {&verb_deliver, &verb_import,
     &verb_dump, &verb_get, &verb_index, &verb_stats, &verb_queue, &verb_sync};
@@ -56,6 +63,8 @@ main(int argc, char **argv)
 	    {"sender", required_argument, NULL, OPT_SENDER},
 	    {"recipient", required_argument, NULL, OPT_RECIPIENT},
 	    {"sync", no_argument, NULL, OPT_SYNC},
+	    {"restart", no_argument, NULL, OPT_RESTART},
+	    {"keys", required_argument, NULL, OPT_KEYS},
 	    {"verbose", no_argument, NULL, 'v'},
 	    {"quiet", no_argument, NULL, 'q'},
 	    {"version", no_argument, NULL, OPT_VERSION},
@@ -78,6 +87,10 @@ main(int argc, char **argv)
 			ctl.recipient = optarg;
 		else if (c == OPT_SYNC)
 			ctl.sync = true;
+		else if (c == OPT_RESTART)
+			ctl.restart = true;
+		else if (c == OPT_KEYS)
+			ctl.keys = optarg;
 		else
 			return no_command(c, argc, argv);
 	}

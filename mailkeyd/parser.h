@@ -3,9 +3,9 @@
  * mails and files.  The core never looks inside a message.
  *
  *   PARSER_MAIL    fd[0]: the sealed mail, fd[1]: an empty memfd for the
- * request record; a: 1 when it may be a peer's PARSER_IMPORT  fd[0]: a file of
- * certificates open for reading PARSER_DONE    b: octets of the import read so
- * far
+ *                  request record; a: 1 when it may be a peer's
+ *   PARSER_IMPORT  fd[0]: a file of certificates, read from where it stands
+ *   PARSER_DONE    b: offset in the file
  */
 #ifndef PARSER_H
 #define PARSER_H

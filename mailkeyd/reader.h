@@ -30,7 +30,7 @@ struct reading {
 	void (*done)(struct reading *, enum parser_status, struct mail *mail,
 	    const char *why);
 	bool more;	 /* of an import: reading_more() for the next */
-	uint64_t offset; /* of an import: octets read so far */
+	uint64_t offset; /* of an import: in its file */
 	/* the reader's own */
 	enum { READING_IDLE, READING_WAITS, READING_AWAY } state;
 	uint64_t id;

@@ -701,7 +701,7 @@ def import_problems(place):
                 expect("27114CFED3AF3FA6F5B67AD4C0A19BEA" in said, name, said)
             else:
                 expect(near and abs(int(near[1]) - at) < 100, name, at, said)
-            expect("not all of the file was taken" in said, name, said)
+            expect("not all of it was taken" in said, name, said)
             equal("next armored block" in said, name == "noise", said)
             expect("please" not in said, "to a sender of mail:", said)
             equal("event=import" in said, False, "a line of the log")

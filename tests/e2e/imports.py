@@ -1,0 +1,339 @@
+#!/usr/bin/env -S python3 -B
+# Dumps, key rings and old mails of other key servers in; dumps that other key
+# servers load out; what an interrupted import leaves.
+
+import glob
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+from lib import (ROOT, SLOW, certificates, equal, expect, gpg, key, note,
+                 packets, run, wait_until)
+
+RING = "/usr/share/keyrings/debian-keyring.gpg"
+SKS = os.path.join(ROOT, "build/mta/sks/usr/sbin/sks")
+NAMES = ("alice", "bob", "carol", "erin", "debian-ed25519",
+         "debian-rsa2048", "debian-rsa4096", "debian-utf8")
+FPR = {"alice": "231A449802A0FC9B0505E4CD05E825E4425612B5",
+       "bob": "88CA4281529E5EAAAA3B4CCC642CBF5CDDB5EA9E",
+       "carol": "4D293978532AE8CB5EFF7A96D60BDC818F051381"}
+FROM = b"From pks@example.net Mon Jan  1 10:00:00 2001\n"
+
+
+def binary(place, name):
+    return gpg(place, "--dearmor", stdin=key(name))
+
+
+def counts(done):
+    """(certificates, new, changed, unchanged, refused)"""
+    found = re.search(rb"(\d+) certificates: (\d+) new, (\d+) changed, "
+                      rb"(\d+) unchanged, (\d+) refused", done.stdout)
+    expect(found, "no counts in", done.stdout, done.stderr)
+    return tuple(int(n) for n in found.groups())
+
+
+def dumped(daemon):
+    done = daemon.ctl("dump")
+    equal(done.returncode, 0, done.stderr)
+    return done.stdout
+
+
+def old_mail(subject, body):
+    return (f"From: Alice <alice@example.org>\nSubject: {subject}\n\n"
+            ).encode() + body + b"\n"
+
+
+# ---- what is taken ----------------------------------------------------------
+
+def files_of_all_kinds(place):
+    """directories of dumps, key rings, armored text and a keybox"""
+    daemon = place.daemon()
+    for folder in ("in", "in/dump", "in/rings"):
+        os.mkdir(place / folder)
+    place.write("in/dump/sks-dump-0000.pgp",
+                binary(place, "bob.asc") + binary(place, "alice.asc"))
+    place.write("in/dump/sks-dump-0001.pgp", binary(place, "carol.asc"))
+    place.write("in/dump/metadata-sks-dump.txt",
+                "#Metadata-for: sks.example\n#Key-Count: 3\n")
+    place.write("in/rings/pubring.gpg", binary(place, "debian-rsa2048.asc"))
+    place.write("in/rings/trustdb.gpg", b"\1gpg\3\3\1\5\2\0\0\0\0")
+    place.write("in/keys.asc", b"Two keys:\n\n" + key("erin.asc") +
+                b"\nand\n\n" + key("debian-ed25519.asc") + b"\nthat is all\n")
+    home = place / "kbx"
+    os.mkdir(home, 0o700)
+    for name in ("debian-rsa4096.asc", "debian-utf8.asc"):
+        subprocess.run(["gpg", "--homedir", home, "--batch", "-q",
+                        "--no-autostart", "--import"], input=key(name),
+                       check=True, stderr=subprocess.DEVNULL)
+    shutil.copy(os.path.join(home, "pubring.kbx"), place / "in/rings")
+    done = daemon.ctl("import", place / "in")
+    equal(done.returncode, 0, done.stdout + done.stderr)
+    equal(counts(done), (8, 8, 0, 0, 0))
+    expect(b"2 files of other kinds" in done.stderr, done.stderr)
+    want = place.daemon(name="one")
+    files = [place.write(n, key(n + ".asc")) for n in NAMES]
+    equal(want.ctl("import", *files).returncode, 0, "one by one")
+    equal(dumped(daemon), dumped(want), "what is stored")
+    # Once more, with a daemon: nothing is new.
+    daemon.start()
+    equal(counts(daemon.ctl("import", place / "in")), (8, 0, 0, 8, 0))
+    equal(daemon.ctl("import", place / "in/rings/trustdb.gpg").returncode, 65)
+    equal(daemon.ctl("import", place / "missing").returncode, 66)
+
+
+def old_mails(place):
+    """an mbox and a Maildir are replayed; nobody is answered"""
+    daemon = place.daemon()
+    daemon.start()
+    box = FROM + old_mail("ADD", key("carol.asc"))
+    # It needs the key that came before it.
+    box += FROM + old_mail("ADD", key("carol-revocation.asc"))
+    box += FROM + old_mail("GET bob", b"From what I know\n")
+    box += FROM + old_mail("I said", key("bob.asc"))
+    box += FROM + old_mail("Re: incremental", key("alice.asc"))
+    place.write("mbox", box.rstrip(b"\n"))
+    md = place / "md"
+    for name in ("", "/cur", "/new", "/tmp"):
+        os.mkdir(md + name)
+    place.write("md/cur/2:2,S", old_mail("add", key("erin.asc")))
+    place.write("md/new/3", old_mail("ADD", key("alice.asc")))
+    place.write("md/tmp/4", old_mail("ADD", key("bob.asc")))
+    done = daemon.ctl("import", place / "mbox", md)
+    equal(done.returncode, 0, done.stdout + done.stderr)
+    expect(b"7 mails, 5 with ADD or INCREMENTAL" in done.stdout, done.stdout)
+    equal(counts(done), (5, 3, 1, 1, 0))
+    expect(b"REVOKED" in daemon.ctl("index", "carol").stdout, "carol")
+    expect(b"no mail waits" in daemon.ctl("queue").stderr, "in the queue")
+    equal(glob.glob(os.path.join(daemon.dir, "Maildir/*/*")), [], "answers")
+    said = [s for s in daemon.log().splitlines() if "event=import" in s]
+    equal(len(said), 1, said)
+
+
+def refusals(place):
+    """what was refused is told by class, each with examples"""
+    daemon = place.daemon()
+    alice = binary(place, "alice.asc")
+    os.mkdir(place / "in")
+    # The primary key alone, and a signature that is not its own.
+    bare = certificates(binary(place, "bob.asc"))[0]
+    place.write("in/1.pgp", alice + bare[:60])
+    place.write("in/2.asc", key("grace-v3key.asc"))
+    place.write("in/3.mail", old_mail("ADD", key("grace-v3key.asc")) +
+                b"x" * 6_000_000)
+    place.write("in/4.pgp", binary(place, "carol.asc")[:-9])
+    done = daemon.ctl("import", place / "in")
+    out = done.stdout.decode()
+    equal(done.returncode, 65, out + done.stderr.decode())
+    for class_, example in (
+            ("keys of version 3 or older", "2.asc: The key with the finger"),
+            ("mails over a limit", "3.mail: "),
+            ("material that is cut off", "4.pgp: The key material in the "
+             "file near octet ")):
+        found = re.search(rf"^ +\d+  {class_}\n( {{12}}.*\n)*? {{12}}\S*"
+                          rf"{example}", out, re.M)
+        expect(found, class_, "is not in", out)
+    expect("near octet" in done.stderr.decode(), done.stderr)
+    expect(FPR["alice"].encode() not in done.stdout, out)
+
+
+def stranger(place):
+    """a certificate without anything that verifies: its fingerprint is told"""
+    daemon = place.daemon()
+    bob = binary(place, "bob.asc")
+    # The key's own signatures with a bit of the last octet turned.
+    bent = bytearray(bob)
+    for tag, _, end in packets(bob):
+        if tag == 2:
+            bent[end - 1] ^= 1
+    done = daemon.ctl("import", place.write("bent.pgp", bytes(bent)))
+    equal(counts(done), (1, 0, 0, 0, 1))
+    expect(f"bent.pgp: {FPR['bob']}".encode() in done.stdout, done.stdout)
+    expect(b"did not verify" in done.stdout, done.stdout)
+
+
+# ---- interruptions ----------------------------------------------------------
+
+def stored(daemon):
+    done = daemon.ctl("stats")
+    found = re.search(rb"certificates +(\d+)", done.stdout)
+    return int(found[1]) if found else 0
+
+
+def killed_half_way(place, name):
+    """A daemon that died in the middle of the import of the ring, and its
+    certificates in the ring."""
+    daemon = place.daemon(name=name)
+    daemon.start()
+    command = subprocess.Popen(
+        [daemon.program("mailkeyctl"), "-c", daemon.conf, "import", RING],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while command.poll() is None and stored(daemon) == 0:
+        time.sleep(0.02)
+    daemon.kill()
+    out, err = command.communicate(timeout=60 * SLOW)
+    note(f"it ended with {command.returncode}: {err.decode().strip()}")
+    return daemon
+
+
+def killed(place):
+    """after SIGKILL in the middle the same import goes on where it stopped"""
+    for attempt in range(5):
+        daemon = killed_half_way(place, f"d{attempt}")
+        done = daemon.ctl("import", RING)
+        equal(done.returncode, 0, done.stderr)
+        going_on = re.search(rb"going on in \S+ at octet (\d+)", done.stderr)
+        if going_on:
+            break
+    expect(going_on, "no import was stopped within the file")
+    expect(int(going_on[1]) > 0, done.stderr)
+    total, new = counts(done)[:2]
+    whole = place.daemon(name="whole")
+    first = whole.ctl("import", RING)
+    equal(first.returncode, 0, first.stderr)
+    expect(total < counts(first)[0], "all of it was read again")
+    expect(new > 0, "nothing was left for the second import")
+    equal(dumped(daemon), dumped(whole), "what is stored")
+    # Done: the next one begins at the beginning.
+    again = daemon.ctl("import", RING)
+    equal(b"going on" in again.stderr, False, again.stderr)
+    equal(counts(again)[3], counts(first)[1], "unchanged")
+
+
+# ---- dumps ------------------------------------------------------------------
+
+def fill(place, daemon):
+    files = [place.write(n, key(n + ".asc")) for n in NAMES]
+    equal(daemon.ctl("import", *files).returncode, 0, "import")
+
+
+def dump_directory(place):
+    """dump into a directory: numbered files, whole or not there"""
+    daemon = place.daemon()
+    fill(place, daemon)
+    out = place / "dump"
+    for running in (False, True):
+        if running:
+            daemon.start()
+        done = daemon.ctl("--keys=3", "dump", out)
+        equal(done.returncode, 0, done.stderr)
+        names = sorted(os.listdir(out))
+        equal(names, [f"mailkeyd-dump-000{n}.pgp" for n in range(3)] +
+              ["metadata-mailkeyd-dump.txt"])
+        sizes, joined = [], b""
+        for name in names[:3]:
+            with open(os.path.join(out, name), "rb") as f:
+                data = f.read()
+            sizes.append(len(certificates(data)))
+            joined += data
+        equal(sizes, [3, 3, 2], "certificates in a file")
+        equal(joined, dumped(daemon), "all of it")
+        with open(os.path.join(out, names[3]), encoding="utf-8") as f:
+            metadata = f.read()
+        expect("#Key-Count: 8\n" in metadata, metadata)
+        checked = subprocess.run(["md5sum", "-c", names[3]], cwd=out,
+                                 stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE)
+        equal(checked.stdout.count(b": OK"), 3, checked.stdout)
+    # There is another file: nothing is touched.
+    place.write("dump/mine", b"x")
+    done = daemon.ctl("dump", out)
+    equal(done.returncode, 73, done.stderr)
+    equal(len(os.listdir(out)), 5, "files")
+    equal(os.path.exists(out + ".new"), False, "what is left beside it")
+    equal(daemon.ctl("--keys=none", "dump", out).returncode, 64, "--keys=none")
+    # Elsewhere it comes to the same.
+    os.unlink(out + "/mine")
+    other = place.daemon(name="other")
+    equal(counts(other.ctl("import", out)), (8, 8, 0, 0, 0))
+    equal(other.ctl("dump", place / "again/").returncode, 0, "dump")
+    equal(hashlib.md5(dumped(other)).hexdigest(),
+          hashlib.md5(dumped(daemon)).hexdigest(), "the dump of a dump")
+    equal(os.listdir(place / "again"),
+          ["mailkeyd-dump-0000.pgp", "metadata-mailkeyd-dump.txt"], "again")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def sks(base, *args):
+    done = subprocess.run([SKS, *args, "-basedir", base],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=60 * SLOW)
+    equal(done.returncode, 0, done.stdout)
+
+
+def sks_loads(place):
+    """SKS builds its database from a dump, and finds the certificates"""
+    daemon = place.daemon()
+    fill(place, daemon)
+    base, port = place / "sks", free_port()
+    for name in ("etc/sks", "var/lib/sks/dump", "var/log/sks",
+                 "var/spool/sks", "var/run/sks", "out"):
+        os.makedirs(os.path.join(base, name))
+    with open(base + "/etc/sks/sksconf", "w", encoding="utf-8") as f:
+        f.write("hostname: sks.example\nhkp_address: 127.0.0.1\n"
+                f"hkp_port: {port}\nrecon_address: 127.0.0.1\n")
+    equal(daemon.ctl("--keys=3", "dump", base + "/var/lib/sks/dump"
+                     ).returncode, 0, "dump")
+    files = sorted(glob.glob(base + "/var/lib/sks/dump/*.pgp"))
+    equal(len(files), 3, files)
+    sks(base, "build", *files, "-n", "10", "-cache", "50")
+    # What it gives back is what we gave.
+    sks(base, "dump", "100", base + "/out", "x")
+    with open(base + "/out/x-0000.pgp", "rb") as f:
+        theirs = f.read()
+    equal(len(certificates(theirs)), 8, "certificates in SKS' own dump")
+    back = place.daemon(name="back")
+    equal(counts(back.ctl("import", base + "/out")), (8, 8, 0, 0, 0))
+    equal(dumped(back), dumped(daemon), "back from SKS")
+    shutil.rmtree(base + "/var/lib/sks/DB")
+    sks(base, "fastbuild", "-n", "10", "-cache", "50")
+    with open(base + "/log", "wb") as log:
+        process = subprocess.Popen([SKS, "db", "-basedir", base], cwd=base,
+                                   stdin=subprocess.DEVNULL, stdout=log,
+                                   stderr=log)
+
+    def end():
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10 * SLOW)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    place.at_close(end)
+    url = f"http://127.0.0.1:{port}/pks/lookup?op=get&options=mr&search=0x"
+
+    def found(fpr):
+        expect(process.poll() is None, "sks db ended")
+        try:
+            with urllib.request.urlopen(url + fpr, timeout=20) as answer:
+                return b"BEGIN PGP PUBLIC KEY BLOCK" in answer.read()
+        except urllib.error.HTTPError:
+            return False
+        except OSError:
+            return None
+
+    wait_until(lambda: found(FPR["alice"]) is not None, 30, "sks to answer")
+    for fpr in FPR.values():
+        expect(found(fpr), "SKS does not have", fpr)
+
+
+if __name__ == "__main__":
+    tests = [files_of_all_kinds, old_mails, refusals, stranger, killed,
+             dump_directory]
+    if os.path.exists(SKS):
+        tests.append(sks_loads)
+    else:
+        note("SKIP sks_loads: no sks in build/mta (contrib/deps)")
+    run(*tests)
