@@ -219,7 +219,7 @@ newest_take(struct walk *w, struct newest *n)
 	}
 	n->old = 0;
 	st = cert_meta(w->ks, &e.fpr, &meta);
-	if (st == KS_OK && meta.serial == e.serial)
+	if (st == KS_OK && meta.serial == e.serial && !meta.unverified)
 		return newest_add(n, &e.fpr);
 	return st == KS_NOT_FOUND ? KS_OK : st;
 }

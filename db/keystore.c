@@ -120,9 +120,9 @@ ks_get(struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_cert **cert,
 	return st;
 }
 
-enum ks_status
-ks_get_octets(
-    struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_blob *out)
+static enum ks_status
+get_octets(struct keystore *ks, const struct pgp_fpr *fpr, bool searched,
+    struct pgp_blob *out)
 {
 	struct pgp_blob value = {0};
 	struct ks_meta meta;
@@ -136,9 +136,25 @@ ks_get_octets(
 		return st;
 	}
 	value.len -= CERT_HEADER;
+	if (searched && meta.unverified)
+		value.len = 0;
 	memmove(value.data, value.data + CERT_HEADER, value.len);
 	*out = value;
 	return KS_OK;
+}
+
+enum ks_status
+ks_get_octets(
+    struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_blob *out)
+{
+	return get_octets(ks, fpr, false, out);
+}
+
+enum ks_status
+ks_get_searched(
+    struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_blob *out)
+{
+	return get_octets(ks, fpr, true, out);
 }
 
 enum ks_status

@@ -125,6 +125,11 @@ enum ks_status ks_get(struct keystore *, const struct pgp_fpr *,
 enum ks_status ks_get_octets(
     struct keystore *, const struct pgp_fpr *, struct pgp_blob *);
 
+/* The same for who looks through user IDs: of an unverified certificate, which
+ * is not to be found by them, there are none (len 0). */
+enum ks_status ks_get_searched(
+    struct keystore *, const struct pgp_fpr *, struct pgp_blob *);
+
 /* The primary fingerprint after `after` in the store's order, from the first
  * with after->len == 0; KS_NOT_FOUND at the end.  For dumps, in slices. */
 enum ks_status ks_next(
@@ -252,8 +257,8 @@ enum ks_status ks_search_found(
 void ks_search_free(struct ks_search *);
 
 /*
- * The certificates whose last change was at `since` or later, each once, the
- * newest change first.  At most `max`, and statuses, as above.
+ * The verified certificates whose last change was at `since` or later, each
+ * once, the newest change first.  At most `max`, and statuses, as above.
  */
 enum ks_status ks_since(
     struct keystore *, time_t since, size_t max, struct ks_found *);

@@ -77,7 +77,7 @@ cert_has(struct keystore *ks, const struct pgp_fpr *fpr, const char *literal,
 	size_t pos = 0;
 
 	*has = false;
-	st = ks_get_octets(ks, fpr, &octets);
+	st = ks_get_searched(ks, fpr, &octets);
 	if (st != KS_OK)
 		return st == KS_NOT_FOUND ? KS_CORRUPT : st;
 	*len = octets.len;

@@ -173,6 +173,10 @@ add_one(struct keystore *ks, const struct request *request, struct reply *reply,
 		return status;
 	count_change(&reply->adds, change);
 	say_change(reply, cert, change, &added);
+	if (cert->unverified && change == KS_NEW)
+		reply_wrap(reply, 4,
+		    "This server cannot check the signatures of such a key: it "
+		    "is found by its whole fingerprint only, and marked.");
 	say_left(reply, &submission->left);
 	return KS_OK;
 }

@@ -100,6 +100,7 @@ keys_answer(const struct request *request, struct reply *reply,
 	}
 	say_top(reply, request, certs->n, ", attached:");
 	say_keys(reply, request, certs);
+	listing_unverified(reply, certs->cert, certs->n);
 	return DONE;
 }
 

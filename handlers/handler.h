@@ -214,6 +214,9 @@ void listing_cert(struct reply *, struct keystore *, const struct pgp_cert *,
 void listing_brief(struct reply *, const struct pgp_cert *, time_t now);
 void listing_fpr(struct reply *, const struct pgp_fpr *);
 
+/* What the mark of unverified certificates means, if one of them has it. */
+void listing_unverified(struct reply *, struct pgp_cert *const *, size_t n);
+
 /*
  * A long search in slices of some milliseconds, for so many in all.
  * search_slice() calls step() for one of them, until it returns something else

@@ -22,6 +22,7 @@ list(struct keystore *ks, const struct request *request, struct reply *reply,
 	if (verbose)
 		reply_printf(reply, "\n[S] signs, [C] certifies, [E] encrypts, "
 				    "[A] authenticates\n");
+	listing_unverified(reply, certs->cert, certs->n);
 	if (i == certs->n)
 		return;
 	reply_printf(

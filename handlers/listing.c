@@ -19,8 +19,9 @@
  * E ECDSA, EdDSA, Ed25519 and Ed448, ? what is not known.
  *
  * A key ID has 8 digits where only one certificate of the store has it, else
- * 16.  A revoked or expired key says so in the place of the user ID, which
- * then moves to the next line and, as PKS has it, one column to the left.
+ * 16.  A revoked, expired or unverified key says so in the place of the user
+ * ID, which then moves to the next line and, as PKS has it, one column to the
+ * left.
  */
 #include "handlers/handler.h"
 
@@ -376,7 +377,10 @@ subkey(struct listing *l, const struct pgp_component *key)
 	struct pgp_state state;
 	char keyid[17];
 
-	keyid_shown(l->ks, key->keyid, keyid);
+	if (l->cert->unverified)
+		keyid_long(key->keyid, keyid);
+	else
+		keyid_shown(l->ks, key->keyid, keyid);
 	pgp_component_state(l->cert, key, l->now, &state);
 	key_columns(l, "sub", key, keyid);
 	marks(l->reply, &state);
@@ -415,7 +419,12 @@ primary_key(const struct listing *l)
 	else if (state.expired)
 		reply_printf(l->reply, "*** KEY EXPIRED %s ***\n",
 		    date(state.expires, day));
-	if (state.revoked || state.expired)
+	if (l->cert->unverified) {
+		if (state.revoked || state.expired)
+			blanks(l->reply, MOVED_COLUMN);
+		reply_printf(l->reply, "*** UNVERIFIED ***\n");
+	}
+	if (state.revoked || state.expired || l->cert->unverified)
 		blanks(l->reply, MOVED_COLUMN);
 	if (l->first != NULL)
 		identity(l, l->first);
@@ -478,7 +487,11 @@ listing_cert(struct reply *reply, struct keystore *ks,
 	    .max = max};
 	size_t i;
 
-	keyid_shown(ks, cert->components[0].keyid, l.keyid);
+	/* An unverified key is not found by 8 digits, so they say nothing. */
+	if (cert->unverified)
+		keyid_long(cert->components[0].keyid, l.keyid);
+	else
+		keyid_shown(ks, cert->components[0].keyid, l.keyid);
 	primary_key(&l);
 	if (verbose) {
 		primary_marks(&l);
@@ -516,4 +529,22 @@ listing_brief(struct reply *reply, const struct pgp_cert *cert, time_t now)
 	else if (state.expired)
 		reply_printf(reply, "    *** KEY EXPIRED %s ***\n",
 		    date(state.expires, day));
+	if (cert->unverified)
+		reply_printf(reply, "    *** UNVERIFIED ***\n");
+}
+
+void
+listing_unverified(struct reply *reply, struct pgp_cert *const *cert, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && !cert[i]->unverified)
+		i++;
+	if (i == n)
+		return;
+	reply_printf(reply, "\n");
+	reply_wrap(reply, 0,
+	    "UNVERIFIED: this server cannot check the signatures of this kind "
+	    "of key, or they prove little.  Any part of it, a revocation too, "
+	    "may be anybody's: let your own program check it.");
 }

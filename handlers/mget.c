@@ -311,7 +311,7 @@ search_next(void *ctx)
 
 	status = ks_next(step->ks, &search->at, &search->at);
 	if (status == KS_OK)
-		status = ks_get_octets(step->ks, &search->at, &octets);
+		status = ks_get_searched(step->ks, &search->at, &octets);
 	if (status != KS_OK)
 		return status;
 	status = match_cert(search->pattern, &octets);

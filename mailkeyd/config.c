@@ -83,6 +83,7 @@ static const struct option peer_options[] = {
 #define AT(field) offsetof(struct config_certificates, field)
 static const struct option certificate_options[] = {
     {"attributes", CHOICE, AT(attributes), 0, 0, drop_keep},
+    {"unverified", CHOICE, AT(unverified), 0, 0, drop_keep},
 };
 #undef AT
 

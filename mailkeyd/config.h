@@ -63,6 +63,7 @@ struct config_peer {
 /* What is kept of a certificate beside what its key signed for itself. */
 struct config_certificates {
 	int attributes; /* user attributes (photos): no */
+	int unverified; /* what nobody here can verify: no */
 };
 
 struct config_limits {

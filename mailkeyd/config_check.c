@@ -389,6 +389,7 @@ check_limits(struct reading *r)
 	l->mail.keys = l->keys_per_mail;
 	if (!r->config->certificates.attributes)
 		l->policy.attribute_size = 0;
+	l->policy.keep_unverified = r->config->certificates.unverified;
 	/* Armor adds a third and line ends, the rest is header and text. */
 	least = l->policy.certificate_size / 5 * 7 + 16 * 1024;
 	if (l->reply_size < least) {

@@ -189,9 +189,10 @@ revocation_try(struct intake *intake, const struct ks_query *query,
 static bool
 names(const unsigned char *keyid, const struct mail_cert *cert)
 {
-	/* of version 4 (RFC 9580, 5.5.4.2) */
-	return cert->fpr.len == 20 &&
-	       memcmp(cert->fpr.octet + 12, keyid, 8) == 0;
+	/* RFC 9580, 5.5.4; one of version 3 does not tell */
+	return (cert->fpr.len == 20 &&
+		   memcmp(cert->fpr.octet + 12, keyid, 8) == 0) ||
+	       (cert->fpr.len == 32 && memcmp(cert->fpr.octet, keyid, 8) == 0);
 }
 
 static void

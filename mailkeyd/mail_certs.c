@@ -74,9 +74,9 @@ refuse_version(
 		    "not stored.",
 		    fpr, (unsigned)key.version);
 	return mail_problem(m,
-	    "The key with the fingerprint %s is of version %u, which this "
-	    "server cannot verify yet: it was not stored.",
-	    fpr, (unsigned)key.version);
+	    "This server cannot verify the key with the fingerprint %s "
+	    "(version %u, algorithm %u): it was not stored.",
+	    fpr, (unsigned)key.version, (unsigned)key.pkalgo);
 }
 
 /* What a sender is asked for, and an operator not. */

@@ -512,6 +512,7 @@ defaults(void **state)
 	assert_int_equal(c->limits.mail.keys, 50);
 	assert_int_equal(c->limits.policy.certificate_size, 256 << 10);
 	assert_int_equal(c->certificates.attributes, 0);
+	assert_false(c->limits.policy.keep_unverified);
 	assert_int_equal(c->limits.policy.attribute_size, 0);
 	assert_int_equal(c->limits.reply_size, 2 << 20);
 	assert_int_equal(c->limits.keys_per_mail, 50);
@@ -624,6 +625,7 @@ peers(void **state)
 	      "  gather = 0 message_size = 2M mail_size = 128000\n"
 	      "  keys_per_mail = 10000\n"
 	      "  mails_per_hour = 7\n}\n"
+	      "certificates { unverified = keep }\n"
 	      "limits { mget = yes max_last = 7 max_last_reply_keys = 8\n"
 	      "  max_parts = 9 }\n";
 	char error[512];
@@ -645,6 +647,7 @@ peers(void **state)
 	assert_int_equal(c->peer[0].gather, 60);
 	assert_int_equal(c->peer[0].message_size, 16 << 20);
 	assert_int_equal(c->peer[0].keys_per_mail, 5000);
+	assert_true(c->limits.policy.keep_unverified);
 	assert_int_equal(c->peer[1].keys_per_mail, 10000);
 	assert_int_equal(config_keys_per_mail(c), 10000);
 	assert_int_equal(c->peer[0].mail_size, 1 << 20);

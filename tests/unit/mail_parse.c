@@ -764,9 +764,9 @@ static const struct {
 	"\x58\x59\x95\x57\x15\x56\xdc\x1f\xfb\x6d\x71\x35\x03\xd7\xf9\xe7"
 	"\x0c\x24\x90\x4b\xd0\xc3\xdd\x7e\x3e\xf9\x8a\xec\x7e\x9b\x2f\x10",
 	57,
-	"The key with the fingerprint 19347BC9872464025F99DF3EC2E0000ED9884892"
-	"E1F7B3EA4C94009159569B54 is of version 5, which this server cannot "
-	"verify yet: it was not stored."},
+	"This server cannot verify the key with the fingerprint 19347BC98724640"
+	"25F99DF3EC2E0000ED9884892E1F7B3EA4C94009159569B54 (version 5, "
+	"algorithm 22): it was not stored."},
     {"version 7", "\x98\x06\x07\x5c\x91\xf4\xe4\x16", 8,
 	"A key in here is of version 7, which this server does not know: it "
 	"was not stored."},
