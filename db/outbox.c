@@ -232,6 +232,16 @@ outbox_delete(struct keystore *ks, uint64_t id)
 	return st == KS_NOT_FOUND ? KS_CORRUPT : st;
 }
 
+/* Moves an item to another due time. */
+static enum ks_status
+item_move(struct keystore *ks, const unsigned char key[KEY_LEN], time_t due,
+    const struct outbox_item *item)
+{
+	enum ks_status st = table_delete(ks, T_OUTBOX, key, KEY_LEN);
+
+	return st == KS_OK ? item_write(ks, moment(due), item) : st;
+}
+
 enum ks_status
 outbox_defer(struct keystore *ks, uint64_t id, time_t due, const char *error)
 {
@@ -249,13 +259,38 @@ outbox_defer(struct keystore *ks, uint64_t id, time_t due, const char *error)
 	item.last_error = strndup(error, TEXT_MAX);
 	st = item.last_error == NULL ? KS_NOMEM : KS_OK;
 	if (st == KS_OK)
-		st = table_delete(ks, T_OUTBOX, key, KEY_LEN);
-	if (st == KS_OK)
-		st = item_write(ks, moment(due), &item);
+		st = item_move(ks, key, due, &item);
 	if (st != KS_OK && ks->failed == KS_OK)
 		ks->failed = st;
 	outbox_item_free(&item);
 	return st;
+}
+
+enum ks_status
+outbox_hurry(struct keystore *ks, uint64_t id, time_t now)
+{
+	unsigned char key[KEY_LEN];
+	struct outbox_item item;
+	enum ks_status st;
+
+	assert(ks->txn != NULL);
+	if ((st = key_find(ks, id, key)) != KS_OK ||
+	    (st = item_read(ks, key, &item)) != KS_OK)
+		return st;
+	st = item_move(ks, key, now, &item);
+	if (st != KS_OK && ks->failed == KS_OK)
+		ks->failed = st;
+	outbox_item_free(&item);
+	return st;
+}
+
+enum ks_status
+outbox_get(struct keystore *ks, uint64_t id, struct outbox_item *item)
+{
+	unsigned char key[KEY_LEN];
+	enum ks_status st = key_find(ks, id, key);
+
+	return st == KS_OK ? item_read(ks, key, item) : st;
 }
 
 /* The head of the record that the walk stands on. */
@@ -275,10 +310,26 @@ head_read(struct walk *w, struct outbox_item *item)
 	return item_parse(w->key, head, len, item, &used);
 }
 
+/* Moves to the first record behind this key. */
+static enum ks_status
+walk_behind(struct walk *w, const unsigned char key[KEY_LEN])
+{
+	enum ks_status st;
+
+	memcpy(w->key, key, KEY_LEN);
+	w->klen = KEY_LEN;
+	st = walk_get(w, DB_SET_RANGE);
+	if (st == KS_OK && w->klen == KEY_LEN &&
+	    memcmp(w->key, key, KEY_LEN) == 0)
+		st = walk_get(w, DB_NEXT);
+	return st;
+}
+
 enum ks_status
-outbox_each(struct keystore *ks,
+outbox_behind(struct keystore *ks, time_t due, uint64_t id,
     bool (*visit)(void *ctx, const struct outbox_item *), void *ctx)
 {
+	unsigned char key[KEY_LEN];
 	struct outbox_item item;
 	enum ks_status st;
 	bool go_on = true;
@@ -286,7 +337,9 @@ outbox_each(struct keystore *ks,
 
 	if ((st = walk_open(ks, T_OUTBOX, &w)) != KS_OK)
 		return st;
-	while (go_on && (st = walk_get(&w, DB_NEXT)) == KS_OK) {
+	key_make(key, moment(due), id);
+	for (st = walk_behind(&w, key); st == KS_OK && go_on;
+	     st = go_on ? walk_get(&w, DB_NEXT) : KS_OK) {
 		if ((st = head_read(&w, &item)) != KS_OK)
 			break;
 		go_on = visit(ctx, &item);
@@ -294,4 +347,11 @@ outbox_each(struct keystore *ks,
 	}
 	walk_close(&w);
 	return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
+enum ks_status
+outbox_each(struct keystore *ks,
+    bool (*visit)(void *ctx, const struct outbox_item *), void *ctx)
+{
+	return outbox_behind(ks, 0, 0, visit, ctx);
 }

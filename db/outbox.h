@@ -52,10 +52,20 @@ enum ks_status outbox_delete(struct keystore *, uint64_t id);
 enum ks_status outbox_defer(
     struct keystore *, uint64_t id, time_t due, const char *error);
 
+/* After an operator's word: due at `now`, with its attempts. */
+enum ks_status outbox_hurry(struct keystore *, uint64_t id, time_t now);
+
+/* One item with its message; the caller frees. */
+enum ks_status outbox_get(struct keystore *, uint64_t id, struct outbox_item *);
+
 /* Visits all, without messages (message.len is the size, data NULL), in order
  * of due time; stops when `visit`, which must not call the store, returns
  * false. */
 enum ks_status outbox_each(struct keystore *,
+    bool (*visit)(void *ctx, const struct outbox_item *), void *ctx);
+
+/* The same, from behind the item that is, or was, due then and has this id. */
+enum ks_status outbox_behind(struct keystore *, time_t due, uint64_t id,
     bool (*visit)(void *ctx, const struct outbox_item *), void *ctx);
 
 /* ---- mails already answered ---------------------------------------------- */

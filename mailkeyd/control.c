@@ -23,9 +23,17 @@
 #define PAUSE_MS    1000  /* when descriptors have run out */
 #define SEND_BUFFER 8192  /* a few messages: each may hold a slice in memory */
 
-static const struct control_command *const commands[] = {&control_deliver,
-    &control_import, &control_dump, &control_get, &control_index,
-    &control_stats, &control_queue, &control_sync};
+static const struct control_command *const commands[] = {
+    &control_deliver,
+    &control_import,
+    &control_dump,
+    &control_get,
+    &control_index,
+    &control_stats,
+    &control_queue,
+    &control_sync,
+    &control_pause,
+};
 
 struct control {
 	struct gateway_parts parts;

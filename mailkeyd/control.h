@@ -8,7 +8,9 @@
  *   DUMP     a: certificates in a file, 0: any number
  *   GET      text: as after the command GET of a mail
  *   INDEX    text: likewise; a: 1 = VERBOSE INDEX
- *   STATS, QUEUE
+ *   STATS    a: 1 = as a table for programs
+ *   QUEUE    a: enum control_queue; b: the number of a mail, 0 = all
+ *   PAUSE    a: 1 = take no mails, 0 = take them again
  *   SYNC     what waits for the peers goes
  *
  * and in answer any number of DATA (fd[0]: memfd, for standard output; of a
@@ -50,6 +52,7 @@ enum control_type {
 	CONTROL_STATS,
 	CONTROL_QUEUE,
 	CONTROL_SYNC,
+	CONTROL_PAUSE,
 	CONTROL_SOURCE = 50,
 	CONTROL_FINISH,
 	CONTROL_DATA = 100,
@@ -57,6 +60,13 @@ enum control_type {
 	CONTROL_PROGRESS,
 	CONTROL_NEXT,
 	CONTROL_END
+};
+
+enum control_queue {
+	QUEUE_LIST,
+	QUEUE_SHOW,
+	QUEUE_TRY, /* now; 0 = all */
+	QUEUE_DROP
 };
 
 struct control;

@@ -3,6 +3,7 @@
  */
 #include "mailkeyd/control_client.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -39,7 +40,7 @@ do_deliver(struct client *client, struct ipc_msg *msg)
 	if (client->work != NULL)
 		msg->fd[0] = -1;
 	else
-		client_end(client, EX_TEMPFAIL, "too much is under way");
+		client_end(client, EX_TEMPFAIL, "%s", gateway_refusal(errno));
 	free(data);
 	free(sender);
 	free(recipient);

@@ -1,70 +1,105 @@
 /*
- * STATS: what is stored, and what the daemon has done since its start.
+ * STATS: what is stored, and what the daemon has done since its start; for
+ * people, or as NAME TAB VALUE for programs.
  */
 #include "mailkeyd/control_client.h"
 
 #include <inttypes.h>
 
+struct stats {
+	FILE *f;
+	bool tsv;
+};
+
+/* Names are promised in mailkeyctl(8): none is changed, none goes. */
 static void
-print_store(FILE *f, const struct ks_info *info)
+row(const struct stats *s, const char *name, const char *label, uint64_t value)
 {
-	fprintf(f, "certificates          %" PRIu64 "\n", info->certificates);
-	fprintf(f, "changes               %" PRIu64 "\n", info->serial);
-	fputs("last change           ", f);
-	print_time(f, info->last_change);
-	fprintf(f, "\nmails waiting         %" PRIu64 "\n", info->outbox);
-	fprintf(f, "octets on disk        %" PRIu64 "\n", info->disk);
+	if (s->tsv)
+		fprintf(s->f, "%s\t%" PRIu64 "\n", name, value);
+	else
+		fprintf(s->f, "%-21s %" PRIu64 "\n", label, value);
 }
 
 static void
-print_running(FILE *f, const struct client *client)
+row_time(const struct stats *s, const char *name, const char *label, time_t t)
+{
+	if (s->tsv) {
+		row(s, name, label, (uint64_t)t);
+		return;
+	}
+	fprintf(s->f, "%-21s ", label);
+	print_time(s->f, t);
+	fputc('\n', s->f);
+}
+
+static void
+print_store(const struct stats *s, const struct ks_info *info)
+{
+	row(s, "certificates", "certificates", info->certificates);
+	row(s, "changes", "changes", info->serial);
+	row_time(s, "last_change", "last change", info->last_change);
+	row(s, "queue", "mails waiting", info->outbox);
+	row(s, "disk_octets", "octets on disk", info->disk);
+}
+
+static void
+print_mails(const struct stats *s, const struct gateway *gateway)
+{
+	struct gateway_counts c;
+
+	gateway_count(gateway, &c);
+	row(s, "mails", "mails", c.mails);
+	row(s, "answered", "  answered", c.done);
+	row(s, "refused", "  refused", c.refused);
+	row(s, "silent", "  silent", c.silent);
+	row(s, "repeats", "  repeats", c.repeats);
+	row(s, "later", "  put off", c.later);
+	row(s, "quarantined", "  quarantined", c.quarantined);
+	row(s, "in_hand", "mails in hand", gateway_busy(gateway));
+	row(s, "commits", "commits", c.commits);
+}
+
+static void
+print_running(const struct stats *s, const struct client *client)
 {
 	const struct gateway_parts *parts = client->parts;
-	struct gateway_counts gc;
-	struct despatch_counts dc = {0};
+	time_t paused = gateway_paused(client->gateway);
+	struct despatch_counts dc;
 
-	gateway_count(client->gateway, &gc);
 	despatch_count(parts->despatch, &dc);
-	fputs("running since         ", f);
-	print_time(f, client->started);
-	fprintf(f,
-	    "\nmails                 %" PRIu64 "\n"
-	    "  answered            %" PRIu64 "\n"
-	    "  refused             %" PRIu64 "\n"
-	    "  silent              %" PRIu64 "\n"
-	    "  repeats             %" PRIu64 "\n"
-	    "  put off             %" PRIu64 "\n"
-	    "  quarantined         %" PRIu64 "\n"
-	    "mails in hand         %zu\n"
-	    "commits               %" PRIu64 "\n"
-	    "answers sent          %" PRIu64 "\n"
-	    "  put off             %" PRIu64 "\n"
-	    "  given up            %" PRIu64 "\n"
-	    "signatures asked of gpg %" PRIu64 "\n"
-	    "helpers that died     parser %u, checker %u, senders %u\n",
-	    gc.mails, gc.done, gc.refused, gc.silent, gc.repeats, gc.later,
-	    gc.quarantined, gateway_busy(client->gateway), gc.commits, dc.sent,
-	    dc.deferred, dc.refused, judge_asked(parts->judge),
-	    reader_deaths(parts->reader), judge_deaths(parts->judge),
-	    dc.deaths);
+	row_time(s, "started", "running since", client->started);
+	if (s->tsv || paused != 0)
+		row_time(s, "paused", "paused since", paused);
+	print_mails(s, client->gateway);
+	row(s, "sent", "answers sent", dc.sent);
+	row(s, "send_later", "  put off", dc.deferred);
+	row(s, "send_failed", "  given up", dc.refused);
+	row(s, "gpg_signatures", "signatures asked of gpg",
+	    judge_asked(parts->judge));
+	row(s, "parser_deaths", "parsers that died",
+	    reader_deaths(parts->reader));
+	row(s, "checker_deaths", "checkers that died",
+	    judge_deaths(parts->judge));
+	row(s, "sender_deaths", "senders that died", dc.deaths);
 }
 
 static void
 do_stats(struct client *client, struct ipc_msg *msg)
 {
+	struct stats s = {client_print(client), msg->a == 1};
+	enum ks_status status;
 	struct ks_info info;
-	enum ks_status status = ks_info(client->parts->ks, &info);
-	FILE *f = client_print(client);
 
-	(void)msg;
-	if (f == NULL)
+	if (s.f == NULL)
 		return;
+	status = ks_info(client->parts->ks, &info);
 	if (status == KS_OK) {
-		print_store(f, &info);
+		print_store(&s, &info);
 		if (client->parts->despatch != NULL)
-			print_running(f, client);
+			print_running(&s, client);
 	}
-	client_printed(client, f, status, "");
+	client_printed(client, s.f, status, "");
 }
 
 const struct control_command control_stats = {

@@ -302,24 +302,41 @@ ctl_ask(struct ctl *ctl, const struct ipc_msg *msg, FILE *out)
 	return answers(ctl, out);
 }
 
+int
+ctl_command(struct ctl *ctl, const struct ipc_msg *msg)
+{
+	int status = ctl_reach(ctl);
+
+	return ctl_leave(ctl, status != 0 ? status : ctl_ask(ctl, msg, stdout));
+}
+
 /* One command without descriptors. */
 int
 ctl_simple(
     struct ctl *ctl, enum control_type type, const char *text, uint64_t a)
 {
 	struct ipc_msg msg;
-	int status = ctl_reach(ctl);
 
-	if (status != 0)
-		return ctl_leave(ctl, status);
 	ipc_msg_init(&msg, type, 0);
 	msg.a = a;
 	if (strlen(text) >= sizeof(msg.text)) {
 		fprintf(stderr, "mailkeyctl: that is too long to look up\n");
-		return ctl_leave(ctl, EX_USAGE);
+		return EX_USAGE;
 	}
 	memcpy(msg.text, text, strlen(text) + 1);
-	return ctl_leave(ctl, ctl_ask(ctl, &msg, stdout));
+	return ctl_command(ctl, &msg);
+}
+
+int
+ctl_number(const char *text, uint64_t *number)
+{
+	char *end;
+
+	if (*text == '\0' || text[strspn(text, "0123456789")] != '\0')
+		return -1;
+	errno = 0;
+	*number = strtoull(text, &end, 10);
+	return errno == 0 && *end == '\0' ? 0 : -1;
 }
 
 bool

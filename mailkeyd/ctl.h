@@ -19,7 +19,7 @@ struct ctl {
 	const char *file;
 	struct config *config;
 	const char *sender, *recipient;
-	bool verbose, quiet, sync;
+	bool verbose, quiet, sync, tsv;
 	int sock;
 	pid_t attendant;  /* 0: a daemon runs */
 	bool restart;	  /* an import begins at the beginning */
@@ -43,7 +43,7 @@ struct verb {
 };
 
 extern const struct verb verb_deliver, verb_import, verb_dump, verb_get,
-    verb_index, verb_stats, verb_queue, verb_sync;
+    verb_index, verb_stats, verb_queue, verb_sync, verb_pause, verb_resume;
 
 /* Reads the configuration; -1: it has said why not. */
 int ctl_config(struct ctl *);
@@ -67,6 +67,13 @@ int ctl_ask(struct ctl *, const struct ipc_msg *, FILE *out);
 
 /* All of one command without descriptors; the exit status. */
 int ctl_simple(struct ctl *, enum control_type, const char *text, uint64_t a);
+
+/* All of one command: reaches, asks, leaves; the exit status.  What the message
+ * holds stays the caller's. */
+int ctl_command(struct ctl *, const struct ipc_msg *);
+
+/* Decimal digits only.  0 or -1. */
+int ctl_number(const char *, uint64_t *);
 
 /* Whether there are arguments, which is an error and said. */
 bool ctl_no_arguments(int argc);

@@ -1,5 +1,5 @@
 /*
- * mailkeyctl stats and sync: how the server fares.
+ * mailkeyctl stats, sync, pause and resume: how the server fares.
  */
 #include "mailkeyd/ctl.h"
 
@@ -9,8 +9,9 @@ static int
 do_stats(struct ctl *ctl, int argc, char **argv)
 {
 	(void)argv;
-	return ctl_no_arguments(argc) ? EX_USAGE
-				      : ctl_simple(ctl, CONTROL_STATS, "", 0);
+	return ctl_no_arguments(argc)
+		   ? EX_USAGE
+		   : ctl_simple(ctl, CONTROL_STATS, "", ctl->tsv);
 }
 
 static int
@@ -21,6 +22,25 @@ do_sync(struct ctl *ctl, int argc, char **argv)
 				      : ctl_simple(ctl, CONTROL_SYNC, "", 0);
 }
 
-const struct verb verb_stats = {"stats", "", "show counters", do_stats};
+static int
+do_pause(struct ctl *ctl, int argc, char **argv)
+{
+	(void)argv;
+	return ctl_no_arguments(argc) ? EX_USAGE
+				      : ctl_simple(ctl, CONTROL_PAUSE, "", 1);
+}
+
+static int
+do_resume(struct ctl *ctl, int argc, char **argv)
+{
+	(void)argv;
+	return ctl_no_arguments(argc) ? EX_USAGE
+				      : ctl_simple(ctl, CONTROL_PAUSE, "", 0);
+}
+
+const struct verb verb_stats = {"stats", "[--tsv]", "show counters", do_stats};
 const struct verb verb_sync = {"sync", "",
     "send what waits for the peers, show how far they are", do_sync};
+const struct verb verb_pause = {
+    "pause", "", "take no mails until resume", do_pause};
+const struct verb verb_resume = {"resume", "", "take mails again", do_resume};

@@ -112,15 +112,19 @@ slot_late(void *ctx)
 static const struct helper_calls slot_calls = {
     slot_up, slot_message, slot_down};
 
-static bool
-in_hand(void *ctx, uint64_t id)
+bool
+despatch_has(const struct despatch *d, uint64_t id)
 {
-	struct despatch *d = ctx;
-
 	for (size_t i = 0; i < d->nslots; i++)
 		if (d->slots[i].item.id == id)
 			return true;
 	return false;
+}
+
+static bool
+in_hand(void *ctx, uint64_t id)
+{
+	return despatch_has(ctx, id);
 }
 
 static int

@@ -28,6 +28,9 @@ void despatch_kick(struct despatch *);
  * outside any transaction. */
 void despatch_settle(struct despatch *);
 
+/* Whether a sender has this one in hand. */
+bool despatch_has(const struct despatch *, uint64_t id);
+
 /* No more messages are handed out; true when none is under way any more. */
 bool despatch_stop(struct despatch *);
 

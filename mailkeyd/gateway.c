@@ -77,6 +77,7 @@ struct gateway {
 	size_t njobs, octets;
 	struct loop_timer *again, *search;
 	time_t started;
+	time_t paused; /* since when; 0: it is not */
 	struct gateway_counts counts;
 };
 
@@ -848,6 +849,10 @@ gateway_submit(struct gateway *gw, int memfd, const struct envelope *envelope,
 	struct job *job;
 	size_t len;
 
+	if (gw->paused != 0) {
+		errno = EBUSY;
+		return NULL;
+	}
 	if (ipc_seal(memfd) == -1 || fstat(memfd, &st) == -1)
 		return NULL;
 	if (gw->njobs > 0 && gw->octets + (size_t)st.st_size > IN_HAND_BYTES) {
@@ -877,6 +882,29 @@ gateway_submit(struct gateway *gw, int memfd, const struct envelope *envelope,
 	job->reading.done = job_read;
 	reading_start(gw->parts.reader, &job->reading);
 	return job;
+}
+
+void
+gateway_pause(struct gateway *gw, bool pause)
+{
+	if (pause == (gw->paused != 0))
+		return;
+	gw->paused = pause ? time(NULL) : 0;
+	log_line(LOG_NOTICE, "event=%s", pause ? "paused" : "resumed");
+}
+
+time_t
+gateway_paused(const struct gateway *gw)
+{
+	return gw->paused;
+}
+
+const char *
+gateway_refusal(int error)
+{
+	return error == EAGAIN	? "too much is under way"
+	       : error == EBUSY ? "the server takes no mails for a while"
+				: "no memory";
 }
 
 void

@@ -52,7 +52,8 @@ typedef void gateway_done(void *ctx, enum fate, const char *why);
  * closes when done.  `done` is called exactly once, later, from the loop,
  * after the commit.  A mail over message_size gets the answer that says so.
  * Returns a handle for gateway_forget(), or NULL with errno (EAGAIN: too much
- * is under way, ENOMEM), when the descriptor is still the caller's.
+ * is under way, EBUSY: it is paused, ENOMEM), when the descriptor is still the
+ * caller's.
  */
 struct job;
 struct job *gateway_submit(struct gateway *, int memfd, const struct envelope *,
@@ -60,6 +61,17 @@ struct job *gateway_submit(struct gateway *, int memfd, const struct envelope *,
 
 /* The source has gone: finish the mail, but tell nobody. */
 void gateway_forget(struct job *);
+
+/*
+ * While it is paused no mail is taken: gateway_submit() fails with EBUSY, the
+ * sources hear that they are to come later.  What is in hand is finished, and
+ * answers go on leaving.  Not kept over a restart.
+ */
+void gateway_pause(struct gateway *, bool);
+time_t gateway_paused(const struct gateway *); /* since when; 0: it is not */
+
+/* What to tell a source whose mail was not taken, by errno. */
+const char *gateway_refusal(int error);
 
 /* Mails that are not done yet. */
 size_t gateway_busy(const struct gateway *);

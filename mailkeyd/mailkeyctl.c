@@ -15,11 +15,22 @@ enum {
 	OPT_SYNC,
 	OPT_RESTART,
 	OPT_KEYS,
+	OPT_TSV,
 	OPT_VERSION
 };
 
-static const struct verb *const verbs[] = {&verb_deliver, &verb_import,
-    &verb_dump, &verb_get, &verb_index, &verb_stats, &verb_queue, &verb_sync};
+static const struct verb *const verbs[] = {
+    &verb_deliver,
+    &verb_import,
+    &verb_dump,
+    &verb_get,
+    &verb_index,
+    &verb_stats,
+    &verb_queue,
+    &verb_sync,
+    &verb_pause,
+    &verb_resume,
+};
 
 static void
 print_usage(FILE *f)
@@ -65,6 +76,7 @@ main(int argc, char **argv)
 	    {"sync", no_argument, NULL, OPT_SYNC},
 	    {"restart", no_argument, NULL, OPT_RESTART},
 	    {"keys", required_argument, NULL, OPT_KEYS},
+	    {"tsv", no_argument, NULL, OPT_TSV},
 	    {"verbose", no_argument, NULL, 'v'},
 	    {"quiet", no_argument, NULL, 'q'},
 	    {"version", no_argument, NULL, OPT_VERSION},
@@ -91,6 +103,8 @@ main(int argc, char **argv)
 			ctl.restart = true;
 		else if (c == OPT_KEYS)
 			ctl.keys = optarg;
+		else if (c == OPT_TSV)
+			ctl.tsv = true;
 		else
 			return no_command(c, argc, argv);
 	}

@@ -162,6 +162,7 @@ submit_mail(struct connection *c)
 	    .sender = lmtp_session_sender(c->session),
 	    .recipient = lmtp_session_recipient(c->session),
 	    .source = "lmtp"};
+	const char *why;
 
 	if (c->mail_failed) {
 		drop_mail(c);
@@ -175,9 +176,10 @@ submit_mail(struct connection *c)
 		c->mail = -1; /* the gateway's now */
 		return;
 	}
+	why = gateway_refusal(errno);
+	lmtp_session_answer(
+	    c->session, errno == EBUSY ? "451 4.3.2" : "452 4.3.1", why);
 	drop_mail(c);
-	lmtp_session_answer(c->session, "452 4.3.1",
-	    errno == EAGAIN ? "too much is under way" : "no memory");
 }
 
 /* ---- one connection ------------------------------------------------------ */

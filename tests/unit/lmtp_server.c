@@ -66,6 +66,12 @@ gateway_submit(struct gateway *g, int memfd, const struct envelope *e,
 	return j;
 }
 
+const char *
+gateway_refusal(int error)
+{
+	return error == EAGAIN ? "too much is under way" : "no memory";
+}
+
 void
 gateway_forget(struct job *j)
 {

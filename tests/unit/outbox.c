@@ -223,6 +223,59 @@ each(void **state)
 	assert_int_equal(s.n, 1);
 }
 
+/* A list in slices, by what the last one ended with. */
+static void
+behind(void **state)
+{
+	struct tempstore *t = *state;
+	struct seen_items s = {0};
+	uint64_t first, second;
+
+	begin(t);
+	first = add(t, NOW, "first");
+	second = add(t, NOW, "second");
+	commit(t);
+	assert_int_equal(outbox_behind(t->ks, NOW, first, note, &s), KS_OK);
+	assert_int_equal(s.n, 1);
+	assert_int_equal(s.id[0], second);
+	memset(&s, 0, sizeof(s));
+	/* The one that it ended with may be gone by then. */
+	begin(t);
+	assert_int_equal(outbox_delete(t->ks, first), KS_OK);
+	commit(t);
+	assert_int_equal(outbox_behind(t->ks, NOW, first, note, &s), KS_OK);
+	assert_int_equal(s.n, 1);
+	assert_int_equal(outbox_behind(t->ks, NOW, second, note, &s), KS_OK);
+	assert_int_equal(outbox_behind(t->ks, NOW + 9, 0, note, &s), KS_OK);
+	assert_int_equal(s.n, 1);
+}
+
+static void
+hurry(void **state)
+{
+	struct tempstore *t = *state;
+	struct outbox_item item;
+	time_t next;
+	uint64_t id;
+
+	begin(t);
+	id = add(t, NOW, "text");
+	assert_int_equal(outbox_defer(t->ks, id, NOW + 600, "why"), KS_OK);
+	assert_int_equal(outbox_hurry(t->ks, id + 1, NOW), KS_NOT_FOUND);
+	assert_int_equal(outbox_hurry(t->ks, id, NOW + 1), KS_OK);
+	commit(t);
+	assert_int_equal(due_id(t, NOW, NULL, NULL, &next), 0);
+	assert_int_equal(due_id(t, NOW + 1, NULL, NULL, &next), id);
+	assert_int_equal(outbox_get(t->ks, id + 1, &item), KS_NOT_FOUND);
+	assert_int_equal(outbox_get(t->ks, id, &item), KS_OK);
+	assert_int_equal(item.attempts, 1);
+	assert_string_equal(item.last_error, "why");
+	assert_int_equal(item.message.len, 4);
+	assert_int_equal(item.due, NOW + 1);
+	outbox_item_free(&item);
+	assert_int_equal(wrong_in(t), 0);
+}
+
 static void
 abort_leaves_nothing(void **state)
 {
@@ -465,6 +518,8 @@ main(void)
 	    store_test(all_fields_come_back),
 	    store_test(defer),
 	    store_test(each),
+	    store_test(behind),
+	    store_test(hurry),
 	    store_test(abort_leaves_nothing),
 	    store_test(limits),
 	    store_test(counters_stop_at_the_top),

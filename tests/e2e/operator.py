@@ -1,0 +1,172 @@
+#!/usr/bin/env -S python3 -B
+# What an operator does with mailkeyctl: the queue, a pause, counters for
+# programs.
+
+import os
+import re
+import socket
+
+from lib import (ALICE, ask, equal, expect, mail, new_id, run, smtp_to,
+                 wait_until)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def ctl(daemon, *args, status=0):
+    done = daemon.ctl(*args)
+    equal(done.returncode, status,
+          f"exit status of {args} ({done.stderr.decode()})")
+    return done.stdout.decode()
+
+
+def said(daemon, *args, status):
+    """What it says on standard error."""
+    done = daemon.ctl(*args)
+    equal(done.returncode, status, f"exit status of {args}")
+    return done.stderr.decode()
+
+
+def table(daemon):
+    lines = ctl(daemon, "stats", "--tsv").splitlines()
+    for line in lines:
+        expect(re.fullmatch(r"[a-z_]+\t[0-9]+", line), "a line", line)
+    return {name: int(value) for name, value in
+            (line.split("\t") for line in lines)}
+
+
+def send(daemon, message, sender=ALICE):
+    with daemon.lmtp() as lmtp:
+        return lmtp.send(message, sender)[0]
+
+
+def numbers(daemon):
+    """Recipient -> number of the mails that wait."""
+    return {line.split()[-1]: line.split()[0]
+            for line in ctl(daemon, "queue").splitlines()
+            if not line.startswith(" ")}
+
+
+def queue(place):
+    """mails that wait are listed, shown, tried now and dropped"""
+    port = free_port()
+    daemon = place.daemon(send=smtp_to(port, retry="1h"))
+    daemon.start()
+    equal(said(daemon, "queue", status=0), "mailkeyctl: no mail waits\n",
+          "an empty queue")
+    names = ["bob", "carol", "dave"]
+    for name in names:
+        sender = f"{name}@example.net"
+        equal(send(daemon, mail("HELP", sender=sender), sender)[0], 250,
+              "status")
+    wait_until(lambda: ctl(daemon, "queue").count("tried 1 times") == 3, 30,
+               "a first try of each")
+    n = numbers(daemon)
+    equal(sorted(n), [f"{name}@example.net" for name in names], "who waits")
+    shown = ctl(daemon, "queue", "show", n["bob@example.net"])
+    for part in ("to         <bob@example.net>\n", "from       <>\n",
+                 "attempts   1\n", "last error ", "\r\nX-Loop: ",
+                 "\r\nSubject: Your command, HELP\r\n"):
+        expect(part in shown, f"no {part!r} in", shown)
+    ctl(daemon, "queue", "drop", n["bob@example.net"])
+    expect("event=queue_drop" in daemon.log(), "no line of the log")
+    for args in (("show", n["bob@example.net"]), ("drop", "999")):
+        expect("no mail of that number" in
+               said(daemon, "queue", *args, status=69), args)
+    for args in (("drop",), ("show", "0"), ("show", "1x"),
+                 ("try", ""), ("eat", "1"), ("list", "1"), ("drop", "1", "2"),
+                 ("show", "99999999999999999999")):
+        expect("queue show NUMBER" in said(daemon, "queue", *args, status=64),
+               args)
+    sink = place.sink(port=port)
+    ctl(daemon, "queue", "try", n["carol@example.net"])
+    sink.wait(lambda got: len(got) == 1, 30, "the one that was tried")
+    equal(sink.got[0].recipients, ["carol@example.net"], "recipients")
+    expect("1 mails are due now" in said(daemon, "queue", "try", status=0),
+           "how many were tried")
+    sink.wait(lambda got: len(got) == 2, 30, "the other one")
+    equal(sink.got[1].recipients, ["dave@example.net"], "recipients")
+
+
+def queue_without_daemon(place):
+    """a long queue, with no daemon running"""
+    daemon = place.daemon(send=smtp_to(free_port(), retry="1h"))
+    daemon.start()
+    with daemon.lmtp() as lmtp:
+        for i in range(230):
+            equal(lmtp.send(mail("GET nobody-has-this"),
+                            f"u{i}@example.net")[0][0], 250, "status")
+    daemon.stop()
+    n = numbers(daemon)
+    equal(len(n), 230, "mails")
+    ctl(daemon, "queue", "drop", n["u7@example.net"])
+    expect("Subject: " in ctl(daemon, "queue", "show", n["u8@example.net"]),
+           "no message")
+    ctl(daemon, "queue", "try")
+    equal(len(numbers(daemon)), 229, "mails")
+    equal(table(daemon)["queue"], 229, "mails by stats")
+    expect("no daemon runs" in said(daemon, "pause", status=69), "a pause")
+
+
+def pause(place):
+    """while it is paused the sources keep their mails"""
+    sink = place.sink()
+    folder = place / "Maildir"
+    daemon = place.daemon(
+        send=smtp_to(sink.port),
+        extra=f'receive "drop" {{ type = maildir path = "{folder}" }}')
+    daemon.start()
+    equal(table(daemon)["paused"], 0, "paused")
+    ctl(daemon, "pause")
+    ctl(daemon, "pause")
+    equal(send(daemon, mail("HELP"))[0], 451, "LMTP status")
+    done = daemon.ctl("deliver", f"--sender={ALICE}", stdin=mail("HELP"))
+    equal(done.returncode, 75, "deliver")
+    dropped = new_id()
+    path = os.path.join(folder, "new", "1.M1.test")
+    with open(path, "wb") as f:
+        f.write(f"Return-Path: <{ALICE}>\n".encode() +
+                mail("HELP", message_id=dropped))
+    equal(send(daemon, mail("HELP"))[0], 451, "LMTP status")
+    expect(table(daemon)["paused"] > 0, "stats do not tell")
+    expect("paused since" in ctl(daemon, "stats"), "stats do not tell")
+    equal((sink.got, os.path.exists(path)), ([], True), "what was done")
+    ctl(daemon, "resume")
+    ctl(daemon, "resume")
+    sink.answer_to(dropped)
+    ask(daemon, sink, "HELP")
+    equal([re.search(r"event=(\w+)", s).group(1)
+           for s in daemon.log().splitlines()
+           if "event=paused" in s or "event=resumed" in s],
+          ["paused", "resumed"], "what the log says")
+    ctl(daemon, "pause")
+    daemon.stop()
+    daemon.start()
+    ask(daemon, sink, "HELP")
+
+
+def stats(place):
+    """counters come as names and numbers"""
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port))
+    daemon.start()
+    ask(daemon, sink, "HELP")
+    wait_until(lambda: table(daemon)["sent"] == 1, 20, "the count")
+    t = table(daemon)
+    for name, value in (("certificates", 0), ("mails", 1), ("answered", 1),
+                        ("silent", 0), ("queue", 0), ("in_hand", 0),
+                        ("parser_deaths", 0), ("commits", 1)):
+        equal(t[name], value, name)
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", "mailkeyd",
+                           "mailkeyctl.8"), encoding="utf-8") as f:
+        manual = set(re.findall(r"^\.It Li ([a-z_]+)$", f.read(), re.M))
+    equal(set(t), manual, "names, and those that mailkeyctl(8) promises")
+    daemon.stop()
+    expect("certificates" in table(daemon), "without a daemon")
+    expect("mails" not in table(daemon), "counters of a daemon that is gone")
+
+
+run(queue, queue_without_daemon, pause, stats)
