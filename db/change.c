@@ -128,6 +128,30 @@ change_head(const struct walk *w, struct ks_entry *e)
 	return head_parse(w->key, w->klen, w->value, w->vlen, e);
 }
 
+enum ks_status
+change_whole(struct keystore *ks, uint64_t serial)
+{
+	struct pgp_blob value = {0};
+	unsigned char key[8];
+	struct ks_entry e;
+	enum ks_status st;
+
+	be64_put(key, serial);
+	st = table_get_blob(ks, T_CHANGE, key, sizeof(key), &value);
+	if (st != KS_OK)
+		return st == KS_NOT_FOUND ? KS_OK : st;
+	st = change_parse(key, sizeof(key), value.data, value.len, &e);
+	if (st == KS_OK && !e.whole) {
+		value.data[8] |= WHOLE;
+		value.len -= e.ndigests * KS_DIGEST;
+		be32_put(value.data + value.len - 4, 0);
+		st = table_put(
+		    ks, T_CHANGE, key, sizeof(key), value.data, value.len);
+	}
+	pgp_blob_free(&value, false);
+	return st;
+}
+
 /* ---- in order ------------------------------------------------------------ */
 
 /* The whole of the entry that the walk stands on. */
@@ -218,6 +242,8 @@ newest_take(struct walk *w, struct newest *n)
 		return KS_OK;
 	}
 	n->old = 0;
+	if (is_blocked(w->ks, &e.fpr))
+		return KS_OK;
 	st = cert_meta(w->ks, &e.fpr, &meta);
 	if (st == KS_OK && meta.serial == e.serial && !meta.unverified)
 		return newest_add(n, &e.fpr);

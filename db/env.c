@@ -40,6 +40,7 @@ static const struct {
     [T_LIMIT] = {"limit.db", 4096, false},
     [T_POISON] = {"poison.db", 4096, false},
     [T_PEER] = {"peer.db", 4096, false},
+    [T_FORGOTTEN] = {"forgotten.db", 4096, false},
     [T_EXPIRE] = {"expire.db", 4096, false},
 };
 
@@ -402,6 +403,22 @@ store_site(const struct keystore *ks)
 
 /* ---- checkpoints --------------------------------------------------------- */
 
+static void
+checkpoint(struct keystore *ks, bool all)
+{
+	DB_ENV *env = ks->env;
+	int ret;
+
+	if (!all) {
+		(void)env->txn_checkpoint(
+		    env, CHECKPOINT_KB, CHECKPOINT_MINUTES, 0);
+		return;
+	}
+	ret = env->txn_checkpoint(env, 0, 0, DB_FORCE);
+	if (ret == 0)
+		(void)env->log_archive(env, NULL, DB_ARCH_REMOVE);
+}
+
 /*
  * Looks every second whether enough was logged or enough time has passed.  A
  * failure (a full disk) is noted, and tried again: the logs still hold all.
@@ -411,21 +428,32 @@ checkpoint_loop(void *arg)
 {
 	struct keystore *ks = arg;
 	struct timespec t;
+	bool scrub;
 
 	pthread_mutex_lock(&ks->mutex);
 	while (!ks->stop) {
 		clock_gettime(CLOCK_MONOTONIC, &t);
 		t.tv_sec++;
-		if (pthread_cond_timedwait(&ks->wake, &ks->mutex, &t) !=
-		    ETIMEDOUT)
+		if (!ks->scrub && pthread_cond_timedwait(
+				      &ks->wake, &ks->mutex, &t) != ETIMEDOUT)
 			continue;
+		scrub = ks->scrub;
+		ks->scrub = false;
 		pthread_mutex_unlock(&ks->mutex);
-		(void)ks->env->txn_checkpoint(
-		    ks->env, CHECKPOINT_KB, CHECKPOINT_MINUTES, 0);
+		checkpoint(ks, scrub);
 		pthread_mutex_lock(&ks->mutex);
 	}
 	pthread_mutex_unlock(&ks->mutex);
 	return NULL;
+}
+
+void
+ks_scrub(struct keystore *ks)
+{
+	pthread_mutex_lock(&ks->mutex);
+	ks->scrub = true;
+	pthread_cond_signal(&ks->wake);
+	pthread_mutex_unlock(&ks->mutex);
 }
 
 /* Signals are for the thread that runs the loop. */
@@ -549,6 +577,8 @@ tables_open(struct keystore *ks)
 	st = table_open(ks, T_META);
 	if (st == KS_OK)
 		st = meta_load(ks);
+	if (st == KS_OK)
+		st = secret_load(ks);
 	ks->before = ks->counters;
 	for (int t = T_META + 1; t < T_TABLES && st == KS_OK; t++)
 		st = table_open(ks, (enum table)t);
@@ -590,6 +620,7 @@ store_free(struct keystore *ks)
 	pthread_mutex_destroy(&ks->mutex);
 	pthread_mutex_destroy(&ks->error->mutex);
 	free(ks->error);
+	free(ks->blocked);
 	free(ks->dir);
 	free(ks);
 }

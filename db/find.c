@@ -14,17 +14,22 @@
  */
 #define INTERSECT_MAX 5000
 #define SUBKEY_MAX    1000 /* certificates with one and the same subkey */
+#define BLOCKED_MAX   1000 /* of the block list, read in vain at most */
 
 /* ---- fingerprints found -------------------------------------------------- */
 
+/* What is on the block list is not found. */
 enum ks_status
 hits_add(struct hits *h, const void *octets, size_t len)
 {
-	struct pgp_fpr *grown;
+	struct pgp_fpr fpr = {.len = (unsigned char)len}, *grown;
 	size_t size;
 
 	if (len == 0 || len > PGP_FPR_MAX)
 		return KS_CORRUPT;
+	memcpy(fpr.octet, octets, len);
+	if (is_blocked(h->ks, &fpr))
+		return KS_OK;
 	if (h->n == h->size) {
 		size = h->size == 0 ? 16 : 2 * h->size;
 		grown = realloc(h->fpr, size * sizeof(*grown));
@@ -33,9 +38,7 @@ hits_add(struct hits *h, const void *octets, size_t len)
 		h->fpr = grown;
 		h->size = size;
 	}
-	h->fpr[h->n].len = (unsigned char)len;
-	memcpy(h->fpr[h->n].octet, octets, len);
-	h->n++;
+	h->fpr[h->n++] = fpr;
 	return KS_OK;
 }
 
@@ -227,7 +230,7 @@ enum ks_status
 ks_short_id_count(
     struct keystore *ks, const unsigned char low32[4], unsigned *n)
 {
-	struct hits h = {0};
+	struct hits h = {.ks = ks};
 	enum ks_status st = by_short_id(ks, low32, &h);
 
 	if (st == KS_OK)
@@ -356,18 +359,27 @@ by_query(struct keystore *ks, const struct ks_query *q, size_t max,
 	return st;
 }
 
+/* What is counted before it is read may be on the block list. */
+static size_t
+max_with_blocked(const struct keystore *ks, size_t max)
+{
+	return max == 0			    ? 0
+	       : ks->nblocked < BLOCKED_MAX ? max + ks->nblocked
+					    : max + BLOCKED_MAX;
+}
+
 enum ks_status
 ks_find(struct keystore *ks, const struct ks_query *q, size_t max,
     struct ks_found *found)
 {
-	struct hits h = {0};
+	struct hits h = {.ks = ks};
 	uint64_t total = 0;
 	enum ks_status st;
 
 	memset(found, 0, sizeof(*found));
 	if (q->kind == KS_BY_LITERAL)
 		return literal_find(ks, q, max, found);
-	st = by_query(ks, q, max, &h, &total);
+	st = by_query(ks, q, max_with_blocked(ks, max), &h, &total);
 	if (st == KS_OK) {
 		hits_unique(&h);
 		total = h.n;

@@ -27,6 +27,7 @@ enum table {
 	T_LIMIT,     /* address or domain and hour -> counters */
 	T_POISON,    /* digest -> deaths, time of the last */
 	T_PEER,	     /* name -> what it got of the change log */
+	T_FORGOTTEN, /* keyed digest of a fingerprint -> nothing */
 	T_EXPIRE,    /* moment, table and key of what ends then -> nothing */
 	T_TABLES
 };
@@ -57,12 +58,16 @@ struct keystore {
 	struct counters untried;	  /* when ks_try() was called */
 	uint64_t thinned; /* serial up to which ks_thin() has looked */
 	char site[33];
+	unsigned char secret[PGP_SHA256_LEN]; /* of T_FORGOTTEN; see forget.c */
+	struct pgp_fpr *blocked;	      /* sorted */
+	size_t nblocked;
 	struct last_error *error;
 
 	pthread_t checkpointer;
 	pthread_mutex_t mutex; /* for `stop` */
 	pthread_cond_t wake;
 	bool running, stop;
+	bool scrub; /* a checkpoint of all is wanted, and no log behind it */
 };
 
 /* ---- numbers as octets, so that the order of keys is theirs -------------- */
@@ -189,6 +194,26 @@ enum ks_status cert_read(struct keystore *, const struct pgp_blob *value,
 enum ks_status cert_meta(
     struct keystore *, const struct pgp_fpr *, struct ks_meta *);
 
+/* As ks_get() and ks_next(), for certificates on the block list too. */
+enum ks_status cert_get(struct keystore *, const struct pgp_fpr *,
+    struct pgp_cert **, struct ks_meta *);
+enum ks_status cert_next(
+    struct keystore *, const struct pgp_fpr *after, struct pgp_fpr *next);
+
+/* Writes `cert`, which replaces `old` (NULL: nothing), with its indexes. */
+enum ks_status cert_store(struct keystore *, const struct pgp_cert *cert,
+    const struct pgp_blob *octets, const struct pgp_cert *old,
+    const struct ks_meta *);
+
+/* ---- who is not welcome (forget.c) --------------------------------------- */
+
+/* Makes the secret of a store that has none, or reads it. */
+enum ks_status secret_load(struct keystore *);
+
+bool is_blocked(const struct keystore *, const struct pgp_fpr *);
+enum ks_status is_forgotten(
+    struct keystore *, const struct pgp_fpr *, bool *yes);
+
 /* ---- the change log (change.c) ------------------------------------------- */
 
 /* Adds an entry, whose serial is counters.serial then.  digest NULL: the whole
@@ -200,6 +225,10 @@ enum ks_status change_add(struct keystore *, const struct pgp_fpr *,
 /* Reads an entry, which then lends from `value`, or KS_CORRUPT. */
 enum ks_status change_parse(const unsigned char *key, size_t klen,
     unsigned char *value, size_t vlen, struct ks_entry *);
+
+/* Makes an entry one of a certificate that is new as a whole, if it is there;
+ * all else of it stays. */
+enum ks_status change_whole(struct keystore *, uint64_t serial);
 
 /* Time and certificate of the entry that a walk over T_CHANGE stands on; the
  * rest is left as it is. */
@@ -264,6 +293,7 @@ int entry_cmp(const struct entry *, const struct entry *);
 /* ---- finding (find.c, search.c) ------------------------------------------ */
 
 struct hits {
+	const struct keystore *ks; /* whose block list counts */
 	struct pgp_fpr *fpr;
 	size_t n, size;
 };

@@ -105,7 +105,7 @@ cert_meta(struct keystore *ks, const struct pgp_fpr *fpr, struct ks_meta *meta)
 }
 
 enum ks_status
-ks_get(struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_cert **cert,
+cert_get(struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_cert **cert,
     struct ks_meta *meta)
 {
 	struct pgp_blob value = {0};
@@ -120,6 +120,14 @@ ks_get(struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_cert **cert,
 	return st;
 }
 
+enum ks_status
+ks_get(struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_cert **cert,
+    struct ks_meta *meta)
+{
+	return is_blocked(ks, fpr) ? KS_NOT_FOUND
+				   : cert_get(ks, fpr, cert, meta);
+}
+
 static enum ks_status
 get_octets(struct keystore *ks, const struct pgp_fpr *fpr, bool searched,
     struct pgp_blob *out)
@@ -128,6 +136,8 @@ get_octets(struct keystore *ks, const struct pgp_fpr *fpr, bool searched,
 	struct ks_meta meta;
 	enum ks_status st;
 
+	if (is_blocked(ks, fpr))
+		return KS_NOT_FOUND;
 	st = table_get_blob(ks, T_CERTS, fpr->octet, fpr->len, &value);
 	if (st != KS_OK)
 		return st;
@@ -158,7 +168,8 @@ ks_get_searched(
 }
 
 enum ks_status
-ks_next(struct keystore *ks, const struct pgp_fpr *after, struct pgp_fpr *next)
+cert_next(
+    struct keystore *ks, const struct pgp_fpr *after, struct pgp_fpr *next)
 {
 	struct walk c;
 	enum ks_status st;
@@ -178,6 +189,20 @@ ks_next(struct keystore *ks, const struct pgp_fpr *after, struct pgp_fpr *next)
 		memcpy(next->octet, c.key, c.klen);
 	}
 	walk_close(&c);
+	return st;
+}
+
+enum ks_status
+ks_next(struct keystore *ks, const struct pgp_fpr *after, struct pgp_fpr *next)
+{
+	struct pgp_fpr at = *after;
+	enum ks_status st;
+
+	do
+		st = cert_next(ks, &at, &at);
+	while (st == KS_OK && is_blocked(ks, &at));
+	if (st == KS_OK)
+		*next = at;
 	return st;
 }
 
@@ -217,9 +242,8 @@ reindex(struct keystore *ks, const struct pgp_fpr *fpr,
 	return st == KS_NOT_FOUND ? KS_CORRUPT : st;
 }
 
-/* Writes `cert`, which replaces `old` (NULL: nothing). */
-static enum ks_status
-store(struct keystore *ks, const struct pgp_cert *cert,
+enum ks_status
+cert_store(struct keystore *ks, const struct pgp_cert *cert,
     const struct pgp_blob *octets, const struct pgp_cert *old,
     const struct ks_meta *meta)
 {
@@ -282,7 +306,7 @@ put_new(struct keystore *ks, const struct pgp_cert *cert,
 	meta = meta_new(ks);
 	meta.unverified = cert->unverified;
 	if (st == KS_OK)
-		st = store(ks, cert, &octets, NULL, &meta);
+		st = cert_store(ks, cert, &octets, NULL, &meta);
 	pgp_blob_free(&octets, false);
 	if (st == KS_OK) {
 		*change = KS_NEW;
@@ -351,7 +375,7 @@ put_merged(struct keystore *ks, const struct pgp_blob *value,
 	    old->unverified == merged->unverified)
 		*change = KS_UNCHANGED;
 	else if ((st = log_news(ks, old, merged, origin, &meta)) == KS_OK &&
-		 (st = store(ks, merged, &octets, old, &meta)) == KS_OK)
+		 (st = cert_store(ks, merged, &octets, old, &meta)) == KS_OK)
 		*change = KS_MERGED;
 	if (st == KS_OK)
 		*added = news;
@@ -362,8 +386,8 @@ done:
 	return st;
 }
 
-enum ks_status
-ks_put(struct keystore *ks, const struct pgp_cert *cert,
+static enum ks_status
+put_welcome(struct keystore *ks, const struct pgp_cert *cert,
     const struct ks_origin *origin, enum ks_change *change,
     struct pgp_added *added)
 {
@@ -371,13 +395,51 @@ ks_put(struct keystore *ks, const struct pgp_cert *cert,
 	struct pgp_blob value = {0};
 	enum ks_status st;
 
-	assert(ks->txn != NULL);
 	st = table_get_blob(ks, T_CERTS, fpr->octet, fpr->len, &value);
 	if (st == KS_NOT_FOUND)
 		st = put_new(ks, cert, origin, change, added);
 	else if (st == KS_OK)
 		st = put_merged(ks, &value, cert, origin, change, added);
 	pgp_blob_free(&value, false);
+	return st;
+}
+
+/* Of what was forgotten: its revocations. */
+static enum ks_status
+put_forgotten(struct keystore *ks, const struct pgp_cert *cert,
+    const struct ks_origin *origin, enum ks_change *change,
+    struct pgp_added *added)
+{
+	struct pgp_cert *bare = pgp_cert_dup(cert);
+	enum ks_status st = KS_OK;
+
+	if (bare == NULL)
+		return KS_NOMEM;
+	if (pgp_cert_strip(bare))
+		st = put_welcome(ks, bare, origin, change, added);
+	else
+		*change = KS_REFUSED;
+	pgp_cert_free(bare);
+	return st;
+}
+
+enum ks_status
+ks_put(struct keystore *ks, const struct pgp_cert *cert,
+    const struct ks_origin *origin, enum ks_change *change,
+    struct pgp_added *added)
+{
+	enum ks_standing standing;
+	enum ks_status st;
+
+	assert(ks->txn != NULL);
+	memset(added, 0, sizeof(*added));
+	st = ks_standing(ks, pgp_cert_fpr(cert), &standing);
+	if (st == KS_OK && standing == KS_WELCOME)
+		st = put_welcome(ks, cert, origin, change, added);
+	else if (st == KS_OK && standing == KS_FORGOTTEN)
+		st = put_forgotten(ks, cert, origin, change, added);
+	else
+		*change = KS_REFUSED;
 	/* A certificate half written must not be committed. */
 	if (st != KS_OK && ks->failed == KS_OK)
 		ks->failed = st;
@@ -392,7 +454,7 @@ ks_delete(struct keystore *ks, const struct pgp_fpr *fpr)
 	enum ks_status st;
 
 	assert(ks->txn != NULL);
-	if ((st = ks_get(ks, fpr, &cert, NULL)) != KS_OK)
+	if ((st = cert_get(ks, fpr, &cert, NULL)) != KS_OK)
 		return st;
 	if ((st = entries_of(cert, &before)) == KS_OK &&
 	    (st = reindex(ks, fpr, &before, &none)) == KS_OK)

@@ -83,7 +83,8 @@ enum ks_status ks_untry(struct keystore *);
 
 /* ---- certificates -------------------------------------------------------- */
 
-enum ks_change { KS_NEW, KS_MERGED, KS_UNCHANGED };
+/* KS_REFUSED: nothing of it is taken; ks_standing() says why. */
+enum ks_change { KS_NEW, KS_MERGED, KS_UNCHANGED, KS_REFUSED };
 
 /* Where a certificate came from; kept in the change log. */
 struct ks_origin {
@@ -110,6 +111,47 @@ enum ks_status ks_put(struct keystore *, const struct pgp_cert *,
 /* Removes a certificate and its index entries; the change log stays.
  * KS_NOT_FOUND. */
 enum ks_status ks_delete(struct keystore *, const struct pgp_fpr *);
+
+/* How the store stands to a primary key, whether it has it or not. */
+enum ks_standing {
+	KS_WELCOME,
+	KS_FORGOTTEN, /* only its revocations are taken */
+	KS_BLOCKED    /* nothing is taken, nothing shown */
+};
+enum ks_status ks_standing(
+    struct keystore *, const struct pgp_fpr *, enum ks_standing *);
+
+/*
+ * Puts n primary keys on the block list in place of those that were on it; the
+ * fingerprints are copied.  ks_put() refuses them, and what is stored of them
+ * is there for nobody: all that reads here passes over it, until they are off
+ * the list.  Lasts until ks_close().  KS_OK, KS_NOMEM (the old list stays).
+ */
+enum ks_status ks_block(struct keystore *, const struct pgp_fpr *, size_t n);
+
+/*
+ * Removes a certificate for good, and from now on takes only revocations of
+ * its primary key, kept without user IDs.  Those that it has stay.  What the
+ * store then knows of it is a digest under a secret key of its own, which
+ * nobody reads a fingerprint out of.  *had: there was something to remove.  Its
+ * entries in the change log go with ks_forget_changes(), perhaps later.
+ */
+enum ks_status ks_forget(struct keystore *, const struct pgp_fpr *, bool *had);
+
+/* Takes it back: what comes from now on is taken.  KS_NOT_FOUND. */
+enum ks_status ks_unforget(struct keystore *, const struct pgp_fpr *);
+
+/*
+ * Removes what the change log has on a key that was forgotten, except the one
+ * entry of what stays.  A call looks at `max` entries behind the serial *after,
+ * which it moves on (0: from the first); *more says whether to call again.
+ */
+enum ks_status ks_forget_changes(struct keystore *, const struct pgp_fpr *,
+    uint64_t *after, unsigned max, bool *more);
+
+/* Has the checkpoint thread write everything to the tables now, and remove the
+ * log files that nothing needs then.  Outside a transaction. */
+void ks_scrub(struct keystore *);
 
 struct ks_meta {
 	time_t changed;	 /* last change of this certificate */

@@ -101,10 +101,13 @@ look_at(struct keystore *ks, struct ks_search *s, const struct pgp_fpr *fpr)
 	size_t len;
 	bool has;
 
+	s->at = *fpr;
+	if (is_blocked(ks, fpr))
+		return KS_OK;
 	st = cert_has(ks, fpr, s->q->text, &has, &len);
 	if (st != KS_OK)
 		return st;
-	s->at = *fpr;
+	s->hits.ks = ks;
 	s->octets += len;
 	return has ? hits_add(&s->hits, fpr->octet, fpr->len) : KS_OK;
 }

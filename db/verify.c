@@ -85,6 +85,19 @@ verify_octets(
 	return KS_OK;
 }
 
+/* Of what was forgotten nothing is there but revocations. */
+static enum ks_status
+verify_forgotten(
+    struct tally *t, const struct pgp_fpr *fpr, const struct pgp_cert *cert)
+{
+	enum ks_status st;
+	bool yes;
+
+	if ((st = is_forgotten(t->ks, fpr, &yes)) == KS_OK && yes)
+		t->wrong += cert->ncomponents > 1;
+	return st;
+}
+
 static enum ks_status
 verify_cert(struct tally *t, const struct pgp_fpr *fpr)
 {
@@ -105,7 +118,8 @@ verify_cert(struct tally *t, const struct pgp_fpr *fpr)
 		if (fpr_order(pgp_cert_fpr(cert), fpr) != 0)
 			t->wrong++;
 		if ((st = verify_octets(t, &value, cert)) == KS_OK &&
-		    (st = verify_change(t, fpr, &meta)) == KS_OK)
+		    (st = verify_change(t, fpr, &meta)) == KS_OK &&
+		    (st = verify_forgotten(t, fpr, cert)) == KS_OK)
 			st = verify_entries(t, fpr, cert);
 	}
 	pgp_cert_free(cert);
@@ -119,7 +133,7 @@ verify_certs(struct tally *t)
 	struct pgp_fpr fpr = {0};
 	enum ks_status st;
 
-	while ((st = ks_next(t->ks, &fpr, &fpr)) == KS_OK)
+	while ((st = cert_next(t->ks, &fpr, &fpr)) == KS_OK)
 		if ((st = verify_cert(t, &fpr)) != KS_OK)
 			return st;
 	return st == KS_NOT_FOUND ? KS_OK : st;
@@ -180,6 +194,21 @@ verify_peers(struct tally *t)
 	while ((st = walk_get(&w, DB_NEXT)) == KS_OK)
 		t->wrong += peer_parse(w.value, w.vlen, &peer) != KS_OK ||
 			    peer.handed > last || peer.window > last;
+	walk_close(&w);
+	return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
+/* Each is the digest of a fingerprint, with nothing beside it. */
+static enum ks_status
+verify_tombstones(struct tally *t)
+{
+	enum ks_status st;
+	struct walk w;
+
+	if ((st = walk_open(t->ks, T_FORGOTTEN, &w)) != KS_OK)
+		return st;
+	while ((st = walk_get(&w, DB_NEXT)) == KS_OK)
+		t->wrong += w.klen != PGP_SHA256_LEN || w.vlen != 0;
 	walk_close(&w);
 	return st == KS_NOT_FOUND ? KS_OK : st;
 }
@@ -265,6 +294,7 @@ ks_verify(struct keystore *ks, uint64_t *wrong)
 	if ((st = verify_certs(&t)) != KS_OK ||
 	    (st = verify_changes(&t)) != KS_OK ||
 	    (st = verify_peers(&t)) != KS_OK ||
+	    (st = verify_tombstones(&t)) != KS_OK ||
 	    (st = verify_outbox(&t)) != KS_OK ||
 	    (st = verify_ends(&t, T_SEEN)) != KS_OK ||
 	    (st = verify_ends(&t, T_LIMIT)) != KS_OK ||

@@ -89,6 +89,8 @@ say_change(struct reply *reply, const struct pgp_cert *cert,
 	case KS_UNCHANGED:
 		reply_printf(reply, "    Nothing new\n");
 		break;
+	case KS_REFUSED:
+		break;
 	}
 }
 
@@ -136,16 +138,35 @@ count_change(struct add_counts *adds, enum ks_change change)
 	adds->unchanged += change == KS_UNCHANGED;
 }
 
-static void
-say_not_stored(struct reply *reply, const struct submission *submission)
+static const char *
+why_not_stored(enum ks_standing standing)
 {
+	switch (standing) {
+	case KS_BLOCKED:
+		return "Not stored: the operators of this server have put this "
+		       "key on their block list.";
+	case KS_FORGOTTEN:
+		return "Not stored: the operators of this server have removed "
+		       "this key for good.  Only its revocation is taken.";
+	case KS_WELCOME:
+		break;
+	}
+	return "Not stored: nothing of it was validly signed by the key "
+	       "itself.";
+}
+
+static void
+say_not_stored(struct reply *reply, const struct submission *submission,
+    enum ks_standing standing)
+{
+	reply->adds.refused++;
 	if (submission->fpr.len > 0)
 		listing_fpr(reply, &submission->fpr);
 	else
 		reply_printf(reply, "A block without a key that can be read\n");
-	reply_wrap(reply, 4,
-	    "Not stored: nothing of it was validly signed by the key itself.");
-	say_left(reply, &submission->left);
+	reply_wrap(reply, 4, why_not_stored(standing));
+	if (standing == KS_WELCOME)
+		say_left(reply, &submission->left);
 }
 
 enum ks_status
@@ -159,14 +180,19 @@ add_one(struct keystore *ks, const struct request *request, struct reply *reply,
 	    .sent = request->from_peer ? request->sent : NULL};
 	enum ks_status status;
 	enum ks_change change;
+	enum ks_standing standing = submission->standing;
 	struct pgp_added added;
 
 	if (cert == NULL) {
-		reply->adds.refused++;
-		say_not_stored(reply, submission);
+		say_not_stored(reply, submission, standing);
 		return KS_OK;
 	}
 	status = ks_put(ks, cert, &origin, &change, &added);
+	if (status == KS_OK && change == KS_REFUSED) {
+		status = ks_standing(ks, pgp_cert_fpr(cert), &standing);
+		say_not_stored(reply, submission, standing);
+		return status;
+	}
 	if (status == KS_OK)
 		status = say_stored(ks, request, reply, cert, change);
 	if (status != KS_OK)

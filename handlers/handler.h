@@ -23,6 +23,7 @@ struct submission {
 	struct pgp_fpr fpr;	     /* len 0: the block had no key */
 	const struct pgp_cert *cert; /* NULL: nothing of it was worth keeping */
 	struct pgp_left_out left;    /* what was left out, and why */
+	enum ks_standing standing;   /* why cert is NULL: of its key */
 };
 
 /* What the operator allows, as far as handlers need to know it. */

@@ -58,7 +58,8 @@ const struct help_language help_zh_cn = {
 	{
 	    {"HELP", "发送本说明（语言代码见文末）"},
 	    {"ADD", "收下正文或附件中的公钥"},
-	    {"CHECK", "告知 ADD 会收下哪些内容，但不保存任何内容"},
+	    {"CHECK", "告知 ADD 会收下哪些内容，"
+		      "但不保存任何内容"},
 	    {"GET", "发送匹配 WHO 的密钥"},
 	    {"INDEX", "列出匹配 WHO 的密钥"},
 	    {"VERBOSE INDEX", "同上，并列出子密钥和签名"},

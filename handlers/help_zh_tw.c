@@ -58,7 +58,8 @@ const struct help_language help_zh_tw = {
 	{
 	    {"HELP", "寄送本說明（語言代碼見文末）"},
 	    {"ADD", "收下內文或附件中的公開金鑰"},
-	    {"CHECK", "告知 ADD 會收下哪些內容，但不保存任何內容"},
+	    {"CHECK", "告知 ADD 會收下哪些內容，"
+		      "但不保存任何內容"},
 	    {"GET", "寄送符合 WHO 的金鑰"},
 	    {"INDEX", "列出符合 WHO 的金鑰"},
 	    {"VERBOSE INDEX", "同上，並列出子金鑰與簽章"},

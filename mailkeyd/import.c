@@ -226,8 +226,10 @@ count_put(struct import_counts *counts, enum ks_change change)
 		counts->added++;
 	else if (change == KS_MERGED)
 		counts->changed++;
-	else
+	else if (change == KS_UNCHANGED)
 		counts->unchanged++;
+	else
+		counts->refused++;
 }
 
 /* What holds once a batch is committed. */

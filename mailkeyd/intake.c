@@ -84,6 +84,25 @@ candidate_judged(struct trial *trial, bool later, const char *why)
 	intake_leave(intake);
 }
 
+/* Of what was forgotten only the revocations are of use, of what is blocked
+ * nothing: the rest is not even judged.  True: go on. */
+static bool
+candidate_welcome(
+    struct intake *intake, struct submission *s, struct pgp_cert *cert)
+{
+	enum ks_standing standing;
+	enum ks_status status;
+
+	status = ks_standing(intake->ks, &s->fpr, &standing);
+	if (status != KS_OK)
+		intake_later(intake, ks_strerror(status));
+	if (standing == KS_WELCOME ||
+	    (standing == KS_FORGOTTEN && pgp_cert_strip(cert)))
+		return true;
+	s->standing = standing;
+	return false;
+}
+
 /* The core trusts no child: it frames the octets again by itself. */
 static void
 candidate_start(struct intake *intake, size_t i, const struct pgp_blob *packets)
@@ -104,6 +123,8 @@ candidate_start(struct intake *intake, size_t i, const struct pgp_blob *packets)
 	if (status != PGP_OK)
 		return;
 	s->fpr = *pgp_cert_fpr(c->cert);
+	if (!candidate_welcome(intake, s, c->cert))
+		return;
 	if (ks_get(intake->ks, &s->fpr, &stored, NULL) == KS_OK) {
 		c->stored = true;
 		pgp_cert_known(c->cert, stored);

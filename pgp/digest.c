@@ -6,6 +6,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -179,4 +180,39 @@ pgp_sha256(const void *p, size_t n, unsigned char out[PGP_SHA256_LEN])
 	r = pgp_sha256_final(ctx, out);
 	pgp_sha256_free(ctx);
 	return r;
+}
+
+#define BLOCK 64 /* octets that SHA-256 works on at once */
+
+static int
+hmac_part(const unsigned char pad[BLOCK], const void *p, size_t n,
+    unsigned char out[PGP_SHA256_LEN])
+{
+	struct pgp_sha256_ctx *ctx = pgp_sha256_new();
+	int r;
+
+	if (ctx == NULL)
+		return -1;
+	pgp_sha256_update(ctx, pad, BLOCK);
+	pgp_sha256_update(ctx, p, n);
+	r = pgp_sha256_final(ctx, out);
+	pgp_sha256_free(ctx);
+	return r;
+}
+
+int
+pgp_hmac_sha256(const unsigned char *key, size_t keylen, const void *p,
+    size_t n, unsigned char out[PGP_SHA256_LEN])
+{
+	unsigned char inner[BLOCK], outer[BLOCK], digest[PGP_SHA256_LEN];
+	size_t i;
+
+	assert(keylen <= BLOCK);
+	for (i = 0; i < BLOCK; i++) {
+		inner[i] = (unsigned char)((i < keylen ? key[i] : 0) ^ 0x36);
+		outer[i] = (unsigned char)((i < keylen ? key[i] : 0) ^ 0x5c);
+	}
+	if (hmac_part(inner, p, n, digest) != 0)
+		return -1;
+	return hmac_part(outer, digest, sizeof(digest), out);
 }

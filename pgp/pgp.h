@@ -51,6 +51,10 @@ void pgp_blob_free(struct pgp_blob *, bool wipe);
 /* Of octets in one piece.  Returns 0, or -1 when memory ran out. */
 int pgp_sha256(const void *, size_t, unsigned char out[PGP_SHA256_LEN]);
 
+/* HMAC (RFC 2104) of them under a key of at most 64 octets: 0 or -1. */
+int pgp_hmac_sha256(const unsigned char *key, size_t keylen, const void *,
+    size_t, unsigned char out[PGP_SHA256_LEN]);
+
 /*
  * Of octets that come in pieces.  A failure of an update is remembered and
  * told by pgp_sha256_final(): 0, or -1.  final does not free; free accepts
@@ -375,6 +379,10 @@ struct pgp_added {
 enum pgp_status pgp_cert_merge(struct pgp_cert *into,
     const struct pgp_cert *from, const struct pgp_policy *,
     struct pgp_added *added);
+
+/* Takes everything away but the primary key and its revocations.  False: there
+ * are none, and the certificate is the bare key. */
+bool pgp_cert_strip(struct pgp_cert *);
 
 struct pgp_cert *pgp_cert_dup(const struct pgp_cert *); /* NULL: no memory */
 

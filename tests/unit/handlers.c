@@ -707,6 +707,53 @@ test_add(void **state)
 	pgp_cert_free(all);
 }
 
+/* A key that the operators do not want: told so, by ADD and CHECK alike. */
+static void
+test_add_unwelcome(void **state)
+{
+	struct room *room = *state;
+	struct forged key = alice;
+	struct submission s = {.left = {{0}}};
+	struct pgp_cert *cert = forge(&alice);
+	bool had;
+
+	assert_non_null(cert);
+	s.fpr = *pgp_cert_fpr(cert);
+	s.cert = cert;
+	assert_int_equal(ks_block(room->store.ks, &s.fpr, 1), KS_OK);
+	submit(room, &s, 1);
+	assert_refused(room, "put this key on their");
+	assert_counts(room, 0, 0, 0, 1);
+	assert_silent(room, "alice@example.org");
+	/* The same when it was known before. */
+	s.cert = NULL;
+	s.standing = KS_BLOCKED;
+	submit(room, &s, 1);
+	assert_refused(room, "block list");
+	assert_int_equal(ks_block(room->store.ks, NULL, 0), KS_OK);
+	assert_int_equal(ks_begin(room->store.ks, KS_ROOM_NONE), KS_OK);
+	assert_int_equal(ks_forget(room->store.ks, &s.fpr, &had), KS_OK);
+	assert_int_equal(ks_commit(room->store.ks), KS_OK);
+	s.cert = cert;
+	submit(room, &s, 1);
+	assert_refused(room, "removed this key for good");
+	assert_int_equal(stored(room), 0);
+	pgp_cert_free(cert);
+	key.revoked = true;
+	memset(key.id, 0, sizeof key.id);
+	memset(key.subkey, 0, sizeof key.subkey);
+	cert = forge(&key);
+	assert_non_null(cert);
+	s.cert = cert;
+	submit(room, &s, 1);
+	assert_outcome(room, DONE, "");
+	assert_says(room, "*** KEY REVOKED ***");
+	assert_says(room, "    New key: 1 revocation\n");
+	ask(room, "GET alice@example.org");
+	assert_refused(room, "No matching keys");
+	pgp_cert_free(cert);
+}
+
 /* The words of ADD, and nothing of it stays. */
 static void
 test_check(void **state)
@@ -1158,6 +1205,7 @@ main(void)
 	    ROOM_TEST(test_order),
 	    ROOM_TEST(test_index_too_large),
 	    ROOM_TEST(test_add),
+	    ROOM_TEST(test_add_unwelcome),
 	    ROOM_TEST(test_check),
 	    ROOM_TEST(test_add_revocation),
 	    ROOM_TEST(test_add_left_out),
