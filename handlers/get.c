@@ -63,6 +63,19 @@ text_room(const struct certs *certs)
 	return 1500 + certs->n * 300;
 }
 
+/* Those that gpg 2.2 reads first, the others in mails of their own. */
+static int
+put_in_order(struct reply *reply, const struct certs *certs)
+{
+	for (int newer = 0; newer < 2; newer++)
+		for (size_t i = 0; i < certs->n; i++)
+			if ((certs->cert[i]->components[0].version > 4) ==
+				newer &&
+			    reply_cert(reply, certs->cert[i]) != 0)
+				return -1;
+	return 0;
+}
+
 /* Puts the keys into the answer; *fits says whether they may stay: whether
  * they go into as many mails as one answer may have. */
 static int
@@ -71,11 +84,10 @@ put_keys(struct reply *reply, const struct request *request,
 {
 	const struct handler_limits *limits = &request->limits;
 	struct reply_part *parts;
-	size_t i, n;
+	size_t n;
 
-	for (i = 0; i < certs->n; i++)
-		if (reply_cert(reply, certs->cert[i]) != 0)
-			return -1;
+	if (put_in_order(reply, certs) != 0)
+		return -1;
 	if (fflush(reply->keys) != 0 ||
 	    reply_parts((const unsigned char *)reply->keys_data,
 		reply->keys_len, text_room(certs), limits->reply_size, &parts,

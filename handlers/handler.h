@@ -169,9 +169,10 @@ struct reply_part {
 
 /*
  * Cuts keys (as reply_cert() wrote them) at certificate borders, so that no
- * mail with its share and `text_len` octets of text is over reply_size.
- * *parts (free(3)) has *n parts, none for no keys.  *fits: false when a single
- * certificate is over it.  0, or -1: no memory.
+ * mail with its share and `text_len` octets of text is over reply_size, and
+ * none has keys of version 4 beside newer ones, where gpg 2.2 would read
+ * neither. *parts (free(3)) has *n parts, none for no keys.  *fits: false when
+ * a single certificate is over it.  0, or -1: no memory.
  */
 int reply_parts(const unsigned char *keys, size_t len, size_t text_len,
     size_t reply_size, struct reply_part **parts, size_t *n, bool *fits);

@@ -28,6 +28,17 @@ cert_end(const unsigned char *keys, size_t len, size_t from)
 	return end;
 }
 
+/* gpg up to 2.2 gives up all of what it reads at a key of version 5 or 6, and
+ * the key before it, too. */
+static bool
+ends_reading(const unsigned char *keys, size_t len, size_t at)
+{
+	struct pgp_component key;
+
+	return pgp_key_identify(keys + at, len - at, &key) == PGP_OK &&
+	       key.version > 4;
+}
+
 static size_t
 room_beside(size_t reply_size, size_t text)
 {
@@ -55,6 +66,7 @@ reply_parts(const unsigned char *keys, size_t len, size_t text_len,
 	 * all. */
 	const size_t first = room_beside(reply_size, 3 * text_len);
 	const size_t others = room_beside(reply_size, PART_TEXT);
+	bool newer = false;
 	size_t at = 0;
 
 	*parts = NULL;
@@ -64,8 +76,10 @@ reply_parts(const unsigned char *keys, size_t len, size_t text_len,
 		size_t end = cert_end(keys, len, at);
 		struct reply_part *part = *n > 0 ? &(*parts)[*n - 1] : NULL;
 		size_t room = *n > 1 ? others : first;
+		bool was_newer = newer;
 
-		if (part == NULL ||
+		newer = ends_reading(keys, len, at);
+		if (part == NULL || newer != was_newer ||
 		    reply_armored(part->len + end - at) > room) {
 			if (!part_add(parts, n)) {
 				free(*parts);

@@ -2,15 +2,7 @@
  * How an answer is cut into mails: at certificate borders, under the limit.
  */
 #include "handlers/handler.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "tests/unit/pgp_octets.h"
 
 /* A certificate in shape only: a primary key packet, then a user ID that makes
  * it `len` octets long. */
@@ -30,7 +22,7 @@ put_cert(FILE *f, size_t len)
 	free(userid);
 }
 
-struct row {
+struct plan {
 	const char *name;
 	size_t cert[6]; /* octets, ended by 0 */
 	size_t text_len, reply_size;
@@ -39,7 +31,7 @@ struct row {
 	bool fits;
 };
 
-static const struct row rows[] = {
+static const struct plan plans[] = {
     {"no keys", {0}, 10, 100000, 0, {0}, true},
     {"one that fits", {3000, 0}, 100, 100000, 1, {1}, true},
     {"three in one", {3000, 3000, 3000, 0}, 100, 100000, 1, {3}, true},
@@ -59,7 +51,7 @@ static const struct row rows[] = {
 };
 
 static void
-check_row(const struct row *row)
+check_plan(const struct plan *plan)
 {
 	struct reply_part *parts;
 	char *keys = NULL;
@@ -68,17 +60,17 @@ check_row(const struct row *row)
 	FILE *f = open_memstream(&keys, &len);
 
 	assert_non_null(f);
-	for (size_t i = 0; row->cert[i] != 0; i++)
-		put_cert(f, row->cert[i]);
+	for (size_t i = 0; plan->cert[i] != 0; i++)
+		put_cert(f, plan->cert[i]);
 	assert_int_equal(fclose(f), 0);
-	assert_int_equal(reply_parts((unsigned char *)keys, len, row->text_len,
-			     row->reply_size, &parts, &n, &fits),
+	assert_int_equal(reply_parts((unsigned char *)keys, len, plan->text_len,
+			     plan->reply_size, &parts, &n, &fits),
 	    0);
-	assert_int_equal(n, row->nparts);
-	assert_int_equal(fits, row->fits);
+	assert_int_equal(n, plan->nparts);
+	assert_int_equal(fits, plan->fits);
 	for (size_t i = 0; i < n; i++) {
 		assert_int_equal(parts[i].from, at);
-		assert_int_equal(parts[i].nkeys, row->nkeys[i]);
+		assert_int_equal(parts[i].nkeys, plan->nkeys[i]);
 		at += parts[i].len;
 	}
 	assert_int_equal(at, len);
@@ -87,9 +79,9 @@ check_row(const struct row *row)
 }
 
 static void
-test_row(void **state)
+test_plan(void **state)
 {
-	check_row(*state);
+	check_plan(*state);
 }
 
 /* The largest that fits, and one octet more: what armor makes of them is
@@ -123,15 +115,50 @@ test_border(void **state)
 	assert_true((last + 2) / 3 * 4 / 64 * 65 + 3 * text < limit);
 }
 
+/* gpg 2.2 loses what stands in one mail with newer keys. */
+static void
+test_versions(void **state)
+{
+	static const char *const files[] = {
+	    "alice.asc", "bob.asc", "judy-v5.asc", "rfc9580-v6.asc"};
+	struct reply_part *parts;
+	char *keys = NULL;
+	size_t len = 0, n;
+	bool fits;
+	FILE *f = open_memstream(&keys, &len);
+
+	(void)state;
+	assert_non_null(f);
+	for (size_t i = 0; i < 4; i++) {
+		struct pgp_blob b = octets_of_key(files[i]);
+
+		fwrite(b.data, 1, b.len, f);
+		pgp_blob_free(&b, false);
+	}
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(reply_parts((unsigned char *)keys, len, 100, 1 << 20,
+			     &parts, &n, &fits),
+	    0);
+	assert_true(fits);
+	assert_int_equal(n, 2);
+	assert_int_equal(parts[0].nkeys, 2);
+	assert_int_equal(parts[1].nkeys, 2);
+	assert_int_equal(parts[1].from, parts[0].len);
+	assert_int_equal(parts[1].len, len - parts[0].len);
+	free(parts);
+	free(keys);
+}
+
 int
 main(void)
 {
-	struct CMUnitTest tests[sizeof(rows) / sizeof(rows[0]) + 1];
+	struct CMUnitTest tests[sizeof(plans) / sizeof(plans[0]) + 2];
 	size_t n = 0;
 
-	for (; n < sizeof(rows) / sizeof(rows[0]); n++)
-		tests[n] = (struct CMUnitTest){rows[n].name, test_row, NULL,
-		    NULL, (void *)(uintptr_t)&rows[n]};
+	for (; n < sizeof(plans) / sizeof(plans[0]); n++)
+		tests[n] = (struct CMUnitTest){plans[n].name, test_plan, NULL,
+		    NULL, (void *)(uintptr_t)&plans[n]};
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_border);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_versions);
 	return _cmocka_run_group_tests("parts", tests, n, NULL, NULL);
 }
