@@ -20,6 +20,7 @@ lift_caps(struct pgp_policy *p)
 	p->certificate_size = p->packet_size = p->userid_size = octets;
 	p->attribute_size = p->signature_size = octets;
 	p->userids = p->subkeys = p->claims = p->all_claims = many;
+	p->certifications = many;
 	p->self_signatures = p->revocations = many;
 	p->future = UINT32_MAX;
 }
@@ -287,6 +288,7 @@ count_all(const struct pgp_cert *cert, struct pgp_added *added)
 		added->userids += c->kind == PGP_USERID;
 		added->subkeys += c->kind == PGP_SUBKEY;
 		added->attributes += c->kind == PGP_ATTRIBUTE;
+		added->certifications += (unsigned)c->nothers;
 	}
 }
 

@@ -32,6 +32,7 @@ put_parts(struct reply *reply, const struct pgp_added *n, const char *between)
 	put_part(reply, n->attributes, "user attribute", &between);
 	put_part(reply, n->signatures, "signature", &between);
 	put_part(reply, n->revocations, "revocation", &between);
+	put_part(reply, n->certifications, "certification", &between);
 	reply_printf(reply, "\n");
 }
 
@@ -57,6 +58,7 @@ count_all(const struct pgp_cert *cert, struct pgp_added *n)
 		n->subkeys += c->kind == PGP_SUBKEY;
 		for (j = 0; j < c->nsigs; j++)
 			n->revocations += is_revocation(c->sigs[j]);
+		n->certifications += (unsigned)c->nothers;
 	}
 }
 
@@ -64,7 +66,8 @@ static bool
 is_empty(const struct pgp_added *n)
 {
 	return n->userids == 0 && n->subkeys == 0 && n->attributes == 0 &&
-	       n->signatures == 0 && n->revocations == 0;
+	       n->signatures == 0 && n->revocations == 0 &&
+	       n->certifications == 0;
 }
 
 static void
@@ -218,7 +221,9 @@ say_others(struct reply *reply, const struct request *request)
 		n += request->submissions[i].left.n[PGP_LEFT_THIRD_PARTY];
 	if (n == 0)
 		return;
-	reply_printf(reply, "\nSignatures by others are not kept here: ");
+	reply_printf(reply, request->limits.certifications
+				? "\nSignatures by others that are not kept: "
+				: "\nSignatures by others are not kept here: ");
 	reply_printf(reply, "%" PRIu64 " left out.\n", n);
 }
 

@@ -35,6 +35,7 @@ struct handler_limits {
 	unsigned max_last;	 /* days that LAST looks back: 30; 0 = off */
 	unsigned max_last_reply_keys; /* certificates LAST sends: 100 */
 	bool mget;		      /* whether MGET is answered: no */
+	bool certifications;	      /* whether those by others are kept: no */
 };
 
 /* What a search in slices has taken so far; see search_slice(). */

@@ -277,28 +277,35 @@ signature_columns(const struct listing *l, const struct pgp_signature *sig,
 	reply_printf(l->reply, "\n");
 }
 
-static void
-signature(const struct listing *l, const struct pgp_component *on,
-    const struct pgp_signature *sig)
+/* Whether it is the key's own, as far as it says so. */
+static bool
+is_own(const struct listing *l, const struct pgp_signature *sig)
 {
 	static const unsigned char none[8];
 	const unsigned char *primary = l->cert->components[0].keyid;
-	char keyid[17], day[16];
-	bool own, revokes;
 
-	own = memcmp(sig->issuer, primary, 8) == 0 ||
-	      (sig->verified && memcmp(sig->issuer, none, 8) == 0);
-	revokes = is_revocation(sig);
+	return memcmp(sig->issuer, primary, 8) == 0 ||
+	       (sig->verified && memcmp(sig->issuer, none, 8) == 0);
+}
+
+static void
+signature(const struct listing *l, const struct pgp_component *on,
+    const struct pgp_signature *sig, bool own)
+{
+	char keyid[17], day[16];
+	bool revokes = is_revocation(sig);
+
 	signature_columns(l, sig, own, revokes);
 	blanks(l->reply, OURS_COLUMN);
 	reply_printf(
 	    l->reply, "[%s %s", date(sig->created, day), meaning(sig, own));
 	keyid_long(sig->issuer, keyid);
 	if (!own)
-		reply_printf(l->reply, " by %s", keyid);
-	if (revokes)
+		reply_printf(l->reply, " by %s%s", keyid,
+		    sig->verified ? "" : ", unverified");
+	if (revokes && own)
 		reply_printf(l->reply, "%s", reason(sig));
-	else
+	else if (own)
 		ends(l, on, sig, own);
 	reply_printf(l->reply, "]\n");
 }
@@ -318,7 +325,10 @@ signatures(struct listing *l, const struct pgp_component *on)
 	size_t i;
 
 	for (i = 0; i < on->nsigs && !full(l); i++)
-		signature(l, on, on->sigs[i]);
+		signature(l, on, on->sigs[i], is_own(l, on->sigs[i]));
+	/* Nobody has verified these; anybody can write a key ID. */
+	for (i = 0; i < on->nothers && !full(l); i++)
+		signature(l, on, on->others[i], false);
 }
 
 /* "pub  2048R/A842439C 2015/06/07 ", up to where a user ID begins. */

@@ -21,6 +21,7 @@
 
 static const char *const no_yes[] = {"no", "yes", NULL};
 static const char *const drop_keep[] = {"drop", "keep", NULL};
+static const char *const self_all[] = {"self", "all", NULL};
 static const char *const logs[] = {"stderr", "syslog", NULL};
 static const char *const receive_types[] = {"lmtp", "maildir", NULL};
 static const char *const send_types[] = {"smtp", "sendmail", "maildir", NULL};
@@ -84,6 +85,7 @@ static const struct option peer_options[] = {
 static const struct option certificate_options[] = {
     {"attributes", CHOICE, AT(attributes), 0, 0, drop_keep},
     {"unverified", CHOICE, AT(unverified), 0, 0, drop_keep},
+    {"certifications", CHOICE, AT(certifications), 0, 0, self_all},
 };
 #undef AT
 
@@ -110,6 +112,7 @@ static const struct option limit_options[] = {
     {"self_signatures", NUMBER, AT(policy.self_signatures), 1, 1000, NULL},
     {"revocations", NUMBER, AT(policy.revocations), 1, 1000, NULL},
     {"claims", NUMBER, AT(policy.claims), 1, 1000, NULL},
+    {"certifications", NUMBER, AT(policy.certifications), 1, 100000, NULL},
     {"certificate_claims", NUMBER, AT(policy.all_claims), 1, 100000, NULL},
     {"future", SECONDS, AT(policy.future), 0, 30 * DAY, NULL},
     {"reply_size", SIZE, AT(reply_size), 16 * KIB, 32 * MIB, NULL},

@@ -62,8 +62,9 @@ struct config_peer {
 
 /* What is kept of a certificate beside what its key signed for itself. */
 struct config_certificates {
-	int attributes; /* user attributes (photos): no */
-	int unverified; /* what nobody here can verify: no */
+	int attributes;	    /* user attributes (photos): no */
+	int unverified;	    /* what nobody here can verify: no */
+	int certifications; /* by other keys: no */
 };
 
 struct config_limits {

@@ -31,6 +31,7 @@ config_defaults(struct config *c)
 	l->mail = mail_limits_default;
 	l->policy = pgp_policy_default;
 	l->policy.attribute_size = 64 * KIB;
+	l->policy.certifications = 1000;
 	l->reply_size = 2 * MIB;
 	l->keys_per_mail = mail_limits_default.keys;
 	l->max_reply_keys = 10;
@@ -390,6 +391,8 @@ check_limits(struct reading *r)
 	if (!r->config->certificates.attributes)
 		l->policy.attribute_size = 0;
 	l->policy.keep_unverified = r->config->certificates.unverified;
+	if (!r->config->certificates.certifications)
+		l->policy.certifications = 0;
 	/* Armor adds a third and line ends, the rest is header and text. */
 	least = l->policy.certificate_size / 5 * 7 + 16 * 1024;
 	if (l->reply_size < least) {

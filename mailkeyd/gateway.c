@@ -591,6 +591,7 @@ request_fill(struct job *job)
 	request->limits.max_last_reply_keys =
 	    config->limits.max_last_reply_keys;
 	request->limits.mget = config->limits.mget;
+	request->limits.certifications = config->limits.policy.certifications;
 	request->language = config->language;
 	request->version = VERSION;
 	request->started = job->gateway->started;

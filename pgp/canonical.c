@@ -212,7 +212,8 @@ out_v4(struct out *o, const struct signature_parts *parts,
 
 static bool
 out_v3(struct out *o, const struct signature_parts *parts,
-    const struct hasher *h, const unsigned char left[2])
+    const struct hasher *h, const struct pgp_component *issuer,
+    const unsigned char left[2])
 {
 	unsigned char created[4];
 
@@ -221,7 +222,7 @@ out_v3(struct out *o, const struct signature_parts *parts,
 	out_octet(o, 5);
 	out_octet(o, parts->type);
 	out_add(o, created, 4);
-	out_add(o, h->primary->keyid, 8);
+	out_add(o, issuer->keyid, 8);
 	out_octet(o, parts->pkalgo);
 	out_octet(o, parts->hashalgo);
 	out_add(o, left, 2);
@@ -311,9 +312,10 @@ parts_size(const struct signature_parts *parts)
 	       parts->value.len + GROWTH;
 }
 
-enum pgp_status
-signature_canonical(const struct signature_parts *parts, struct hasher *h,
-    struct pgp_signature **out)
+/* `issuer` is whom the signature names. */
+static enum pgp_status
+canonical_by(const struct signature_parts *parts, struct hasher *h,
+    const struct pgp_component *issuer, struct pgp_signature **out)
 {
 	size_t size = parts_size(parts);
 	struct out body = {NULL, 0, size};
@@ -331,12 +333,73 @@ signature_canonical(const struct signature_parts *parts, struct hasher *h,
 		status = left16(h, parts, left);
 	if (status == PGP_OK) {
 		good = parts->version == 3
-			   ? out_v3(&body, parts, h, left)
-			   : out_v4(&body, parts, h, h->primary, &back, left);
+			   ? out_v3(&body, parts, h, issuer, left)
+			   : out_v4(&body, parts, h, issuer, &back, left);
 		*out = good ? signature_new(&body) : NULL;
 		if (*out == NULL)
 			status = good ? PGP_NOMEM : PGP_MALFORMED;
 	}
 	free(body.p);
 	return status;
+}
+
+enum pgp_status
+signature_canonical(const struct signature_parts *parts, struct hasher *h,
+    struct pgp_signature **out)
+{
+	return canonical_by(parts, h, h->primary, out);
+}
+
+/* ---- by another key ------------------------------------------------------ */
+
+static void
+fpr_keyid(const struct pgp_fpr *fpr, unsigned char keyid[8])
+{
+	memcpy(keyid, fpr->len == 20 ? fpr->octet + 12 : fpr->octet, 8);
+}
+
+/*
+ * What is hashed decides.  Of an unhashed fingerprint the key ID is left, so
+ * that there are fewer ways to write the same: which makes it an issuer of
+ * version 3, as far as out_issuer() is concerned.
+ */
+static void
+other_issuer(const struct signature_parts *parts, struct pgp_component *issuer)
+{
+	struct subpacket sub;
+	struct pgp_fpr fpr;
+
+	memset(issuer, 0, sizeof(*issuer));
+	issuer->version = 3;
+	if (parts->keyid != NULL)
+		memcpy(issuer->keyid, parts->keyid, 8);
+	else if (area_fpr(parts->hashed, &fpr))
+		fpr_keyid(&fpr, issuer->keyid);
+	else if (area_keyid(parts->hashed, &sub) ||
+		 area_keyid(parts->unhashed, &sub))
+		memcpy(issuer->keyid, sub.body, 8);
+	else if (area_fpr(parts->unhashed, &fpr))
+		fpr_keyid(&fpr, issuer->keyid);
+}
+
+enum pgp_status
+signature_canonical_other(const struct signature_parts *parts, struct hasher *h,
+    struct pgp_signature **out)
+{
+	struct pgp_component issuer;
+	struct signature_parts again;
+	enum pgp_status status;
+
+	other_issuer(parts, &issuer);
+	status = canonical_by(parts, h, &issuer, out);
+	if (status != PGP_OK)
+		return status;
+	/* What the store gives back as the key's own counts as verified. */
+	if (signature_split((*out)->packet + (*out)->body,
+		(*out)->len - (*out)->body, &again) &&
+	    signature_issuer(&again, h->primary) == ISSUER_OTHER &&
+	    memcmp(again.left16, parts->left16, 2) == 0)
+		return PGP_OK;
+	signature_free(*out);
+	return PGP_MALFORMED;
 }

@@ -37,7 +37,10 @@ component_free(struct pgp_component *c)
 
 	for (i = 0; i < c->nsigs; i++)
 		signature_free(c->sigs[i]);
+	for (i = 0; i < c->nothers; i++)
+		signature_free(c->others[i]);
 	free(c->sigs);
+	free(c->others);
 	free(c->body);
 	memset(c, 0, sizeof(*c));
 }
@@ -63,27 +66,32 @@ component_dup(struct pgp_component *to, const struct pgp_component *from)
 	struct pgp_component copy = *from;
 	size_t i;
 
-	copy.nsigs = 0;
-	copy.sigs = NULL;
+	copy.nsigs = copy.nothers = 0;
+	copy.sigs = copy.others = NULL;
 	copy.body = malloc(from->len + 1);
 	if (copy.body == NULL)
 		return false;
 	if (from->len > 0)
 		memcpy(copy.body, from->body, from->len);
 	for (i = 0; i < from->nsigs; i++)
-		if (!component_add(&copy, signature_dup(from->sigs[i]))) {
-			component_free(&copy);
-			return false;
-		}
+		if (!component_add(&copy, signature_dup(from->sigs[i])))
+			goto nomem;
+	for (i = 0; i < from->nothers; i++)
+		if (!others_add(&copy, signature_dup(from->others[i])))
+			goto nomem;
 	*to = copy;
 	return true;
+nomem:
+	component_free(&copy);
+	return false;
 }
 
 bool
-component_add(struct pgp_component *c, struct pgp_signature *sig)
+signatures_add(
+    struct pgp_signature ***row, size_t *len, struct pgp_signature *sig)
 {
-	struct pgp_signature **sigs = c->sigs;
-	size_t n = c->nsigs;
+	struct pgp_signature **sigs = *row;
+	size_t n = *len;
 
 	/* Room is doubled whenever a power of two is full. */
 	if (sig != NULL && (n & (n - 1)) == 0)
@@ -92,9 +100,16 @@ component_add(struct pgp_component *c, struct pgp_signature *sig)
 		signature_free(sig);
 		return false;
 	}
-	c->sigs = sigs;
-	c->sigs[c->nsigs++] = sig;
+	sigs[n] = sig;
+	*row = sigs;
+	*len = n + 1;
 	return true;
+}
+
+bool
+component_add(struct pgp_component *c, struct pgp_signature *sig)
+{
+	return signatures_add(&c->sigs, &c->nsigs, sig);
 }
 
 static int
@@ -105,22 +120,34 @@ signature_qcmp(const void *a, const void *b)
 }
 
 void
+signatures_sort(struct pgp_signature **sigs, size_t n)
+{
+	if (n > 1)
+		qsort(sigs, n, sizeof(*sigs), signature_qcmp);
+}
+
+void
 component_sort(struct pgp_component *c)
 {
-	if (c->nsigs > 1)
-		qsort(c->sigs, c->nsigs, sizeof(*c->sigs), signature_qcmp);
+	signatures_sort(c->sigs, c->nsigs);
+}
+
+void
+signatures_pack(struct pgp_signature **sigs, size_t *len)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < *len; i++)
+		if (sigs[i] != NULL)
+			sigs[n++] = sigs[i];
+	/* signatures_add() counts on room for the next power of two. */
+	*len = n;
 }
 
 void
 component_pack(struct pgp_component *c)
 {
-	size_t i, n = 0;
-
-	for (i = 0; i < c->nsigs; i++)
-		if (c->sigs[i] != NULL)
-			c->sigs[n++] = c->sigs[i];
-	/* component_add() counts on room for the next power of two. */
-	c->nsigs = n;
+	signatures_pack(c->sigs, &c->nsigs);
 }
 
 unsigned
@@ -148,6 +175,8 @@ component_size(const struct pgp_component *c)
 	n = packet_header(header, component_tag(c), c->len) + c->len;
 	for (i = 0; i < c->nsigs; i++)
 		n += c->sigs[i]->len;
+	for (i = 0; i < c->nothers; i++)
+		n += c->others[i]->len;
 	return n;
 }
 
@@ -264,6 +293,8 @@ component_write(FILE *f, const struct pgp_component *c)
 		return -1;
 	for (i = 0; i < c->nsigs; i++)
 		fwrite(c->sigs[i]->packet, 1, c->sigs[i]->len, f);
+	for (i = 0; i < c->nothers; i++)
+		fwrite(c->others[i]->packet, 1, c->others[i]->len, f);
 	return ferror(f) ? -1 : 0;
 }
 
@@ -297,6 +328,8 @@ pgp_cert_octets(const struct pgp_cert *cert, struct pgp_blob *out)
 		p += c->len;
 		for (j = 0; j < c->nsigs; p += c->sigs[j++]->len)
 			memcpy(p, c->sigs[j]->packet, c->sigs[j]->len);
+		for (j = 0; j < c->nothers; p += c->others[j++]->len)
+			memcpy(p, c->others[j]->packet, c->others[j]->len);
 	}
 	return PGP_OK;
 }
@@ -532,6 +565,33 @@ take_signature(struct builder *b, const struct signature_parts *parts)
 	return component_add(on, sig) ? PGP_OK : PGP_NOMEM;
 }
 
+/* A certification by another key. */
+static enum pgp_status
+take_other(struct builder *b, const struct signature_parts *parts)
+{
+	enum pgp_left_reason objection;
+	struct pgp_signature *sig;
+	enum pgp_status status;
+
+	if (b->policy->certifications == 0 || b->class == KEY_OPAQUE ||
+	    !other_may_be(parts->type) ||
+	    signature_target(b, parts->type) == NULL) {
+		leave_out(b, PGP_LEFT_THIRD_PARTY);
+		return PGP_OK;
+	}
+	status = signature_canonical_other(parts, &b->on_current, &sig);
+	if (status == PGP_MALFORMED)
+		leave_out(b, PGP_LEFT_THIRD_PARTY);
+	if (status != PGP_OK)
+		return status == PGP_MALFORMED ? PGP_OK : status;
+	objection = signature_objection(b, sig);
+	if (objection == PGP_LEFT_REASONS)
+		return others_add(&b->current, sig) ? PGP_OK : PGP_NOMEM;
+	leave_out(b, objection);
+	signature_free(sig);
+	return PGP_OK;
+}
+
 static enum pgp_status
 add_signature(struct builder *b, const struct pgp_packet *packet)
 {
@@ -542,7 +602,7 @@ add_signature(struct builder *b, const struct pgp_packet *packet)
 	else if (!signature_split(packet->body, packet->len, &parts))
 		leave_out(b, PGP_LEFT_UNKNOWN);
 	else if (signature_issuer(&parts, &b->primary) == ISSUER_OTHER)
-		leave_out(b, PGP_LEFT_THIRD_PARTY);
+		return take_other(b, &parts);
 	else if (!signature_version_fits(parts.version, b->primary.version))
 		leave_out(b, PGP_LEFT_UNKNOWN);
 	else if (!b->skipping || signature_target(b, parts.type) != NULL)
@@ -637,6 +697,13 @@ component_absorb(struct pgp_component *to, struct pgp_component *from)
 		if (!component_add(to, sig))
 			return false;
 	}
+	for (i = 0; i < from->nothers; i++) {
+		struct pgp_signature *sig = from->others[i];
+
+		from->others[i] = NULL;
+		if (!others_add(to, sig))
+			return false;
+	}
 	return true;
 }
 
@@ -688,8 +755,10 @@ build(struct builder *b, struct pgp_cert **out)
 		cert->components[i + 1] = b->done[i];
 	memset(&b->primary, 0, sizeof(b->primary));
 	b->ndone = 0;
-	for (i = 0; i < cert->ncomponents; i++)
+	for (i = 0; i < cert->ncomponents; i++) {
 		collapse_identical(b, &cert->components[i]);
+		others_collapse(&cert->components[i], b->left);
+	}
 	*out = cert;
 	return PGP_OK;
 }

@@ -267,6 +267,14 @@ enum pgp_status hasher_digest(struct hasher *, const struct signature_parts *,
 enum pgp_status signature_canonical(
     const struct signature_parts *, struct hasher *, struct pgp_signature **);
 
+/*
+ * The same for one by another key, whose issuer becomes a key ID.  What would
+ * not be known again as another's is PGP_MALFORMED, and so is one whose left 16
+ * bits show that it stands on something else.
+ */
+enum pgp_status signature_canonical_other(
+    const struct signature_parts *, struct hasher *, struct pgp_signature **);
+
 /* ---- cert.c -------------------------------------------------------------- */
 
 int component_cmp(const struct pgp_component *, const struct pgp_component *);
@@ -277,6 +285,11 @@ bool component_add(struct pgp_component *, struct pgp_signature *);
 void component_sort(struct pgp_component *);
 /* Removes the signatures that were set to NULL. */
 void component_pack(struct pgp_component *);
+/* The same for any row of signatures. */
+bool signatures_add(
+    struct pgp_signature ***, size_t *n, struct pgp_signature *);
+void signatures_sort(struct pgp_signature **, size_t n);
+void signatures_pack(struct pgp_signature **, size_t *n);
 /* Removes components of which `drop` is set, frees them. */
 void cert_drop(struct pgp_cert *, const bool *drop);
 /* Brings the components into canonical order. */
@@ -295,6 +308,25 @@ bool same_key(const struct pgp_component *, const struct pgp_component *);
 /* The same component of another certificate; NULL: it has none. */
 struct pgp_component *cert_find(
     const struct pgp_cert *, const struct pgp_component *);
+
+/* ---- others.c ------------------------------------------------------------ */
+
+/* Whether a signature of this type by another key may be kept. */
+bool other_may_be(unsigned type);
+/* Takes over the signature; false when memory ran out, and then it is freed. */
+bool others_add(struct pgp_component *, struct pgp_signature *);
+/* The same type, algorithms, hashed area and issuer. */
+bool others_have(const struct pgp_component *, const struct pgp_signature *);
+/* Copies what `to` does not have in any variant. */
+bool others_unite(struct pgp_component *to, const struct pgp_component *from);
+/* Brings them into their order; of those that are the same, the first. */
+void others_collapse(struct pgp_component *, struct pgp_left_out *);
+/* Caps on their number, and on octets: *size is the certificate's.  What `held`
+ * (may be NULL) has goes last.  False: no memory. */
+bool others_cap(struct pgp_cert *, const struct pgp_policy *,
+    const struct pgp_cert *held, struct pgp_left_out *);
+bool others_shed(struct pgp_cert *, const struct pgp_cert *held, size_t *size,
+    size_t cap, struct pgp_left_out *);
 
 /* ---- policy.c ------------------------------------------------------------ */
 

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Puts copies of the other's signatures behind those of `to`, unsorted. */
+/* Puts copies of the other's signatures behind those of `to`, unsorted; of the
+ * certifications by other keys those that `to` has stay. */
 static bool
 add_copies(struct pgp_component *to, const struct pgp_component *from)
 {
@@ -15,7 +16,7 @@ add_copies(struct pgp_component *to, const struct pgp_component *from)
 	for (i = 0; i < from->nsigs; i++)
 		if (!component_add(to, signature_dup(from->sigs[i])))
 			return false;
-	return true;
+	return others_unite(to, from);
 }
 
 /* Appends a copy of a, with the signatures of b (may be NULL). */
@@ -82,6 +83,17 @@ count_signatures(const struct pgp_component *now,
 	}
 }
 
+static unsigned
+count_others(const struct pgp_component *now, const struct pgp_component *had)
+{
+	unsigned n = 0;
+	size_t i;
+
+	for (i = 0; i < now->nothers; i++)
+		n += had == NULL || !others_have(had, now->others[i]);
+	return n;
+}
+
 static void
 count_added(const struct pgp_cert *now, const struct pgp_cert *had,
     struct pgp_added *added)
@@ -93,6 +105,7 @@ count_added(const struct pgp_cert *now, const struct pgp_cert *had,
 	for (i = 0; i < now->ncomponents; i++) {
 		c = &now->components[i];
 		same = cert_find(had, c);
+		added->certifications += count_others(c, same);
 		if (same != NULL)
 			count_signatures(c, same, added);
 		else if (c->kind == PGP_USERID)
@@ -127,6 +140,7 @@ merge_verified(struct pgp_cert *into, const struct pgp_cert *from,
 	cert->unverified = into->unverified;
 	cert_cap_signatures(cert, policy, &left);
 	if (!cert_cap_components(cert, policy, into, &left) ||
+	    !others_cap(cert, policy, into, &left) ||
 	    !cert_cap_size(cert, policy, into, &left)) {
 		pgp_cert_free(cert);
 		return PGP_NOMEM;

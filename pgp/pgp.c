@@ -61,6 +61,8 @@ pgp_left_text(enum pgp_left_reason reason)
 		return "packets of an unknown kind or version";
 	case PGP_LEFT_LOCAL:
 		return "signatures marked as not to be published";
+	case PGP_LEFT_NO_MODIFY:
+		return "signatures by others, which the key does not want";
 	case PGP_LEFT_DUPLICATE:
 		return "repetitions";
 	case PGP_LEFT_REASONS:

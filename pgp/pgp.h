@@ -169,6 +169,7 @@ struct pgp_policy {
 	unsigned claims;	  /* unverified looked at of one component,
 				     revocations counted apart: 32 */
 	unsigned all_claims;	  /* of one certificate: 2048 */
+	unsigned certifications;  /* by other keys, of one certificate: 0 */
 	uint32_t future;	  /* seconds a signature may lie ahead: 86400 */
 	bool keep_unverified;	  /* what cannot be verified is kept: no */
 };
@@ -187,6 +188,8 @@ enum pgp_left_reason {
 	PGP_LEFT_TOO_OLD,     /* signatures older than their key */
 	PGP_LEFT_UNKNOWN,     /* packets and versions that are not known */
 	PGP_LEFT_LOCAL,	      /* self-signatures marked as not exportable */
+	PGP_LEFT_NO_MODIFY,   /* signatures by others, where the key's owner
+				 does not want any */
 	PGP_LEFT_DUPLICATE,   /* the same again; not worth a word */
 	PGP_LEFT_REASONS
 };
@@ -234,6 +237,10 @@ struct pgp_component {
 	bool stored;		     /* so pgp_cert_known() found */
 	struct pgp_signature **sigs; /* revocations first, newest first */
 	size_t nsigs;
+	/* Certifications of a user ID or attribute by other keys, and their
+	 * revocations, which nobody here verifies; in the same order. */
+	struct pgp_signature **others;
+	size_t nothers;
 };
 
 /*
@@ -344,7 +351,8 @@ int pgp_claim_write(FILE *, const struct pgp_claim *);
  * policy->self_signatures and policy->revocations, and merges signatures that
  * are the same (type, algorithms and hashed area; of v3: type and time) to the
  * smaller in octets.  Then user IDs and subkeys over their number go, and what
- * is over policy->certificate_size: user attributes first, then older
+ * is over policy->certifications or policy->certificate_size: certifications
+ * by other keys first, oldest first, then user attributes, older
  * self-signatures, then user IDs from the end, the oldest subkeys, and those
  * that are revoked; the newest hard revocation of the primary key always stays.
  * PGP_OK; PGP_NOT_CERT when nothing worth keeping by itself is left: no valid
@@ -361,6 +369,7 @@ enum pgp_status pgp_cert_clean(
 struct pgp_added {
 	bool key; /* the whole certificate is new */
 	unsigned userids, subkeys, attributes, signatures, revocations;
+	unsigned certifications; /* by other keys */
 };
 
 /*
@@ -402,7 +411,8 @@ enum pgp_status pgp_cert_news(const struct pgp_cert *old,
 /*
  * Writes the part of a certificate that has these signatures and verifies by
  * itself: the primary key, each user ID, attribute or subkey that one of them
- * stands on, and they behind it.  Where none stands on a user ID or attribute,
+ * stands on, and they behind it, a certification by another key with the newest
+ * self-signature beside it.  Where none stands on a user ID or attribute,
  * the primary user ID goes along with its newest self-signature (and newest
  * revocation), since there are key servers that take no key without a name:
  * not a subkey, not even a revocation of what they hold.  Digests that no

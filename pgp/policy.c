@@ -465,6 +465,8 @@ cert_cap_size(struct pgp_cert *cert, const struct pgp_policy *policy,
 	    .cap = policy->certificate_size};
 	enum worth worth;
 
+	if (!others_shed(cert, held, &d.size, d.cap, left))
+		return false;
 	if (d.size <= d.cap)
 		return true;
 	d.drop = calloc(cert->ncomponents, sizeof(*d.drop));
@@ -534,6 +536,7 @@ pgp_cert_clean(struct pgp_cert *cert, const struct pgp_policy *policy,
 		return PGP_NOMEM;
 	cert_cap_signatures(cert, policy, left);
 	if (!cert_cap_components(cert, policy, NULL, left) ||
+	    !others_cap(cert, policy, NULL, left) ||
 	    !cert_cap_size(cert, policy, NULL, left))
 		return PGP_NOMEM;
 	return worth_keeping(cert) ? PGP_OK : PGP_NOT_CERT;

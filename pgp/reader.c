@@ -553,6 +553,18 @@ collect_signature(struct pgp_reader *r, struct item *item, unsigned type)
 		item->claimed = true;
 }
 
+/* By another key: at most half of what is collected, so that others keep
+ * nothing of the key's own out. */
+static void
+collect_other(struct pgp_reader *r, struct item *item, unsigned type)
+{
+	if (r->policy.certifications == 0 || item->current == 0 ||
+	    !other_may_be(type))
+		item->left->n[PGP_LEFT_THIRD_PARTY]++;
+	else
+		collect(r, item, r->collect_max / 2);
+}
+
 static void
 take_signature(struct pgp_reader *r, struct item *item)
 {
@@ -563,7 +575,7 @@ take_signature(struct pgp_reader *r, struct item *item)
 	else if (!signature_split(r->body.data, r->body.len, &parts))
 		item->left->n[PGP_LEFT_UNKNOWN]++;
 	else if (signature_issuer(&parts, &item->primary) == ISSUER_OTHER)
-		item->left->n[PGP_LEFT_THIRD_PARTY]++;
+		collect_other(r, item, parts.type);
 	else
 		collect_signature(r, item, parts.type);
 }

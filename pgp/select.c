@@ -24,17 +24,39 @@ signatures_of(const struct pgp_cert *cert)
 	size_t i, n = 0;
 
 	for (i = 0; i < cert->ncomponents; i++)
-		n += cert->components[i].nsigs;
+		n += cert->components[i].nsigs + cert->components[i].nothers;
 	return n;
+}
+
+/* Adds the digests of what `had` (may be NULL) does not have. */
+static bool
+component_news(const struct pgp_component *had, const struct pgp_component *c,
+    unsigned char (*out)[PGP_DIGEST_LEN], size_t *n)
+{
+	size_t k;
+
+	for (k = 0; k < c->nsigs; k++) {
+		if (had != NULL && component_has(had, c->sigs[k]))
+			continue;
+		if (!signature_digest(c->sigs[k], out[(*n)++]))
+			return false;
+	}
+	for (k = 0; k < c->nothers; k++) {
+		if (had != NULL && others_have(had, c->others[k]))
+			continue;
+		if (!signature_digest(c->others[k], out[(*n)++]))
+			return false;
+	}
+	return true;
 }
 
 enum pgp_status
 pgp_cert_news(const struct pgp_cert *old, const struct pgp_cert *now,
     unsigned char (**digest)[PGP_DIGEST_LEN], size_t *n)
 {
-	const struct pgp_component *c, *had;
+	const struct pgp_component *c;
 	unsigned char(*out)[PGP_DIGEST_LEN];
-	size_t i, k;
+	size_t i;
 
 	*digest = NULL;
 	*n = 0;
@@ -43,15 +65,9 @@ pgp_cert_news(const struct pgp_cert *old, const struct pgp_cert *now,
 		return PGP_NOMEM;
 	for (i = 0; i < now->ncomponents; i++) {
 		c = &now->components[i];
-		had = cert_find(old, c);
-		for (k = 0; k < c->nsigs; k++) {
-			if (had != NULL && component_has(had, c->sigs[k]))
-				continue;
-			if (!signature_digest(c->sigs[k], out[*n])) {
-				free(out);
-				return PGP_NOMEM;
-			}
-			(*n)++;
+		if (!component_news(cert_find(old, c), c, out, n)) {
+			free(out);
+			return PGP_NOMEM;
 		}
 	}
 	if (*n == 0) {
@@ -90,6 +106,21 @@ is_wanted(const struct selection *s, const struct pgp_signature *sig, bool *yes)
 	return true;
 }
 
+/* Adds to *yes whether one of a row of signatures is wanted. */
+static bool
+look_row(const struct selection *s, struct pgp_signature *const *sigs, size_t n,
+    bool *yes)
+{
+	bool one;
+
+	for (size_t k = 0; k < n && !*yes; k++) {
+		if (!is_wanted(s, sigs[k], &one))
+			return false;
+		*yes |= one;
+	}
+	return true;
+}
+
 /* What there is to write: anything, and a user ID or attribute among it. */
 static bool
 look(const struct selection *s, const struct pgp_cert *cert, bool *any,
@@ -101,13 +132,13 @@ look(const struct selection *s, const struct pgp_cert *cert, bool *any,
 	*any = *named = false;
 	for (size_t i = 0; i < cert->ncomponents; i++) {
 		c = &cert->components[i];
-		for (size_t k = 0; k < c->nsigs; k++) {
-			if (!is_wanted(s, c->sigs[k], &yes))
-				return false;
-			*any |= yes;
-			*named |= yes && (c->kind == PGP_USERID ||
-					     c->kind == PGP_ATTRIBUTE);
-		}
+		yes = false;
+		if (!look_row(s, c->sigs, c->nsigs, &yes) ||
+		    !look_row(s, c->others, c->nothers, &yes))
+			return false;
+		*any |= yes;
+		*named |=
+		    yes && (c->kind == PGP_USERID || c->kind == PGP_ATTRIBUTE);
 	}
 	return true;
 }
@@ -126,20 +157,30 @@ write_body(const struct selection *s, const struct pgp_component *c)
 	return pgp_packet_write(s->f, component_tag(c), c->body, c->len) == 0;
 }
 
+/* A certification by another key is nothing without the key's own. */
 static bool
 select_component(const struct selection *s, const struct pgp_component *c)
 {
-	bool begun = c == s->primary, yes;
+	bool begun = c == s->primary, along = c == s->along, yes;
 
+	if (!look_row(s, c->others, c->nothers, &along))
+		return false;
 	for (size_t i = 0; i < c->nsigs; i++) {
 		if (!is_wanted(s, c->sigs[i], &yes))
 			return false;
-		if (!yes && !(c == s->along && goes_along(c, i)))
+		if (!yes && !(along && goes_along(c, i)))
 			continue;
 		if (!begun && !write_body(s, c))
 			return false;
 		begun = true;
 		fwrite(c->sigs[i]->packet, 1, c->sigs[i]->len, s->f);
+	}
+	for (size_t i = 0; i < c->nothers; i++) {
+		if (!is_wanted(s, c->others[i], &yes))
+			return false;
+		if (yes)
+			fwrite(
+			    c->others[i]->packet, 1, c->others[i]->len, s->f);
 	}
 	return true;
 }

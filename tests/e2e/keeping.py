@@ -2,8 +2,11 @@
 # What is kept of a certificate beside what its key signed, and how many are
 # taken: what mailkeyd.conf(5) says under `certificates` and `keys_per_mail`.
 
+import hashlib
+import os
+
 from lib import (armor, ask, certificates, equal, expect, fingerprints, gpg,
-                 key, packets, run, show_keys, smtp_to)
+                 key, packets, run, show_keys, smtp_to, wait_until)
 
 PHOTO = "1984860920B60CED8D13093747D37F29E62EB8FF"
 
@@ -93,4 +96,102 @@ def cut(ring):
     return end
 
 
-run(attributes, attribute_too_large, fifty_one)
+BOB = bytes.fromhex("642CBF5CDDB5EA9E")
+
+
+def body_of(data, number):
+    """The body of the packet of that number, which has an old header."""
+    _, start, end = list(packets(data))[number]
+    return data[start + 1 + (1 << (data[start] & 3)):end]
+
+
+def certification(data, number):
+    """What bob might have made of the first user ID: nobody verifies it."""
+    primary, userid = body_of(data, 0), body_of(data, 1)
+    created = 1600000000 + number
+    signed = (b"\x04\x10\x01\x08\x00\x06\x05\x02"
+              + created.to_bytes(4, "big"))
+    digest = hashlib.sha256(
+        b"\x99" + len(primary).to_bytes(2, "big") + primary
+        + b"\xb4" + len(userid).to_bytes(4, "big") + userid
+        + signed + b"\x04\xff" + len(signed).to_bytes(4, "big")).digest()
+    body = (signed + b"\x00\x0a\x09\x10" + BOB + digest[:2]
+            + b"\x08\x00\xff" + os.urandom(255))
+    return b"\x89" + len(body).to_bytes(2, "big") + body
+
+
+def certifications(place):
+    """certifications by others are kept where they are wanted, and marked"""
+    data = gpg(place, "--dearmor", stdin=key("collision-1.asc"))
+    fpr = fingerprints(place, data)[0]
+    block = armor(data + b"".join(certification(data, i) for i in range(5)))
+
+    daemon, sink = daemon_and_sink(place, name="self")
+    text = ask(daemon, sink, "ADD", block).text()
+    expect("Signatures by others are not kept here: 5 left out" in text, text)
+    equal(served(place, daemon, sink, fpr).count(BOB), 0, "by others")
+
+    daemon, sink = daemon_and_sink(
+        place, name="all", limits={"certifications": 4},
+        extra="certificates { certifications = all }")
+    ask(daemon, sink, "ADD", key("bob.asc"))
+    text = ask(daemon, sink, "ADD", block).text()
+    expect("New key: 1 user ID, 4 certifications" in text, text)
+    expect("signatures over the limit: 1" in text, text)
+    first = served(place, daemon, sink, fpr)
+    equal(first.count(BOB), 4, "by others")
+    # Others of the same: no room, and nothing gives way.
+    block = armor(data + b"".join(certification(data, i) for i in range(9)))
+    expect("Nothing new" in ask(daemon, sink, "ADD", block).text(), "news")
+    equal(served(place, daemon, sink, fpr), first, "what is stored")
+    text = ask(daemon, sink, f"VERBOSE INDEX 0x{fpr}").text()
+    expect("certification by 642CBF5CDDB5EA9E, unverified]" in text, text)
+    expect("Bob" in text, text)
+    dump = place / "dump"
+    equal(daemon.ctl("dump", dump).returncode, 0, "dump")
+    with open(dump, "rb") as f:
+        expect(f.read().count(BOB) > 4, "a dump has them")
+
+
+def no_modify(place):
+    """nothing by others is kept for a key that does not want it"""
+    data = gpg(place, "--dearmor", stdin=key("alice.asc"))
+    fpr = fingerprints(place, data)[0]
+    userid = list(packets(data))[2][2]      # behind its self-signature
+    block = armor(data[:userid] + certification(data, 1) + data[userid:])
+    daemon, sink = daemon_and_sink(
+        place, extra="certificates { certifications = all }")
+    text = ask(daemon, sink, "ADD", block).text()
+    expect("signatures by others, which the key does not want: 1" in text,
+           text)
+    equal(served(place, daemon, sink, fpr).count(BOB), 0, "by others")
+
+
+def peer_gets_them(place):
+    """a peer that keeps them, too, gets certifications that are new"""
+    data = gpg(place, "--dearmor", stdin=key("collision-1.asc"))
+    fpr = fingerprints(place, data)[0]
+    daemon, sink = daemon_and_sink(
+        place, extra="certificates { certifications = all }\n"
+        'peer "p" { address = "keys@peer.example" gather = 0 }')
+    ask(daemon, sink, "ADD", armor(data))
+    ask(daemon, sink, "ADD", armor(data + certification(data, 1)))
+    mails = sink.wait(
+        lambda got: [d for d in got if "keys@peer.example" in d.recipients
+                     and BOB in gpg(place, "--dearmor", stdin=d.raw,
+                                    fails=True)], 60, "the sync mail")
+    other, inbox = daemon_and_sink(
+        place, name="peer", address="keys@peer.example",
+        extra="certificates { certifications = all }\n"
+        'peer "p" { address = "keys@example.org" gather = 0 }')
+    ask(other, inbox, "ADD", armor(data))
+    with other.lmtp() as lmtp:
+        answers = lmtp.send(mails[0].raw, "keys@example.org",
+                            ("keys@peer.example",))
+    equal([a[0] for a in answers], [250], "LMTP status")
+    wait_until(lambda: served(place, other, inbox, fpr).count(BOB) == 1, 60,
+               "the peer to have it")
+
+
+run(attributes, attribute_too_large, fifty_one, certifications, no_modify,
+    peer_gets_them)

@@ -514,6 +514,7 @@ defaults(void **state)
 	assert_int_equal(c->certificates.attributes, 0);
 	assert_false(c->limits.policy.keep_unverified);
 	assert_int_equal(c->limits.policy.attribute_size, 0);
+	assert_int_equal(c->limits.policy.certifications, 0);
 	assert_int_equal(c->limits.reply_size, 2 << 20);
 	assert_int_equal(c->limits.keys_per_mail, 50);
 	assert_int_equal(config_keys_per_mail(c), 50);
@@ -738,8 +739,11 @@ static const struct {
     {"self_signatures", CAP(self_signatures, 0), 10, 1, 1000},
     {"revocations", CAP(revocations, 0), 10, 1, 1000},
     {"claims", CAP(claims, 0), 32, 1, 1000},
+    {"certifications", CAP(certifications, 0), 1000, 1, 100000},
     {"certificate_claims", CAP(all_claims, 0), 2048, 1, 100000},
 };
+
+#define KEEP_ALL "certificates { attributes = keep certifications = all }\n"
 
 static size_t
 cap_of(const struct config *c, size_t i)
@@ -760,8 +764,8 @@ cap_set(size_t i, size_t value)
 	size_t got;
 
 	snprintf(text, sizeof(text),
-	    A "certificates { attributes = keep }\nlimits { reply_size = 4M "
-	      "%s = %zu }\n",
+	    A KEEP_ALL "limits { reply_size = 4M "
+		       "%s = %zu }\n",
 	    caps[i].name, value);
 	c = read_text(text, error, sizeof(error));
 	if (c == NULL) {
@@ -778,8 +782,7 @@ static void
 each_cap(void **state)
 {
 	char error[512];
-	struct config *c = read_text(
-	    A "certificates { attributes = keep }\n", error, sizeof(error));
+	struct config *c = read_text(A KEEP_ALL, error, sizeof(error));
 
 	(void)state;
 	assert_non_null(c);

@@ -115,12 +115,11 @@ judge(struct pgp_verifier *v, const struct pgp_claim *c)
 	c->sig->verified = pgp_claim_verify(v, &primary, &on, &sig) == PGP_GOOD;
 }
 
-/* As intake.c and judge.c have it.  What could be merged, or NULL. */
+/* As intake.c and judge.c have it. */
 static struct pgp_cert *
-intake(const struct mail_cert *mc, const struct pgp_cert *stored, size_t *asked,
-    struct pgp_left_out *left)
+intake(const struct mail_cert *mc, const struct pgp_cert *stored,
+    const struct pgp_policy *policy, size_t *asked, struct pgp_left_out *left)
 {
-	const struct pgp_policy *policy = &pgp_policy_default;
 	struct pgp_verifier *v = pgp_verifier_new();
 	struct pgp_cert *cert = NULL;
 	struct pgp_claim *claims;
@@ -145,16 +144,13 @@ intake(const struct mail_cert *mc, const struct pgp_cert *stored, size_t *asked,
 
 /* Every certificate of a stream into `stored`; false: it changed. */
 static bool
-go_through(struct flood *f, const struct pgp_cert *stored, unsigned *certs,
-    size_t *asked)
+go_through(struct flood *f, const struct pgp_cert *stored,
+    const struct pgp_policy *policy, unsigned *certs, size_t *asked)
 {
-	struct pgp_reader *reader =
-	    pgp_reader_new(flood_read, f, &pgp_policy_default);
+	struct pgp_reader *reader = pgp_reader_new(flood_read, f, policy);
 	struct mail mail = {.verdict = MAIL_SOUND};
-	struct mail_reading r = {.mail = &mail,
-	    .policy = &pgp_policy_default,
-	    .now = NOW,
-	    .limit = 50};
+	struct mail_reading r = {
+	    .mail = &mail, .policy = policy, .now = NOW, .limit = 50};
 	struct pgp_cert *merged = pgp_cert_dup(stored), *cert;
 	struct pgp_blob before, after;
 	struct pgp_left_out left;
@@ -169,13 +165,18 @@ go_through(struct flood *f, const struct pgp_cert *stored, unsigned *certs,
 		abort();
 	*certs = (unsigned)mail.ncerts;
 	for (size_t i = 0; i < mail.ncerts; i++) {
-		cert = intake(&mail.certs[i], merged, asked, &left);
-		if (pgp_cert_merge(merged, cert, &pgp_policy_default, &added) ==
-		    PGP_NOMEM)
+		cert = intake(&mail.certs[i], merged, policy, asked, &left);
+		if (pgp_cert_merge(merged, cert, policy, &added) == PGP_NOMEM)
 			abort();
 		pgp_cert_free(cert);
 	}
-	if (pgp_cert_octets(stored, &before) != PGP_OK ||
+	if (pgp_cert_octets(merged, &after) != PGP_OK ||
+	    after.len > policy->certificate_size)
+		abort();
+	pgp_blob_free(&after, false);
+	/* Certifications by others apart, where they are kept. */
+	if (pgp_cert_clean(merged, &pgp_policy_default, &left) != PGP_OK ||
+	    pgp_cert_octets(stored, &before) != PGP_OK ||
 	    pgp_cert_octets(merged, &after) != PGP_OK)
 		abort();
 	same = before.len == after.len &&
@@ -197,7 +198,7 @@ stored_key(const char *name)
 	struct pgp_cert *cert;
 	size_t asked;
 
-	cert = intake(&mc, NULL, &asked, &left);
+	cert = intake(&mc, NULL, &pgp_policy_default, &asked, &left);
 	assert_true(asked > 0);
 	assert_int_equal(left.n[PGP_LEFT_UNVERIFIED], 0);
 	pgp_blob_free(&mc.packets, false);
@@ -289,6 +290,14 @@ others_hashed(struct flood *f, const struct pgp_cert *stored)
 	put_around(f, stored, 2);
 	repeat_signature(f, 0x13, NULL,
 	    "16 21 04 0102030405060708090A0B0C0D0E0F1011121314", 0);
+}
+
+/* Of a digest that is not known, so that nothing speaks against them. */
+static void
+others_unknown(struct flood *f, const struct pgp_cert *stored)
+{
+	others(f, stored);
+	f->one[f->created - 5] = 99;
 }
 
 static void
@@ -400,31 +409,41 @@ large_userid(struct flood *f, const struct pgp_cert *stored)
 struct case_flood {
 	const char *name, *victim;
 	void (*make)(struct flood *, const struct pgp_cert *);
+	bool all;	  /* signatures by others are kept */
 	size_t n, claims; /* that may be verified at most */
 	uint64_t octets;  /* of the stream, at least */
 };
 
 static const struct case_flood floods[] = {
-    {"150,000 signatures by others", "alice.asc", others, 150000, 0, 40000000},
-    {"150,000 by others, hashed", "alice.asc", others_hashed, 150000, 0, 1},
-    {"20,000 forged self-signatures", "alice.asc", certifications, 20000, 32,
+    {"150,000 signatures by others", "alice.asc", others, false, 150000, 0,
+	40000000},
+    {"150,000 by others, hashed", "alice.asc", others_hashed, false, 150000, 0,
 	1},
+    {"20,000 forged self-signatures", "alice.asc", certifications, false, 20000,
+	32, 1},
     {"20,000 forged revocations of a user ID", "alice.asc", userid_revocations,
+	false, 20000, 32, 1},
+    {"20,000 forged direct-key signatures", "alice.asc", direct_key, false,
 	20000, 32, 1},
-    {"20,000 forged direct-key signatures", "alice.asc", direct_key, 20000, 32,
+    {"20,000 forged revocations", "alice.asc", revocations, false, 20000, 32,
 	1},
-    {"20,000 forged revocations", "alice.asc", revocations, 20000, 32, 1},
-    {"20,000 forged bindings", "alice.asc", bindings, 20000, 32, 1},
-    {"10,000 user IDs", "alice.asc", userids, 10000, 256, 1},
-    {"10,000 user IDs with a genuine signature", "alice.asc", copies, 10000,
-	256, 1},
-    {"50 MB of forged self-signatures", "alice.asc", large_signatures, 95000,
-	32, 50000000},
-    {"50 MB of a user ID", "alice.asc", large_userid, 6400, 0, 50000000},
+    {"20,000 forged bindings", "alice.asc", bindings, false, 20000, 32, 1},
+    {"10,000 user IDs", "alice.asc", userids, false, 10000, 256, 1},
+    {"10,000 user IDs with a genuine signature", "alice.asc", copies, false,
+	10000, 256, 1},
+    {"50 MB of forged self-signatures", "alice.asc", large_signatures, false,
+	95000, 32, 50000000},
+    {"50 MB of a user ID", "alice.asc", large_userid, false, 6400, 0, 50000000},
     {"1,000 user IDs with 16 forged signatures, Ed25519", "alice.asc",
-	many_eddsa, 1000, 2048, 1},
+	many_eddsa, false, 1000, 2048, 1},
     {"1,000 user IDs with 16 forged signatures, RSA 4096", "debian-rsa4096.asc",
-	many_rsa, 1000, 2048, 1},
+	many_rsa, false, 1000, 2048, 1},
+    {"150,000 by others, wanted by us, not by the key", "alice.asc",
+	others_unknown, true, 150000, 0, 40000000},
+    {"150,000 by others, wanted", "collision-1.asc", others_unknown, true,
+	150000, 0, 40000000},
+    {"150,000 by others, wanted, of something else", "collision-1.asc",
+	others, true, 150000, 0, 40000000},
 };
 #define FLOODS (sizeof(floods) / sizeof(*floods))
 
@@ -433,10 +452,12 @@ static int
 flood_child(
     const struct case_flood *c, struct flood *f, const struct pgp_cert *stored)
 {
+	struct pgp_policy policy = pgp_policy_default;
 	unsigned certs = 0;
 	size_t asked = 0;
 
-	if (!go_through(f, stored, &certs, &asked))
+	policy.certifications = c->all ? 1000 : 0;
+	if (!go_through(f, stored, &policy, &certs, &asked))
 		return 1;
 	if (certs != 1)
 		return 2;

@@ -322,8 +322,8 @@ test_signers(void **state)
 	    {.kind = PGP_USERID,
 		.body = (unsigned char *)(uintptr_t) "Alice",
 		.len = 5,
-		.sigs = sigs,
-		.nsigs = 1}};
+		.others = sigs,
+		.nothers = 1}};
 	const struct pgp_cert cert = {part, 2, false};
 	struct pgp_cert *other = forge(&bob);
 	char *text, want[200], keyid[17];
@@ -337,7 +337,7 @@ test_signers(void **state)
 		snprintf(keyid + 2 * i, 3, "%02X", sig.issuer[i]);
 	snprintf(want, sizeof want,
 	    "\nsig        %s             Bob\n"
-	    "    [2015/06/07 certification by %s, ends 2015/06/08]\n",
+	    "    [2015/06/07 certification by %s, unverified]\n",
 	    keyid + 8, keyid);
 	text = listed(&cert, true);
 	assert_non_null(strstr(text, want));
@@ -350,7 +350,7 @@ test_signers(void **state)
 	    strstr(text, "\nsig        EEEEEEEE             "
 			 "(Unknown signator, can't be checked)\n"
 			 "    [2015/06/07 certification by EEEEEEEEEEEEEEEE, "
-			 "ends 2015/06/08]\n"));
+			 "unverified]\n"));
 	free(text);
 }
 
