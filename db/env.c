@@ -632,6 +632,7 @@ ks_close(struct keystore *ks)
 
 	if (ks == NULL)
 		return KS_OK;
+	backup_wait(ks);
 	checkpointer_stop(ks);
 	ks_abort(ks);
 	if (ks->table[T_EXPIRE] != NULL)

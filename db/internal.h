@@ -63,6 +63,8 @@ struct keystore {
 	size_t nblocked;
 	struct last_error *error;
 
+	struct backup *backup; /* NULL: none */
+
 	pthread_t checkpointer;
 	pthread_mutex_t mutex; /* for `stop` */
 	pthread_cond_t wake;
@@ -114,6 +116,9 @@ uint64_t room_needed(uint64_t free_space, uint64_t total, enum ks_room);
 /* Whether as much of `free_space` is free as the purpose asks for. */
 enum ks_status room(
     const struct keystore *, uint64_t free_space, enum ks_room purpose);
+
+/* Until a backup that is under way has ended (backup.c). */
+void backup_wait(struct keystore *);
 
 /* Writes the counters into T_META. */
 enum ks_status counters_write(struct keystore *);

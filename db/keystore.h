@@ -336,6 +336,18 @@ struct ks_info {
 };
 enum ks_status ks_info(struct keystore *, struct ks_info *);
 
+/*
+ * Copies the store to `dir`, a name that must not be there yet, while it is in
+ * use: in a thread of its own, under DIR.new, with recovery and fsync(2), and
+ * by rename(2) at the end, so that it is whole or not there.  It holds db/, as
+ * a state directory does.  KS_BUSY: one is under way.  ks_close() waits for it.
+ */
+enum ks_status ks_backup_start(struct keystore *, const char *dir);
+
+/* Whether it has ended; then *error is NULL, or what kept it from that: a line
+ * that the caller frees. */
+bool ks_backup_done(struct keystore *, char **error);
+
 /* Recomputes every index entry from the certificates and compares both ways,
  * and holds the change log against them; *wrong counts what differs.  Slow: for
  * mailkeyctl and tests. */

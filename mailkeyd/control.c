@@ -33,6 +33,7 @@ static const struct control_command *const commands[] = {
     &control_queue,
     &control_sync,
     &control_pause,
+    &control_backup,
 };
 
 struct control {

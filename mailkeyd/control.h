@@ -11,6 +11,7 @@
  *   STATS    a: 1 = as a table for programs
  *   QUEUE    a: enum control_queue; b: the number of a mail, 0 = all
  *   PAUSE    a: 1 = take no mails, 0 = take them again
+ *   BACKUP   text: the absolute path of a directory to be made
  *   SYNC     what waits for the peers goes
  *
  * and in answer any number of DATA (fd[0]: memfd, for standard output; of a
@@ -53,6 +54,7 @@ enum control_type {
 	CONTROL_QUEUE,
 	CONTROL_SYNC,
 	CONTROL_PAUSE,
+	CONTROL_BACKUP,
 	CONTROL_SOURCE = 50,
 	CONTROL_FINISH,
 	CONTROL_DATA = 100,

@@ -30,6 +30,7 @@ static const struct verb *const verbs[] = {
     &verb_sync,
     &verb_pause,
     &verb_resume,
+    &verb_backup,
 };
 
 static void

@@ -5,9 +5,13 @@
 import os
 import re
 import socket
+import threading
+import time
 
-from lib import (ALICE, ask, equal, expect, mail, new_id, run, smtp_to,
-                 wait_until)
+from lib import (ALICE, armor, ask, certificates, equal, expect, mail, new_id,
+                 note, run, smtp_to, wait_until)
+
+from debian_ring import fingerprint
 
 
 def free_port():
@@ -169,4 +173,69 @@ def stats(place):
     expect("mails" not in table(daemon), "counters of a daemon that is gone")
 
 
-run(queue, queue_without_daemon, pause, stats)
+class Adds:
+    """ADDs by mail, one after the other, until told to end."""
+
+    def __init__(self, daemon, certificates):
+        self.daemon, self.work = daemon, certificates
+        self.taken = []             # acknowledged
+        self.slowest = 0
+        self.stopping = False
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        with self.daemon.lmtp() as lmtp:
+            for c in self.work:
+                if self.stopping:
+                    return
+                begin = time.monotonic()
+                code, _ = lmtp.send(mail("ADD", armor(c)))[0]
+                if code == 250:
+                    self.taken.append(fingerprint(c))
+                self.slowest = max(self.slowest, time.monotonic() - begin)
+
+    def end(self):
+        self.stopping = True
+        self.thread.join()
+
+
+def backup(place):
+    """a backup made under load is a state directory that a daemon takes"""
+    ring = "/usr/share/keyrings/debian-maintainers.gpg"
+    with open(ring, "rb") as f:
+        some = [c for c in certificates(f.read()) if len(c) < 20000][:200]
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port))
+    daemon.start()
+    ctl(daemon, "import", place.write("first", b"".join(some[:100])))
+    adds = Adds(daemon, some[100:])
+    try:
+        wait_until(lambda: len(adds.taken) >= 5, 30, "some ADDs")
+        before = list(adds.taken)
+        ctl(daemon, "backup", place / "copy")
+        after = len(adds.taken)
+    finally:
+        adds.end()
+    note(f"{after - len(before)} ADDs meanwhile, the slowest of all took "
+         f"{adds.slowest:.2f} s")
+    expect("is there already" in
+           said(daemon, "backup", place / "copy", status=73), "a second one")
+    equal(os.listdir(place / "copy"), ["db"], "what is in it")
+    equal(os.stat(place / "copy").st_mode & 0o777, 0o700, "its mode")
+    daemon.stop()
+    # The same without a daemon.
+    ctl(daemon, "backup", place / "still")
+    for name, least in (("copy", before), ("still", adds.taken)):
+        restored = place.daemon(name=f"restored-{name}",
+                                send=smtp_to(sink.port))
+        os.rename(place / name, restored.state)
+        restored.start()
+        found = {fingerprint(c) for c in certificates(
+            restored.ctl("dump").stdout)}
+        expect(set(least) <= found, "acknowledged, and not in", name)
+        expect(len(found) >= 100 + len(least), "certificates", len(found))
+        ask(restored, sink, "INDEX 0x" + before[0])
+
+
+run(backup, queue, queue_without_daemon, pause, stats)

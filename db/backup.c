@@ -1,0 +1,345 @@
+/* A copy of the store while it is in use, made in a thread of its own. */
+#include "db/internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHUNK 262144
+
+struct backup {
+	struct keystore *ks;
+	pthread_t thread;
+	char *dir;   /* where it is to be at the end */
+	char *tmp;   /* where it is made: DIR.new, a state directory */
+	char *store; /* DIR.new/db */
+	char *error; /* NULL: none yet */
+	atomic_bool done;
+};
+
+static int __attribute__((format(printf, 2, 3)))
+fail(struct backup *b, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	if (b->error == NULL && vasprintf(&b->error, format, ap) == -1)
+		b->error = NULL;
+	va_end(ap);
+	return -1;
+}
+
+/* What an interrupted one left: files in db/, and nothing else. */
+static void
+remove_rest(const struct backup *b)
+{
+	DIR *dir = opendir(b->store);
+	const struct dirent *d;
+
+	while (dir != NULL && (d = readdir(dir)) != NULL)
+		unlinkat(dirfd(dir), d->d_name, 0);
+	if (dir != NULL)
+		closedir(dir);
+	rmdir(b->store);
+	rmdir(b->tmp);
+}
+
+static int
+make_folders(struct backup *b)
+{
+	struct stat st;
+
+	if (lstat(b->dir, &st) == 0)
+		return fail(
+		    b, "%s is there already; name a new directory", b->dir);
+	remove_rest(b);
+	if (mkdir(b->tmp, 0700) == -1 || mkdir(b->store, 0700) == -1)
+		return fail(b, "cannot make %s: %s", b->tmp, strerror(errno));
+	return 0;
+}
+
+static int
+copy_octets(int to, int from)
+{
+	char *buf = malloc(CHUNK);
+	ssize_t n, written = 0;
+
+	if (buf == NULL)
+		return -1;
+	while ((n = read(from, buf, CHUNK)) > 0)
+		for (ssize_t at = 0; at < n; at += written)
+			if ((written = write(to, buf + at, (size_t)(n - at))) ==
+			    -1) {
+				free(buf);
+				return -1;
+			}
+	free(buf);
+	return n == 0 ? 0 : -1;
+}
+
+static int
+copy_log(struct backup *b, const char *name)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+	int in, out, ok = -1;
+
+	if (snprintf(from, sizeof(from), "%s/%s", b->ks->dir, name) >=
+		(int)sizeof(from) ||
+	    snprintf(to, sizeof(to), "%s/%s", b->store, name) >=
+		(int)sizeof(to))
+		return fail(b, "%s: the path is too long", b->store);
+	in = open(from, O_RDONLY | O_CLOEXEC);
+	out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (in != -1 && out != -1)
+		ok = copy_octets(out, in);
+	if (ok == -1)
+		fail(b, "cannot copy %s to %s: %s", from, to, strerror(errno));
+	if (in != -1)
+		close(in);
+	if (out != -1)
+		close(out);
+	return ok;
+}
+
+/* After the tables: the logs hold what changed while these were copied. */
+static int
+copy_logs(struct backup *b)
+{
+	DB_ENV *env = b->ks->env;
+	char **names = NULL;
+	int ret = env->log_flush(env, NULL), ok = 0;
+
+	if (ret == 0)
+		ret = env->log_archive(env, &names, DB_ARCH_LOG);
+	if (ret != 0)
+		return fail(b, "the logs: %s", db_strerror(ret));
+	for (size_t i = 0; names != NULL && names[i] != NULL && ok == 0; i++)
+		ok = copy_log(b, names[i]);
+	free(names);
+	return ok;
+}
+
+/*
+ * By name, and not by DB_ENV->backup(), which looks into every file there is:
+ * closing another descriptor of the lock file would end the lock.
+ */
+static int
+copy_tables(struct backup *b)
+{
+	DB_ENV *env = b->ks->env;
+	const char *name;
+	int ret;
+
+	for (int t = 0; t < T_TABLES; t++) {
+		DB *table = b->ks->table[t];
+
+		ret = table->get_dbname(table, &name, NULL);
+		if (ret == 0)
+			ret = env->dbbackup(env, name, b->store, DB_EXCL);
+		if (ret != 0)
+			return fail(b, "%s: %s", b->store, db_strerror(ret));
+	}
+	return 0;
+}
+
+static void
+no_word(const DB_ENV *env, const char *prefix, const char *message)
+{
+	(void)env;
+	(void)prefix;
+	(void)message;
+}
+
+/* Pages were copied at different moments: every log from the beginning makes
+ * them one state. */
+static int
+recover(struct backup *b)
+{
+	const uint32_t flags = DB_CREATE | DB_PRIVATE | DB_RECOVER_FATAL |
+			       DB_THREAD | DB_INIT_TXN | DB_INIT_LOCK |
+			       DB_INIT_LOG | DB_INIT_MPOOL;
+	DB_ENV *env;
+	int ret = db_env_create(&env, 0), closed;
+
+	if (ret == 0) {
+		env->set_errcall(env, no_word);
+		ret = env->open(env, b->store, flags, 0600);
+		closed = env->close(env, 0);
+		ret = ret == 0 ? closed : ret;
+	}
+	return ret == 0
+		   ? 0
+		   : fail(b, "%s: recovery: %s", b->store, db_strerror(ret));
+}
+
+static int
+sync_path(struct backup *b, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int ok = fd == -1 ? -1 : fsync(fd);
+
+	if (ok == -1)
+		fail(b, "%s: %s", path, strerror(errno));
+	if (fd != -1)
+		close(fd);
+	return ok;
+}
+
+static int
+sync_store(struct backup *b)
+{
+	DIR *dir = opendir(b->store);
+	const struct dirent *d;
+	char path[PATH_MAX];
+	int ok = 0;
+
+	while (dir != NULL && ok == 0 && (d = readdir(dir)) != NULL)
+		if (d->d_name[0] != '.' &&
+		    snprintf(path, sizeof(path), "%s/%s", b->store, d->d_name) <
+			(int)sizeof(path))
+			ok = sync_path(b, path);
+	if (dir == NULL)
+		return fail(b, "%s: %s", b->store, strerror(errno));
+	closedir(dir);
+	if (ok == 0)
+		ok = sync_path(b, b->store);
+	return ok == 0 ? sync_path(b, b->tmp) : -1;
+}
+
+/* Whole, or not there. */
+static int
+put_in_place(struct backup *b)
+{
+	char *copy = strdup(b->dir);
+	int ok;
+
+	ok = renameat2(AT_FDCWD, b->tmp, AT_FDCWD, b->dir, RENAME_NOREPLACE);
+	if (ok == -1 && errno == EINVAL)
+		ok = rename(b->tmp, b->dir);
+	if (ok == -1)
+		fail(b, "%s: %s", b->dir, strerror(errno));
+	else if (copy != NULL)
+		ok = sync_path(b, dirname(copy));
+	free(copy);
+	return ok;
+}
+
+/* No log goes while it runs: the copy needs all since its beginning. */
+static void *
+backup_run(void *arg)
+{
+	struct backup *b = arg;
+	DB_ENV *env = b->ks->env;
+	int ok = make_folders(b);
+
+	if (ok == 0) {
+		env->log_set_config(env, DB_LOG_AUTO_REMOVE, 0);
+		ok = copy_tables(b);
+		if (ok == 0)
+			ok = copy_logs(b);
+		env->log_set_config(env, DB_LOG_AUTO_REMOVE, 1);
+		if (ok == 0)
+			ok = recover(b);
+		if (ok == 0)
+			ok = sync_store(b);
+		if (ok == 0)
+			ok = put_in_place(b);
+		if (ok == -1)
+			remove_rest(b);
+	}
+	if (ok == -1 && b->error == NULL)
+		fail(b, "no memory");
+	atomic_store(&b->done, true);
+	return NULL;
+}
+
+/* ---- what the header offers ---------------------------------------------- */
+
+static void
+backup_free(struct backup *b)
+{
+	free(b->dir);
+	free(b->tmp);
+	free(b->store);
+	free(b->error);
+	free(b);
+}
+
+void
+backup_wait(struct keystore *ks)
+{
+	struct backup *b = ks->backup;
+
+	if (b == NULL)
+		return;
+	pthread_join(b->thread, NULL);
+	backup_free(b);
+	ks->backup = NULL;
+}
+
+/* Signals are for the thread that runs the loop. */
+static int
+backup_thread(struct backup *b)
+{
+	sigset_t all, old;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	error = pthread_create(&b->thread, NULL, backup_run, b);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return error;
+}
+
+enum ks_status
+ks_backup_start(struct keystore *ks, const char *dir)
+{
+	struct backup *b;
+
+	/* One that nobody waited for any more. */
+	if (ks->backup != NULL && atomic_load(&ks->backup->done))
+		backup_wait(ks);
+	if (ks->backup != NULL)
+		return KS_BUSY;
+	if ((b = calloc(1, sizeof(*b))) == NULL)
+		return KS_NOMEM;
+	b->ks = ks;
+	b->dir = strdup(dir);
+	if (asprintf(&b->tmp, "%s.new", dir) == -1)
+		b->tmp = NULL;
+	if (asprintf(&b->store, "%s.new/db", dir) == -1)
+		b->store = NULL;
+	if (b->dir == NULL || b->tmp == NULL || b->store == NULL ||
+	    backup_thread(b) != 0) {
+		backup_free(b);
+		return KS_NOMEM;
+	}
+	ks->backup = b;
+	return KS_OK;
+}
+
+bool
+ks_backup_done(struct keystore *ks, char **error)
+{
+	struct backup *b = ks->backup;
+
+	*error = NULL;
+	if (b == NULL)
+		return true;
+	if (!atomic_load(&b->done))
+		return false;
+	*error = b->error;
+	b->error = NULL;
+	backup_wait(ks);
+	return true;
+}

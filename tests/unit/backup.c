@@ -1,0 +1,185 @@
+/*
+ * Backups: a copy made while the store is written to is one state of it.
+ */
+#include "tests/unit/store.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define BEFORE 600 /* certificates that are stored when it begins */
+
+static void
+put(struct tempstore *t, unsigned number)
+{
+	char id[64];
+	struct pgp_cert *cert;
+
+	snprintf(id, sizeof(id), "Number %u <n%u@example.net>", number, number);
+	cert = store_cert(number, id, NULL);
+	assert_int_equal(tempstore_put(t, cert, NOW + (time_t)number), KS_OK);
+	pgp_cert_free(cert);
+}
+
+/* Milliseconds of a moment. */
+static double
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static void
+path_in(const struct tempstore *t, const char *name, char path[300])
+{
+	(void)snprintf(path, 300, "%s/%s", t->dir, name);
+}
+
+/* What a store in a directory holds; it must be without a fault. */
+static uint64_t
+count_in(const char *dir)
+{
+	struct ks_options o = store_options();
+	const char *error = "";
+	struct keystore *ks;
+	struct ks_info info;
+	uint64_t wrong = 1;
+
+	if (ks_open(dir, &o, &ks, &error) != KS_OK)
+		fail_msg("%s: %s", dir, error);
+	assert_int_equal(ks_verify(ks, &wrong), KS_OK);
+	assert_int_equal(wrong, 0);
+	assert_int_equal(ks_info(ks, &info), KS_OK);
+	assert_int_equal(ks_close(ks), KS_OK);
+	return info.certificates;
+}
+
+static void
+while_written_to(void **state)
+{
+	struct tempstore *t = *state;
+	char path[300], db[300], *error = NULL;
+	double worst = 0, began;
+	unsigned n = 0;
+	uint64_t copied;
+
+	while (n < BEFORE)
+		put(t, n++);
+	path_in(t, "backup", path);
+	assert_int_equal(ks_backup_start(t->ks, path), KS_OK);
+	do {
+		began = now_ms();
+		put(t, n++);
+		/* Pages go to disk, and into the logs, under its hands. */
+		if (n % 50 == 0)
+			t->ks->env->txn_checkpoint(t->ks->env, 0, 0, DB_FORCE);
+		if (now_ms() - began > worst)
+			worst = now_ms() - began;
+	} while (!ks_backup_done(t->ks, &error));
+	if (error != NULL)
+		fail_msg("%s", error);
+	print_message("# %u were put meanwhile, the slowest in %.1f ms\n",
+	    n - BEFORE, worst);
+	put(t, n++);
+	path_in(t, "backup/db", db);
+	copied = count_in(db);
+	assert_in_range(copied, BEFORE, n - 1);
+	assert_int_equal(wrong_in(t), 0);
+	/* It opens a second time, and the lock of the store is still held. */
+	assert_int_equal(count_in(db), copied);
+	if (fork() == 0) {
+		struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+		char file[300];
+		int fd;
+
+		path_in(t, "db/lock", file);
+		fd = open(file, O_RDWR);
+		_exit(fd != -1 && fcntl(fd, F_GETLK, &lock) == 0 &&
+			      lock.l_type == F_WRLCK
+			  ? 0
+			  : 1);
+	} else {
+		int status = -1;
+
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+}
+
+/* Waits for the end; its error. */
+static char *
+backup(struct tempstore *t, const char *path)
+{
+	const struct timespec a_moment = {.tv_nsec = 2000000};
+	char *error;
+
+	assert_int_equal(ks_backup_start(t->ks, path), KS_OK);
+	while (!ks_backup_done(t->ks, &error))
+		nanosleep(&a_moment, NULL);
+	return error;
+}
+
+static void
+places(void **state)
+{
+	struct tempstore *t = *state;
+	char path[300], inner[320], *error;
+	struct stat st;
+
+	put(t, 1);
+	path_in(t, "none/backup", path);
+	error = backup(t, path);
+	assert_non_null(error);
+	assert_non_null(strstr(error, "cannot make"));
+	free(error);
+	/* What one that was killed has left does not matter. */
+	path_in(t, "b", path);
+	path_in(t, "b.new", inner);
+	assert_int_equal(mkdir(inner, 0700), 0);
+	path_in(t, "b.new/db", inner);
+	assert_int_equal(mkdir(inner, 0700), 0);
+	path_in(t, "b.new/db/certs.db", inner);
+	assert_int_equal(close(open(inner, O_CREAT | O_WRONLY, 0600)), 0);
+	assert_null(backup(t, path));
+	path_in(t, "b/db", inner);
+	assert_int_equal(count_in(inner), 1);
+	path_in(t, "b.new", inner);
+	assert_int_equal(lstat(inner, &st), -1);
+	/* Nothing is written over. */
+	error = backup(t, path);
+	assert_non_null(error);
+	assert_non_null(strstr(error, "is there already"));
+	free(error);
+}
+
+/* The store is closed while one is under way. */
+static void
+closed(void **state)
+{
+	struct tempstore *t = *state;
+	char path[300];
+
+	put(t, 1);
+	path_in(t, "c", path);
+	assert_int_equal(ks_backup_start(t->ks, path), KS_OK);
+	assert_int_equal(ks_backup_start(t->ks, path), KS_BUSY);
+	store_reopen(t);
+	path_in(t, "c/db", path);
+	assert_int_equal(count_in(path), 1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    store_test(while_written_to),
+	    store_test(places),
+	    store_test(closed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
