@@ -40,6 +40,7 @@ static const struct option top_options[] = {
     {"cache", SIZE, AT(cache), MIB, 1024 * 1024 * MIB, NULL},
     {"parsers", NUMBER, AT(parsers), 1, 64, NULL},
     {"jail_mails", NUMBER, AT(jail_mails), 1, 1000000, NULL},
+    {"helper_timeout", SECONDS, AT(helper_timeout), 5, 3600, NULL},
     {"jail_required", CHOICE, AT(jail_required), 0, 0, no_yes},
     {"log", CHOICE, AT(syslog), 0, 0, logs},
 };

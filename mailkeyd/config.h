@@ -106,12 +106,13 @@ struct config {
 	char *gpg; /* program; default: found by GPGME */
 	const char *gpg_file;
 	unsigned gpg_line;
-	size_t cache;	     /* of Berkeley DB: 64 MiB */
-	unsigned parsers;    /* jailed children at once: 2 */
-	unsigned jail_mails; /* mails that one child reads: 1 */
-	int syslog;	     /* 0: standard error */
-	int jail_required;   /* refuse to start where Landlock or seccomp is
-				missing: seccomp always is */
+	size_t cache;		 /* of Berkeley DB: 64 MiB */
+	unsigned parsers;	 /* jailed children at once: 2 */
+	unsigned jail_mails;	 /* mails that one child reads: 1 */
+	unsigned helper_timeout; /* seconds that a helper may be silent: 45 */
+	int syslog;		 /* 0: standard error */
+	int jail_required;	 /* refuse to start where Landlock or seccomp is
+				    missing: seccomp always is */
 	struct config_receive *receive;
 	size_t nreceive;
 	struct config_peer *peer;

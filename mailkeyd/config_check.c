@@ -24,6 +24,7 @@ config_defaults(struct config *c)
 	c->cache = 64 * MIB;
 	c->parsers = 2;
 	c->jail_mails = 1;
+	c->helper_timeout = 45;
 	c->send.port = 25;
 	c->send.connections = 2;
 	c->send.retry = 60;

@@ -17,7 +17,6 @@
 #define DEADLINE     10000	 /* milliseconds for one certificate */
 #define RUN_DEADLINE 30000	 /* milliseconds for a run of several */
 #define GRACE	     5000	 /* until the checker itself is killed */
-#define PATIENCE     45000	 /* milliseconds without any checker */
 #define DEATHS	     3 /* of the checker under one certificate; then: later */
 
 TAILQ_HEAD(trial_list, trial);
@@ -330,6 +329,13 @@ judge_pump(struct judge *j)
 	}
 }
 
+/* Milliseconds without any checker. */
+static long
+patience(const struct judge *j)
+{
+	return (long)j->config->helper_timeout * 1000;
+}
+
 /* From now on nobody waits for ever. */
 static void
 judge_down(void *ctx, struct helper *helper)
@@ -337,7 +343,7 @@ judge_down(void *ctx, struct helper *helper)
 	struct judge *j = ctx;
 
 	(void)helper;
-	loop_timer_set(j->watchdog, PATIENCE);
+	loop_timer_set(j->watchdog, patience(j));
 	if (!TAILQ_EMPTY(&j->away))
 		run_lost(j, "the checker ended");
 }
@@ -351,7 +357,7 @@ judge_late(void *ctx)
 		run_failed(j, "the checker is out of time");
 		helper_kill(j->helper);
 	} else {
-		loop_timer_set(j->watchdog, PATIENCE);
+		loop_timer_set(j->watchdog, patience(j));
 		trials_later(&j->waiting, "the checker cannot be started");
 	}
 }

@@ -11,8 +11,7 @@
 #include <unistd.h>
 
 #define TRIES	 2  /* with a parser that dies under a mail; then: try later */
-#define DEADLINE 30 /* seconds for a mail, kept by the parser */
-#define PATIENCE 45000 /* ms without any news of the parser */
+#define DEADLINE 30 /* seconds for a mail, at most, kept by the parser */
 
 TAILQ_HEAD(reading_list, reading);
 
@@ -27,6 +26,22 @@ struct reader {
 	struct loop_timer *again, *watchdog;
 };
 
+/* Milliseconds without any news of the parser. */
+static long
+patience(const struct reader *r)
+{
+	return (long)r->config->helper_timeout * 1000;
+}
+
+/* Seconds: before the parser's own time is up, a child's is. */
+static unsigned
+deadline(const struct config *config)
+{
+	unsigned most = config->helper_timeout * 2 / 3;
+
+	return most < DEADLINE ? most : DEADLINE;
+}
+
 /* One slot more than mails may use, so that an import never stops them. */
 static void
 parser_config_fill(struct parser_config *pc, const struct config *config)
@@ -35,7 +50,7 @@ parser_config_fill(struct parser_config *pc, const struct config *config)
 	pc->jailer = (struct jailer_config){.size = sizeof(*pc),
 	    .children = config->parsers + 1,
 	    .jobs = config->jail_mails,
-	    .deadline = DEADLINE,
+	    .deadline = deadline(config),
 	    .cpu = 10,
 	    .memory = (uint64_t)256 << 20};
 	pc->import_batch = 100;
@@ -76,7 +91,7 @@ reader_moved(struct reader *r)
 {
 	bool idle = TAILQ_EMPTY(&r->waiting) && TAILQ_EMPTY(&r->away);
 
-	loop_timer_set(r->watchdog, idle ? -1 : PATIENCE);
+	loop_timer_set(r->watchdog, idle ? -1 : patience(r));
 }
 
 /* Takes a reading off the parser's hands. */
@@ -200,7 +215,7 @@ reader_late(void *ctx)
 	struct reading *reading;
 
 	if (helper_is_up(r->helper)) {
-		loop_timer_set(r->watchdog, PATIENCE);
+		loop_timer_set(r->watchdog, patience(r));
 		if (!TAILQ_EMPTY(&r->away))
 			helper_kill(r->helper);
 		return;
@@ -349,7 +364,7 @@ static void
 reading_wait(struct reader *r, struct reading *reading)
 {
 	if (TAILQ_EMPTY(&r->waiting) && TAILQ_EMPTY(&r->away))
-		loop_timer_set(r->watchdog, PATIENCE);
+		loop_timer_set(r->watchdog, patience(r));
 	reading->state = READING_WAITS;
 	reading->record = -1;
 	TAILQ_INSERT_TAIL(&r->waiting, reading, next);

@@ -19,6 +19,7 @@ from lib import (ADDRESS, ALICE, B, SAN, SLOW, Lmtp, armor, ask, certificates,
 
 from debian_ring import fingerprint
 
+IMPATIENT = f"helper_timeout = {5 * SLOW}"
 RING = "/usr/share/keyrings/debian-maintainers.gpg"
 PARSER, CHECKER, SENDER = ("mailkeyd-parser", "mailkeyd-checker",
                            "mailkeyd-sender")
@@ -31,9 +32,9 @@ def small_certificates(count):
     return sorted(found.items(), key=lambda pair: len(pair[1]))[:count]
 
 
-def daemon_and_sink(place, **options):
+def daemon_and_sink(place, extra="", **options):
     sink = place.sink()
-    daemon = place.daemon(send=smtp_to(sink.port), **options)
+    daemon = place.daemon(send=smtp_to(sink.port), extra=extra, **options)
     daemon.start()
     return daemon, sink
 
@@ -230,14 +231,14 @@ def broken_checker(place):
     os.remove(checker)
     place.write(f"bin/{CHECKER}", "#!/bin/sh\nexit 1\n")
     os.chmod(checker, 0o755)
-    daemon, sink = daemon_and_sink(place, libexec=folder)
+    daemon, sink = daemon_and_sink(place, IMPATIENT, libexec=folder)
     message_id = new_id()
     message = mail("ADD", key("alice.asc"), message_id=message_id)
-    with daemon.lmtp() as lmtp:
-        equal(lmtp.send(message)[0][0], 451, "ADD")
-    ask(daemon, sink, "HELP")
+    code = submit(daemon, message)
     done = daemon.ctl("import", place.write("alice.asc", key("alice.asc")))
     equal(done.returncode, 75, "exit status of import")
+    equal(code(), 451, "ADD")
+    ask(daemon, sink, "HELP")
     os.remove(checker)
     os.symlink(os.path.join(B, CHECKER), checker)
     until_taken(daemon, message)
@@ -255,7 +256,7 @@ def nobody_waits_for_ever(place):
             if name.startswith("mailkey"):
                 os.symlink(os.path.join(B, name),
                            os.path.join(folder, name))
-        daemon, sink = daemon_and_sink(place, libexec=folder,
+        daemon, sink = daemon_and_sink(place, IMPATIENT, libexec=folder,
                                        name=what.replace(" ", ""))
         pid = child(daemon, CHECKER if "checker" in what else PARSER)
         if what == "no parser":

@@ -182,6 +182,8 @@ static const struct mistake {
     {"bad time", OF_SEND("retry = 1w"),
 	"t.conf:3: retry cannot be \"1w\"; write a time as 90, 90s, 10m, 4h "
 	"or 7d"},
+    {"no patience", A "helper_timeout = 4\n",
+	"t.conf:2: helper_timeout is 4; set it between 5 and 1h"},
     {"no time", OF_LIMITS("idle_timeout = 0s"),
 	"t.conf:3: idle_timeout is 0s; set it between 1 and 1d"},
     {"reply too small for a certificate",
@@ -495,6 +497,7 @@ defaults(void **state)
 	assert_int_equal(c->cache, 64 << 20);
 	assert_int_equal(c->parsers, 2);
 	assert_int_equal(c->jail_mails, 1);
+	assert_int_equal(c->helper_timeout, 45);
 	assert_int_equal(c->syslog, 0);
 	assert_int_equal(c->jail_required, 0);
 	assert_int_equal(c->nreceive, 1);
@@ -548,6 +551,7 @@ all_set(void **state)
 	    "admins = adm@b.example admins += { \"two@b.example\" }\n"
 	    "state = \"/s\" control = '/c#//x' libexec = \"/l\" gpg = /g\n"
 	    "cache = 1G parsers = 3 jail_mails = 50 jail_required = yes\n"
+	    "helper_timeout = 1m\n"
 	    "log = syslog\n"
 	    "receive \"u\" { type = lmtp path = \"/u\" mode = \"0600\" }\n"
 	    "receive \"t\" { type = lmtp host = \"::1\" port = 2424 }\n"
@@ -585,6 +589,7 @@ all_set(void **state)
 	assert_int_equal(c->cache, 1 << 30);
 	assert_int_equal(c->parsers, 3);
 	assert_int_equal(c->jail_mails, 50);
+	assert_int_equal(c->helper_timeout, 60);
 	assert_int_equal(c->jail_required, 1);
 	assert_int_equal(c->syslog, 1);
 	assert_int_equal(c->nreceive, 3);
