@@ -87,6 +87,7 @@ static const struct option certificate_options[] = {
     {"attributes", CHOICE, AT(attributes), 0, 0, drop_keep},
     {"unverified", CHOICE, AT(unverified), 0, 0, drop_keep},
     {"certifications", CHOICE, AT(certifications), 0, 0, self_all},
+    {"block_list", PATH, AT(block_list), 0, 0, NULL},
 };
 #undef AT
 

@@ -65,6 +65,7 @@ struct config_certificates {
 	int attributes;	    /* user attributes (photos): no */
 	int unverified;	    /* what nobody here can verify: no */
 	int certifications; /* by other keys: no */
+	char *block_list;   /* for blocklist_read(); NULL: none */
 };
 
 struct config_limits {

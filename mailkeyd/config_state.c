@@ -46,6 +46,7 @@ config_free(struct config *c)
 	free(c->send.host);
 	free(c->send.helo);
 	free(c->send.path);
+	free(c->certificates.block_list);
 	free_list(c->files);
 	free_list(c->aliases);
 	free_list(c->admins);

@@ -32,6 +32,8 @@ static const struct control_command *const commands[] = {
     &control_stats,
     &control_queue,
     &control_sync,
+    &control_forget,
+    &control_unforget,
     &control_pause,
     &control_backup,
 };

@@ -13,6 +13,7 @@
  *   PAUSE    a: 1 = take no mails, 0 = take them again
  *   BACKUP   text: the absolute path of a directory to be made
  *   SYNC     what waits for the peers goes
+ *   FORGET, UNFORGET  text: a fingerprint
  *
  * and in answer any number of DATA (fd[0]: memfd, for standard output; of a
  * DUMP a: certificates in it), NOTE (text: a line for standard error) and
@@ -53,6 +54,8 @@ enum control_type {
 	CONTROL_STATS,
 	CONTROL_QUEUE,
 	CONTROL_SYNC,
+	CONTROL_FORGET,
+	CONTROL_UNFORGET,
 	CONTROL_PAUSE,
 	CONTROL_BACKUP,
 	CONTROL_SOURCE = 50,

@@ -198,6 +198,9 @@ refused_for(const struct submission *s)
 	    PGP_LEFT_TOO_LARGE, PGP_LEFT_TOO_MANY, PGP_LEFT_NO_SELFSIG,
 	    PGP_LEFT_UNKNOWN};
 
+	if (s->standing != KS_WELCOME)
+		return s->standing == KS_BLOCKED ? "on the block list"
+						 : "forgotten for good";
 	for (size_t i = 0; i < sizeof(order); i++)
 		if (s->left.n[order[i]] > 0)
 			return pgp_left_text(order[i]);

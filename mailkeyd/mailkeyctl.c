@@ -28,6 +28,8 @@ static const struct verb *const verbs[] = {
     &verb_stats,
     &verb_queue,
     &verb_sync,
+    &verb_forget,
+    &verb_unforget,
     &verb_pause,
     &verb_resume,
     &verb_backup,

@@ -2,6 +2,7 @@
  * mailkeyd: options, start-up, the end.
  */
 #include "handlers/handler.h"
+#include "mailkeyd/blocklist.h"
 #include "mailkeyd/control.h"
 #include "mailkeyd/gateway.h"
 #include "mailkeyd/ipc.h"
@@ -243,6 +244,23 @@ exit_of(enum ks_status status)
 	}
 }
 
+/* Reads the block list anew; on an error the one that was stays. */
+static int
+server_block(const struct server *s, char **error)
+{
+	struct blocklist list;
+
+	if (blocklist_read(s->config->certificates.block_list, &list, error) ==
+	    -1)
+		return -1;
+	if (s->ks != NULL && ks_block(s->ks, list.fpr, list.n) != KS_OK) {
+		blocklist_free(&list);
+		return -1;
+	}
+	blocklist_free(&list);
+	return 0;
+}
+
 static void
 server_store(struct server *s)
 {
@@ -252,7 +270,7 @@ server_store(struct server *s)
 	    .sync = true,
 	    .policy = config->limits.policy};
 	const char *error = "";
-	char dir[PATH_MAX];
+	char dir[PATH_MAX], *why = NULL;
 	enum ks_status status;
 
 	if (snprintf(dir, sizeof(dir), "%s/db", config->state) >=
@@ -261,6 +279,8 @@ server_store(struct server *s)
 	status = ks_open(dir, &options, &s->ks, &error);
 	if (status != KS_OK)
 		fatal(exit_of(status), "%s: %s", dir, error);
+	if (server_block(s, &why) == -1)
+		fatal(EX_CONFIG, "%s", why != NULL ? why : "no memory");
 }
 
 /* Cleans the store a slice at a time, the quarantine once in a while. */
@@ -577,6 +597,8 @@ check_places(const struct server *s)
 	int ok;
 
 	ok = config_programs(s->config, &error);
+	if (ok == 0)
+		ok = server_block(s, &error);
 	if (ok == 0)
 		ok = test ? config_look(s->config, &error)
 			  : config_prepare(s->config, &error);

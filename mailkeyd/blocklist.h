@@ -1,0 +1,27 @@
+/*
+ * The block list in a file: a fingerprint a line.
+ */
+#ifndef BLOCKLIST_H
+#define BLOCKLIST_H
+
+#include "pgp/pgp.h"
+
+struct blocklist {
+	struct pgp_fpr *fpr;
+	size_t n;
+};
+
+/*
+ * Reads a file anew; ks_block() takes what is in it.  Each line has a
+ * fingerprint of 32, 40 or 64 hexadecimal digits, with or without 0x and
+ * blanks between them, or nothing; from # on it is a comment.  NULL is no
+ * file, and an empty list.  0, or -1 with *error a malloc'ed line that names
+ * file, line and remedy (NULL: no memory), and an empty list.
+ */
+int blocklist_read(const char *file, struct blocklist *, char **error);
+void blocklist_free(struct blocklist *);
+
+/* One fingerprint, as above.  Whether it is one. */
+bool fingerprint_read(const char *, struct pgp_fpr *);
+
+#endif
