@@ -183,7 +183,8 @@ install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) \
 	    $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(MANDIR)/man5 \
 	    $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8 \
-	    $(DESTDIR)$(DOCDIR)/postfix \
+	    $(DESTDIR)$(DOCDIR)/postfix $(DESTDIR)$(DOCDIR)/exim \
+	    $(DESTDIR)$(DOCDIR)/opensmtpd \
 	    $(DESTDIR)$(DOCDIR)/systemd/mailkeyd.service.d
 	install $(B)/mailkeyd $(DESTDIR)$(SBINDIR)
 	install $(B)/mailkeyctl $(DESTDIR)$(BINDIR)
@@ -196,6 +197,8 @@ install: all
 	install -m 644 README.md INSTALL ARCHITECTURE.md LICENSE \
 	    contrib/mailkeyd.conf $(DESTDIR)$(DOCDIR)
 	install -m 644 contrib/postfix/* $(DESTDIR)$(DOCDIR)/postfix
+	install -m 644 contrib/exim/* $(DESTDIR)$(DOCDIR)/exim
+	install -m 644 contrib/opensmtpd/* $(DESTDIR)$(DOCDIR)/opensmtpd
 	install -m 644 contrib/systemd/mailkeyd.service \
 	    contrib/systemd/mailkeyd.socket $(DESTDIR)$(DOCDIR)/systemd
 	install -m 644 contrib/systemd/mailkeyd.service.d/* \
