@@ -10,13 +10,13 @@
 
 #define BINDING 0x18
 
-/* What GnuPG 2.2 reads, or less. */
-#define USERID_MAX 2048
+/* What GnuPG 2.2 reads: up to 2,037 octets it was seen to take, and this. */
+#define USERID_MAX 2000
 #define AREA_MAX   10000
 
 /* Microseconds for the claims of one certificate, as the costs are estimated:
- * no honest certificate comes near it. */
-#define COST_MAX    5000000
+ * no honest certificate comes near it, and gpg would take longer. */
+#define COST_MAX    2000000
 #define COST_OCTETS 256 /* hashed in a microsecond, at the least */
 
 /* A component that is kept, to be known again. */
@@ -278,9 +278,11 @@ pgp_claim_verify(struct pgp_verifier *v, const struct pgp_packet *primary,
 	if (primary->tag != PGP_TAG_PUBLIC_KEY ||
 	    signature->tag != PGP_TAG_SIGNATURE)
 		return PGP_BAD;
-	if (!take_primary(v, primary) || !v->usable || !take_on(v, on) ||
-	    v->cost > COST_MAX ||
-	    !signature_split(signature->body, signature->len, &sig))
+	if (!take_primary(v, primary) || !v->usable || !take_on(v, on))
+		return PGP_UNDECIDED;
+	if (v->cost > COST_MAX)
+		return PGP_BAD;
+	if (!signature_split(signature->body, signature->len, &sig))
 		return PGP_UNDECIDED;
 	verdict = may_count(v, on->tag, &sig);
 	if (verdict == PGP_GOOD)

@@ -26,8 +26,8 @@
 /* A stranger chooses the numbers: these bound what they cost. */
 #define RSA_BITS_MIN 1024
 #define RSA_BITS_MAX 16384
-#define RSA_E_BITS   64
-#define DSA_BITS_MAX 10000
+#define RSA_E_BITS   33
+#define DSA_BITS_MAX 4096
 
 /*
  * RFC 9580, 9.2, without those that only encrypt.  A digest may not be shorter

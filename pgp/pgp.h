@@ -461,7 +461,11 @@ void pgp_verifier_free(struct pgp_verifier *); /* accepts NULL */
  * binding of a subkey (0x18, back-signature included) or its revocation
  * (0x28), or, with on->tag 0, the primary key's own (0x1F, 0x20).  Any octets
  * will do.  Arithmetic only: no file, no clock; whether anything has expired
- * or lies ahead is not looked at.
+ * or lies ahead is not looked at, nor are the left 16 bits.  Good by the rules
+ * of GnuPG 2.2, which does not know versions 3 and 6 and Ed25519 and Ed448 with
+ * numbers of their own (RFC 9580, 9.1): what digests a version 3 key is worth
+ * is for the caller to say.  Bad, too, is whatever comes after some seconds of
+ * work for one certificate.
  */
 enum pgp_verdict pgp_claim_verify(struct pgp_verifier *,
     const struct pgp_packet *primary, const struct pgp_packet *on,

@@ -328,8 +328,9 @@ struct recipe {
 		BACK_MISSING,
 		BACK_OLDER,
 		BACK_CRITICAL,
-		EMPTY_UID, /* no flaw */
-		LONG_UID,  /* 2,049 octets */
+		EMPTY_UID,     /* no flaw */
+		LONG_UID_FITS, /* no flaw: 2,000 octets */
+		LONG_UID,      /* 2,001 octets: left to gpg */
 		SALT_BIT
 	} flaw;
 	enum pgp_verdict verdict;
@@ -538,7 +539,8 @@ put_on(struct claim *c, const struct recipe *r, unsigned type)
 		c->tag = PGP_TAG_USERID;
 	if (c->tag == PGP_TAG_USERID && r->flaw != EMPTY_UID)
 		add(&c->on, "Eve <e@example.org>", 19);
-	while (r->flaw == LONG_UID && c->on.len < 2049)
+	while ((r->flaw == LONG_UID && c->on.len < 2001) ||
+	       (r->flaw == LONG_UID_FITS && c->on.len < 2000))
 		add(&c->on, "e", 1);
 	if (c->tag == PGP_TAG_ATTRIBUTE)
 		add(&c->on, photo, sizeof(photo));
@@ -814,7 +816,11 @@ static const struct recipe recipes[] = {
 	.verdict = PGP_BAD},
     {.name = "0x00 on a user id", .type = 0x40, .verdict = PGP_BAD},
     {.name = "empty user id", .flaw = EMPTY_UID, .gpg = true},
-    {.name = "user id of 2049", .flaw = LONG_UID, .verdict = PGP_UNDECIDED},
+    {.name = "user id of 2000", .flaw = LONG_UID_FITS, .gpg = true},
+    {.name = "user id of 2001",
+	.flaw = LONG_UID,
+	.verdict = PGP_UNDECIDED,
+	.gpg = true},
     /* signatures of version 3 */
     {.name = "v3 on v4", .sig = 3, .gpg = true},
     {.name = "v3 with a prefix",
@@ -1152,6 +1158,93 @@ test_critical(void **state)
 	assert_int_equal(differ, 0);
 }
 
+/* ---- what a stranger makes us spend ---------------------------------------
+ */
+
+/*
+ * A key of numbers that nobody computed.  A signature by another is bad where
+ * the key could be verified with, and left to gpg where not.
+ */
+static void
+test_absurd_keys(void **state)
+{
+	static const struct {
+		unsigned algo, bits[4];
+		enum pgp_verdict verdict;
+	} cases[] = {
+	    {1, {1024, 17}, PGP_BAD},
+	    {1, {1023, 17}, PGP_UNDECIDED},
+	    {1, {16384, 17}, PGP_BAD},
+	    {1, {16385, 17}, PGP_UNDECIDED},
+	    {1, {2048, 33}, PGP_BAD},
+	    {1, {2048, 34}, PGP_UNDECIDED},
+	    {17, {1024, 160, 1023, 1023}, PGP_BAD},
+	    {17, {1023, 160, 1023, 1023}, PGP_UNDECIDED},
+	    {17, {4096, 256, 4096, 4096}, PGP_BAD},
+	    {17, {4097, 256, 4096, 4096}, PGP_UNDECIDED},
+	    {17, {1024, 161, 1023, 1023}, PGP_UNDECIDED},
+	    {17, {1024, 160, 1025, 1023}, PGP_UNDECIDED},
+	    {17, {1024, 160, 1023, 1025}, PGP_UNDECIDED},
+	};
+	const struct recipe r = {.kind = EDDSA};
+	unsigned char number[4096];
+	struct claim c;
+
+	(void)state;
+	memset(number, 0xff, sizeof(number));
+	make(&r, &c);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		c.primary.len = 5;
+		add_number(&c.primary, cases[i].algo, 1);
+		for (size_t j = 0; j < 4 && cases[i].bits[j] != 0; j++) {
+			unsigned bits = cases[i].bits[j];
+
+			number[0] =
+			    (unsigned char)(0xff >> (7 - (bits - 1) % 8));
+			add_mpi(&c.primary, number, (bits + 7) / 8);
+		}
+		if (judge(&c) != cases[i].verdict)
+			fail_msg("case %zu: %u", i, judge(&c));
+	}
+}
+
+/* Claims without end: what is left of the certificate is refused, the next
+ * one is judged. */
+static void
+test_budget(void **state)
+{
+	enum { PHOTO = 65000, WORK = 8000 };
+	const struct recipe r = {.version = 6, .kind = ED25519},
+			    other = {.kind = EDDSA};
+	struct pgp_verifier *v = pgp_verifier_new();
+	unsigned char *photo = calloc(1, PHOTO);
+	struct pgp_packet primary = {.tag = PGP_TAG_PUBLIC_KEY},
+			  signature = {.tag = PGP_TAG_SIGNATURE},
+			  on = {.tag = PGP_TAG_ATTRIBUTE,
+			      .body = photo,
+			      .len = PHOTO};
+	static struct claim c, next;
+	enum pgp_verdict verdict = PGP_UNDECIDED;
+	unsigned n;
+
+	(void)state;
+	make(&r, &c);
+	make(&other, &next);
+	primary.body = c.primary.o;
+	primary.len = c.primary.len;
+	signature.body = c.signature.o;
+	signature.len = c.signature.len - 1; /* hashed, but not verified */
+	assert_int_equal(judge_with(v, &c), PGP_GOOD);
+	for (n = 0; n < WORK && verdict == PGP_UNDECIDED; n++)
+		verdict = pgp_claim_verify(v, &primary, &on, &signature);
+	assert_in_range(n, 1000, WORK - 1);
+	assert_int_equal(judge_with(v, &c), PGP_BAD);
+	assert_int_equal(judge_with(v, &next), PGP_GOOD);
+	assert_int_equal(judge_with(v, &c), PGP_GOOD);
+	pgp_verifier_free(v);
+	free(photo);
+}
+
 /* ---- certificates of others ---------------------------------------------- */
 
 /* Judges each signature of a certificate; the number of good ones, or -1. */
@@ -1292,6 +1385,8 @@ main(int argc, char **argv)
 		    NULL, NULL, (void *)(uintptr_t)&recipes[n]};
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_gpg);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_critical);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_absurd_keys);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_budget);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_others);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_jailed);
 	return _cmocka_run_group_tests("verify", tests, n, setup, teardown);
