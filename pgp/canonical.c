@@ -1,6 +1,7 @@
 /*
- * The one form of a signature that is kept: numbers without leading zeros, the
- * left 16 bits of the digest right, the unhashed area made anew.
+ * The one form of a signature that is kept: numbers without leading zeros and
+ * the smaller one where there are two, the left 16 bits of the digest right,
+ * the unhashed area made anew.
  */
 #include "pgp/internal.h"
 
@@ -110,9 +111,11 @@ value_mpis(unsigned pkalgo)
 /* What stands behind the value is no part of it, and goes.  Of what is not
  * judged nobody knows. */
 static bool
-out_value(struct out *o, const struct signature_parts *parts, bool opaque)
+out_value(struct out *o, const struct signature_parts *parts,
+    const struct pgp_component *issuer, bool opaque)
 {
 	struct cursor c = parts->value, mpi;
+	unsigned char smaller[ECDSA_MAX];
 	int i, n = opaque ? -1 : value_mpis(parts->pkalgo);
 
 	if (!opaque && (parts->pkalgo == 27 || parts->pkalgo == 28)) {
@@ -129,6 +132,8 @@ out_value(struct out *o, const struct signature_parts *parts, bool opaque)
 	for (i = 0; i < n; i++) {
 		if (!cursor_mpi(&c, &mpi))
 			return false;
+		if (parts->pkalgo == 19 && i == 1)
+			mpi = ecdsa_smaller(issuer, mpi, smaller);
 		out_mpi(o, mpi);
 	}
 	return true;
@@ -207,7 +212,7 @@ out_v4(struct out *o, const struct signature_parts *parts,
 		out_octet(o, (unsigned)parts->salt.len);
 		out_add(o, parts->salt.p, parts->salt.len);
 	}
-	return out_value(o, parts, h->opaque);
+	return out_value(o, parts, issuer, h->opaque);
 }
 
 static bool
@@ -226,7 +231,7 @@ out_v3(struct out *o, const struct signature_parts *parts,
 	out_octet(o, parts->pkalgo);
 	out_octet(o, parts->hashalgo);
 	out_add(o, left, 2);
-	return out_value(o, parts, h->opaque);
+	return out_value(o, parts, issuer, h->opaque);
 }
 
 /*

@@ -275,6 +275,19 @@ enum pgp_status signature_canonical(
 enum pgp_status signature_canonical_other(
     const struct signature_parts *, struct hasher *, struct pgp_signature **);
 
+/* ---- ecdsa.c ------------------------------------------------------------- */
+
+#define ECDSA_MAX 66 /* octets of the order of P-521 */
+
+/*
+ * Of the two values that mean the same as s in a signature by this key, the
+ * smaller: s, without leading zeros, or what is written to `out`.  s as it is
+ * where the curve is not known (key->body may be NULL), or s not below its
+ * order.
+ */
+struct cursor ecdsa_smaller(const struct pgp_component *key, struct cursor s,
+    unsigned char out[ECDSA_MAX]);
+
 /* ---- cert.c -------------------------------------------------------------- */
 
 int component_cmp(const struct pgp_component *, const struct pgp_component *);

@@ -324,8 +324,8 @@ struct pgp_claim {
  * Marks what `stored`, a cleaned certificate, already holds as stored, and its
  * signatures as verified, so that they are not judged again.  A signature of
  * the same type, algorithms and hashed area as a stored one, but otherwise not
- * the same octets (ECDSA's n - s, another back-signature, a forgery), gives way
- * to the stored one: what is stored stays, and variants of it cost no
+ * the same octets (another back-signature, a forgery), gives way to the stored
+ * one: what is stored stays, and variants of it cost no
  * verification.
  */
 void pgp_cert_known(struct pgp_cert *, const struct pgp_cert *stored);
