@@ -50,8 +50,9 @@ LIBS_service = -lsystemd
 CPPFLAGS += -DHAVE_SYSTEMD
 endif
 
-PROGRAMS = mailkeyd mailkeyctl mailkeyd-parser mailkeyd-checker mailkeyd-sender
-MAINS = main mailkeyctl parser checker send
+PROGRAMS = mailkeyd mailkeyctl mailkeyd-parser mailkeyd-verifier \
+    mailkeyd-checker mailkeyd-sender
+MAINS = main mailkeyctl parser verifier checker send
 
 src = $(sort $(wildcard $(1)/*.c))
 objs = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -117,6 +118,8 @@ $(B)/mailkeyctl: $(B)/obj/mailkeyd/mailkeyctl.o $(A_mail) $(A_pgp)
 # reach the store.
 $(B)/mailkeyd-parser: $(B)/obj/mailkeyd/parser.o $(A_mail) $(A_pgp)
 	$(LINK) $^ $(LIBS_etpan_mime) $(LIBS_pgp) -lseccomp
+$(B)/mailkeyd-verifier: $(B)/obj/mailkeyd/verifier.o $(A_mail) $(A_pgp)
+	$(LINK) $^ $(LIBS_pgp) -lseccomp
 $(B)/mailkeyd-checker: $(B)/obj/mailkeyd/checker.o $(A_mail) $(A_pgp)
 	$(LINK) $^ $(LIBS_pgp) -lgpgme
 $(B)/mailkeyd-sender: $(B)/obj/mailkeyd/send.o $(A_mail)
@@ -188,8 +191,8 @@ install: all
 	    $(DESTDIR)$(DOCDIR)/systemd/mailkeyd.service.d
 	install $(B)/mailkeyd $(DESTDIR)$(SBINDIR)
 	install $(B)/mailkeyctl $(DESTDIR)$(BINDIR)
-	install $(B)/mailkeyd-parser $(B)/mailkeyd-checker \
-	    $(B)/mailkeyd-sender $(DESTDIR)$(LIBEXECDIR)
+	install $(B)/mailkeyd-parser $(B)/mailkeyd-verifier \
+	    $(B)/mailkeyd-checker $(B)/mailkeyd-sender $(DESTDIR)$(LIBEXECDIR)
 	install -m 644 mailkeyd/mailkeyd.conf.5 $(DESTDIR)$(MANDIR)/man5
 	install -m 644 mailkeyd/mailkeyd-protocol.7 $(DESTDIR)$(MANDIR)/man7
 	install -m 644 mailkeyd/mailkeyd.8 mailkeyd/mailkeyctl.8 \

@@ -242,8 +242,8 @@ check_program(const struct config *c, const char *file, unsigned line,
 int
 config_programs(const struct config *c, char **error)
 {
-	static const char *const helpers[] = {
-	    "mailkeyd-parser", "mailkeyd-checker", "mailkeyd-sender"};
+	static const char *const helpers[] = {"mailkeyd-parser",
+	    "mailkeyd-verifier", "mailkeyd-checker", "mailkeyd-sender"};
 	char *path;
 	int ok = 0;
 

@@ -66,6 +66,7 @@ print_running(const struct stats *s, const struct client *client)
 	const struct gateway_parts *parts = client->parts;
 	time_t paused = gateway_paused(client->gateway);
 	struct despatch_counts dc;
+	struct native_counts nc;
 
 	despatch_count(parts->despatch, &dc);
 	row_time(s, "started", "running since", client->started);
@@ -75,10 +76,14 @@ print_running(const struct stats *s, const struct client *client)
 	row(s, "sent", "answers sent", dc.sent);
 	row(s, "send_later", "  put off", dc.deferred);
 	row(s, "send_failed", "  given up", dc.refused);
-	row(s, "gpg_signatures", "signatures asked of gpg",
-	    judge_asked(parts->judge));
+	judge_native(parts->judge, &nc);
+	row(s, "good_signatures", "signatures verified", nc.good);
+	row(s, "bad_signatures", "  found bad", nc.bad);
+	row(s, "gpg_signatures", "  asked of gpg", judge_asked(parts->judge));
+	row(s, "verifier_kills", "  verifiers killed", nc.killers);
 	row(s, "parser_deaths", "parsers that died",
 	    reader_deaths(parts->reader));
+	row(s, "verifier_deaths", "verifiers that died", nc.deaths);
 	row(s, "checker_deaths", "checkers that died",
 	    judge_deaths(parts->judge));
 	row(s, "sender_deaths", "senders that died", dc.deaths);

@@ -137,6 +137,7 @@ static const int common[] = {
     SCMP_SYS(mremap),
     SCMP_SYS(madvise),
     SCMP_SYS(futex),
+    SCMP_SYS(getrandom), /* libcrypto blinds some of its arithmetic */
     SCMP_SYS(getpid),
     SCMP_SYS(gettid),
     SCMP_SYS(rt_sigprocmask),
@@ -168,7 +169,6 @@ static const int reading[] = {
     SCMP_SYS(clock_gettime),
     SCMP_SYS(gettimeofday),
     SCMP_SYS(time),
-    SCMP_SYS(getrandom),
     SCMP_SYS(restart_syscall),
     SCMP_SYS(sysinfo), /* qsort(3) asks it before it sorts more than 1 KB */
     SCMP_SYS(exit),

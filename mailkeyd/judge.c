@@ -1,6 +1,7 @@
 /*
- * Asks mailkeyd-checker which signatures verify: what waits while one run is
- * under way goes together into the next.
+ * Has each certificate judged by the verifier, and asks mailkeyd-checker about
+ * what that leaves undecided: what waits while one run is under way goes
+ * together into the next.
  */
 #include "mailkeyd/judge.h"
 #include "mailkeyd/checker.h"
@@ -19,10 +20,9 @@
 #define GRACE	     5000	 /* until the checker itself is killed */
 #define DEATHS	     3 /* of the checker under one certificate; then: later */
 
-TAILQ_HEAD(trial_list, trial);
-
 struct judge {
 	const struct config *config;
+	struct native *native;
 	struct helper *helper;
 	struct loop_timer *watchdog;
 	struct trial_list waiting, away;
@@ -57,40 +57,6 @@ judge_up(void *ctx, struct helper *helper)
 	return rv;
 }
 
-/* Ends a trial; the caller may free it in `done`. */
-static void
-trial_end(struct trial *trial, bool later, const char *why)
-{
-	free(trial->claims);
-	trial->claims = NULL;
-	trial->nclaims = 0;
-	trial->state = TRIAL_IDLE;
-	trial->done(trial, later, why);
-}
-
-/* The small certificates of one trial into the record of a run. */
-static int
-trial_put(struct ipc_out *out, const struct trial *trial)
-{
-	for (size_t i = 0; i < trial->nclaims; i++) {
-		char *text = NULL;
-		size_t len = 0;
-		FILE *f = open_memstream(&text, &len);
-		int bad;
-
-		if (f == NULL)
-			return -1;
-		bad = pgp_claim_write(f, &trial->claims[i]);
-		bad |= fclose(f);
-		if (!bad)
-			ipc_put_blob(out, text, len);
-		free(text);
-		if (bad || out->failed)
-			return -1;
-	}
-	return 0;
-}
-
 /* Certificates in the run. */
 static size_t
 run_size(const struct judge *j)
@@ -122,18 +88,6 @@ run_log(const struct judge *j, int level, const char *event, const char *why)
 	free(line);
 }
 
-/* How much a claim adds to a run. */
-static size_t
-trial_octets(const struct trial *trial)
-{
-	size_t octets = 0;
-
-	for (size_t i = 0; i < trial->nclaims; i++)
-		octets += trial->claims[i].primary->len +
-			  trial->claims[i].on->len + trial->claims[i].sig->len;
-	return octets;
-}
-
 /* Moves what goes into one run from `waiting` to `away`. */
 static void
 run_choose(struct judge *j)
@@ -153,37 +107,6 @@ run_choose(struct judge *j)
 		j->naway += trial->nclaims;
 		if (trial->alone)
 			break;
-	}
-}
-
-/* A memfd with what goes to the checker, or -1. */
-static int
-run_record(const struct judge *j)
-{
-	struct ipc_out out = {0};
-	struct trial *trial;
-	int rv = 0, fd = -1;
-
-	ipc_put_u32(&out, (uint32_t)j->naway);
-	TAILQ_FOREACH(trial, &j->away, next)
-	rv |= trial_put(&out, trial);
-	if (rv == 0 && !out.failed)
-		fd = ipc_memfd("claims", out.data, out.len, true);
-	ipc_out_free(&out);
-	return fd;
-}
-
-/* Ends all of a list; who is told may start others. */
-static void
-trials_later(struct trial_list *list, const char *why)
-{
-	struct trial_list ended = TAILQ_HEAD_INITIALIZER(ended);
-	struct trial *trial;
-
-	TAILQ_CONCAT(&ended, list, next);
-	while ((trial = TAILQ_FIRST(&ended)) != NULL) {
-		TAILQ_REMOVE(&ended, trial, next);
-		trial_end(trial, true, why);
 	}
 }
 
@@ -303,7 +226,7 @@ run_start(struct judge *j)
 
 	ipc_msg_init(&msg, CHECKER_JUDGE, ++j->run);
 	msg.a = (uint64_t)deadline;
-	msg.fd[0] = run_record(j);
+	msg.fd[0] = trials_record(&j->away, j->naway);
 	if (msg.fd[0] == -1) {
 		j->naway = 0;
 		trials_later(&j->away, "no memory");
@@ -362,6 +285,21 @@ judge_late(void *ctx)
 	}
 }
 
+/* The verifier has said what it can; what is left is gpg's. */
+static void
+judge_left(void *ctx, struct trial *trial)
+{
+	struct judge *j = ctx;
+
+	if (trial->nclaims == 0) {
+		trial_end(trial, false, "");
+		return;
+	}
+	trial->state = TRIAL_WAITS;
+	TAILQ_INSERT_TAIL(&j->waiting, trial, next);
+	judge_pump(j);
+}
+
 static const struct helper_calls judge_calls = {
     judge_up, judge_message, judge_down};
 
@@ -377,6 +315,8 @@ judge_new(struct loop *loop, const struct config *config)
 	TAILQ_INIT(&j->away);
 	j->watchdog = loop_timer_new(loop, judge_late, j);
 	if (j->watchdog != NULL)
+		j->native = native_new(loop, config, judge_left, j);
+	if (j->native != NULL)
 		j->helper = helper_new(
 		    loop, config->libexec, "mailkeyd-checker", &judge_calls, j);
 	if (j->helper == NULL) {
@@ -393,6 +333,8 @@ judge_free(struct judge *j)
 		return;
 	helper_free(j->helper);
 	j->helper = NULL;
+	native_free(j->native);
+	j->native = NULL;
 	run_back(j);
 	trials_later(&j->waiting, "the server is ending");
 	loop_timer_free(j->watchdog);
@@ -414,9 +356,7 @@ trial_start(struct judge *j, struct trial *trial)
 		trial_end(trial, memory, memory ? "no memory" : "");
 		return;
 	}
-	trial->state = TRIAL_WAITS;
-	TAILQ_INSERT_TAIL(&j->waiting, trial, next);
-	judge_pump(j);
+	native_start(j->native, trial);
 }
 
 bool
@@ -428,7 +368,8 @@ judge_is_up(const struct judge *j)
 bool
 judge_is_idle(const struct judge *j)
 {
-	return TAILQ_EMPTY(&j->away) && TAILQ_EMPTY(&j->waiting);
+	return native_is_idle(j->native) && TAILQ_EMPTY(&j->away) &&
+	       TAILQ_EMPTY(&j->waiting);
 }
 
 unsigned
@@ -441,4 +382,10 @@ uint64_t
 judge_asked(const struct judge *j)
 {
 	return j->asked;
+}
+
+void
+judge_native(const struct judge *j, struct native_counts *counts)
+{
+	native_count(j->native, counts);
 }

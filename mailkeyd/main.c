@@ -381,7 +381,7 @@ server_parts(struct server *s)
 		helper_missing(s, "mailkeyd-parser");
 	s->judge = judge_new(s->loop, s->config);
 	if (s->judge == NULL)
-		helper_missing(s, "mailkeyd-checker");
+		helper_missing(s, "mailkeyd-verifier or mailkeyd-checker");
 	if (s->options.mode == MODE_DAEMON) {
 		s->despatch = despatch_new(s->loop, s->config, s->ks);
 		if (s->despatch == NULL)

@@ -126,27 +126,34 @@ vouch_is_binding(const struct vouch_claim *c)
 	return c->fit && type_of(c) == 0x18;
 }
 
-static bool
-claim_read(struct vouch_claim *c, const unsigned char *in, size_t len)
+bool
+vouch_split(struct vouch_claim *c, const unsigned char *in, size_t len)
 {
 	struct pgp_packet end;
 	size_t pos = 0;
 
+	memset(c, 0, sizeof(*c));
 	if (in == NULL || next(in, len, &pos, &c->primary) != PGP_OK ||
 	    next(in, len, &pos, &c->packet) != PGP_OK)
 		return false;
 	if (c->packet.tag != PGP_TAG_SIGNATURE) {
 		c->on = c->packet;
-		if (c->on.tag == PGP_TAG_PUBLIC_SUBKEY && !key_fits(&c->on))
-			return false;
 		if (next(in, len, &pos, &c->packet) != PGP_OK)
 			return false;
 	}
-	return c->primary.tag == PGP_TAG_PUBLIC_KEY && key_fits(&c->primary) &&
-	       !same(&c->primary, &sentinel_key) &&
+	return c->primary.tag == PGP_TAG_PUBLIC_KEY &&
 	       c->packet.tag == PGP_TAG_SIGNATURE &&
-	       split(&c->packet, &c->sig) && type_fits(c->on.tag, type_of(c)) &&
 	       next(in, len, &pos, &end) == PGP_END;
+}
+
+/* Whether gpg 2.2 can judge it. */
+static bool
+claim_read(struct vouch_claim *c, const unsigned char *in, size_t len)
+{
+	return vouch_split(c, in, len) && key_fits(&c->primary) &&
+	       (c->on.tag != PGP_TAG_PUBLIC_SUBKEY || key_fits(&c->on)) &&
+	       !same(&c->primary, &sentinel_key) &&
+	       split(&c->packet, &c->sig) && type_fits(c->on.tag, type_of(c));
 }
 
 int

@@ -42,6 +42,12 @@ int vouch_read(struct ipc_in *, struct vouch *);
 void vouch_free(struct vouch *);
 
 /*
+ * Tells the packets of one small certificate apart: a primary key, perhaps what
+ * the signature is on, and the signature.  Nothing else of the claim is set.
+ */
+bool vouch_split(struct vouch_claim *, const unsigned char *, size_t);
+
+/*
  * Writes claims [first, first + n) in a form that nobody but this program
  * chose, and behind them a certificate that proves, when it comes back, that
  * gpg read to the end.  0, or -1 on an error of the stream.

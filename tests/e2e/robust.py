@@ -5,6 +5,7 @@
 
 import glob
 import os
+import re
 import resource
 import signal
 import stat
@@ -14,15 +15,16 @@ import time
 from collections import defaultdict
 
 from lib import (ADDRESS, ALICE, B, SAN, SLOW, Lmtp, armor, ask, certificates,
-                 equal, expect, key, mail, new_id, note, run, smtp_to,
+                 equal, expect, key, mail, new_id, note, packets, run, smtp_to,
                  wait_until)
 
-from debian_ring import fingerprint
+from debian_ring import dearmored, fingerprint
 
 IMPATIENT = f"helper_timeout = {5 * SLOW}"
 RING = "/usr/share/keyrings/debian-maintainers.gpg"
-PARSER, CHECKER, SENDER = ("mailkeyd-parser", "mailkeyd-checker",
-                           "mailkeyd-sender")
+PARSER, VERIFIER, CHECKER, SENDER = (
+    "mailkeyd-parser", "mailkeyd-verifier", "mailkeyd-checker",
+    "mailkeyd-sender")
 
 
 def small_certificates(count):
@@ -30,6 +32,17 @@ def small_certificates(count):
     with open(RING, "rb") as f:
         found = {fingerprint(c): c for c in certificates(f.read())}
     return sorted(found.items(), key=lambda pair: len(pair[1]))[:count]
+
+
+def key_for_gpg():
+    """A key with a signature whose digest, SHA3-256, only gpg may judge."""
+    octets = dearmored(key("debian-rsa2048.asc"))
+    start, end = next((a, b) for tag, a, b in packets(octets) if tag == 2)
+    odd = bytearray(octets[start:end])
+    # Behind version, type and algorithm stands that of the digest.
+    body = odd.index(bytes([4]), 2)
+    odd[body + 3] = 12
+    return armor(octets[:end] + bytes(odd) + octets[end:])
 
 
 def daemon_and_sink(place, extra="", **options):
@@ -141,7 +154,7 @@ def killed(place):
     stream = Stream(daemon, work)
     kills = defaultdict(int)
     while any(t.is_alive() for t in stream.threads):
-        for name in (PARSER, CHECKER, SENDER):
+        for name in (PARSER, VERIFIER, CHECKER, SENDER):
             pid = child(daemon, name)
             if pid and kills[name] < 4:
                 os.kill(pid, signal.SIGKILL)
@@ -165,36 +178,36 @@ def killed(place):
         expect(has(daemon, fpr), "acknowledged, not stored:", fpr)
     log = daemon.log()
     for name, count in kills.items():
-        equal(log.count(f"helper={name} ") -
-              log.count(f"helper={name} event=run_failed"), count,
-              f"deaths of {name} in the log")
+        equal(len(re.findall(f"helper={name} pid=[0-9]+ event=died", log)),
+              count, f"deaths of {name} in the log")
     ask(daemon, sink, "HELP")
 
 
 def killed_at_work(place):
     """a helper killed with a mail in hand: the next one takes the mail over"""
     daemon, sink = daemon_and_sink(place)
-    files = {PARSER: "alice.asc", CHECKER: "bob.asc", SENDER: "carol.asc"}
-    for name, file in files.items():
+    keys = {PARSER: key("alice.asc"), VERIFIER: key("bob.asc"),
+            CHECKER: key_for_gpg(), SENDER: key("carol.asc")}
+    for name, block in keys.items():
         pids = children(daemon, name)
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         message_id = new_id()
-        code = submit(daemon, mail("ADD", key(file), message_id=message_id))
+        code = submit(daemon, mail("ADD", block, message_id=message_id))
         time.sleep(0.3 * SLOW)
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         equal(code(), 250, f"status with {name} killed")
         answer = sink.answer_to(message_id)
         expect("new" in answer.text().lower(), name, answer.text())
-    equal(len(sink.got), 3, "answers")
+    equal(len(sink.got), len(keys), "answers")
 
 
 def killed_unnoticed(place):
     """mails that come with the news of a helper's death wait for the next"""
     daemon, sink = daemon_and_sink(place)
     ids = []
-    for name in (PARSER, CHECKER):
+    for name in (PARSER, VERIFIER):
         for round_ in range(2):
             with daemon.lmtp() as first, daemon.lmtp() as second:
                 pid = wait_until(lambda: child(daemon, name), 20, name)
@@ -233,12 +246,12 @@ def broken_checker(place):
     os.chmod(checker, 0o755)
     daemon, sink = daemon_and_sink(place, IMPATIENT, libexec=folder)
     message_id = new_id()
-    message = mail("ADD", key("alice.asc"), message_id=message_id)
+    message = mail("ADD", key_for_gpg(), message_id=message_id)
     code = submit(daemon, message)
-    done = daemon.ctl("import", place.write("alice.asc", key("alice.asc")))
+    done = daemon.ctl("import", place.write("odd.asc", key_for_gpg()))
     equal(done.returncode, 75, "exit status of import")
     equal(code(), 451, "ADD")
-    ask(daemon, sink, "HELP")
+    ask(daemon, sink, "ADD", key("alice.asc"))
     os.remove(checker)
     os.symlink(os.path.join(B, CHECKER), checker)
     until_taken(daemon, message)
@@ -246,10 +259,45 @@ def broken_checker(place):
            "the key was not taken")
 
 
+def broken_verifier(place):
+    """with a verifier that dies every time gpg judges everything"""
+    folder = place / "bin"
+    os.mkdir(folder)
+    for name in os.listdir(B):
+        if name.startswith("mailkey") and name != VERIFIER:
+            os.symlink(os.path.join(B, name), os.path.join(folder, name))
+    place.write(f"bin/{VERIFIER}", "#!/bin/sh\nexit 1\n")
+    os.chmod(os.path.join(folder, VERIFIER), 0o755)
+    daemon, sink = daemon_and_sink(place, IMPATIENT, libexec=folder)
+    expect("new" in ask(daemon, sink, "ADD", key("alice.asc")).text().lower(),
+           "the key was not taken")
+    stats = daemon.ctl("stats").stdout.decode().splitlines()
+    expect(any(s.split()[:-1] == ["asked", "of", "gpg"] and s.split()[-1] > "0"
+               for s in stats), stats)
+
+
+def no_gpg(place):
+    """where gpg is none, only what it would have to judge is put off"""
+    daemon, sink = daemon_and_sink(place, extra='gpg = "/bin/false"')
+    expect("new" in ask(daemon, sink, "ADD", key("alice.asc")).text().lower(),
+           "the key was not taken")
+    with daemon.lmtp() as lmtp:
+        code, text = lmtp.send(mail("ADD", key_for_gpg()))[0]
+    equal(code, 451, "status")
+    expect("gpg cannot be run" in text, "it says", text)
+    done = daemon.ctl("import", place.write("odd.asc", key_for_gpg()))
+    equal(done.returncode, 75, "exit status of import")
+    expect(b"gpg cannot be run" in done.stderr, "import says", done.stderr)
+    expect("event=no_gpg" in daemon.log(), "it is not in the log")
+    expect("/bin/false does not answer as gpg should" in daemon.log(),
+           "the log does not say why")
+
+
 def nobody_waits_for_ever(place):
     """helpers that hang are killed, where there is none mails are put off"""
     work = {}
-    for what in ("stopped parser", "stopped checker", "no parser"):
+    for what in ("stopped parser", "stopped verifier", "stopped checker",
+                 "no parser"):
         folder = place / what.replace(" ", "-")
         os.mkdir(folder)
         for name in os.listdir(B):
@@ -258,14 +306,14 @@ def nobody_waits_for_ever(place):
                            os.path.join(folder, name))
         daemon, sink = daemon_and_sink(place, IMPATIENT, libexec=folder,
                                        name=what.replace(" ", ""))
-        pid = child(daemon, CHECKER if "checker" in what else PARSER)
+        pid = child(daemon, "mailkeyd-" + what.split()[1])
         if what == "no parser":
             os.remove(os.path.join(folder, PARSER))
             os.kill(pid, signal.SIGKILL)
         else:
             os.kill(pid, signal.SIGSTOP)
         message_id = new_id()
-        work[what] = (submit(daemon, mail("ADD", key("alice.asc"),
+        work[what] = (submit(daemon, mail("ADD", key_for_gpg(),
                                           message_id=message_id)),
                       sink, message_id)
     for what, (code, sink, message_id) in work.items():
@@ -390,11 +438,11 @@ def deliver_and_a_stopped_daemon(place):
     daemon.process.send_signal(signal.SIGCONT)
     outcome(process, 0, "stopped and continued")
     sink.answer_to(message_id)
-    os.kill(child(daemon, CHECKER), signal.SIGSTOP)
+    os.kill(child(daemon, VERIFIER), signal.SIGSTOP)
     process = deliver(daemon, mail("ADD", key("alice.asc")), "deliver",
                       f"--sender={ALICE}")
     time.sleep(0.5 * SLOW)
-    equal(process.poll(), None, "it did not wait for the checker")
+    equal(process.poll(), None, "it did not wait for the verifier")
     daemon.kill()
     outcome(process, 75, "killed with the mail in hand")
 
@@ -402,10 +450,9 @@ def deliver_and_a_stopped_daemon(place):
 def ending(place):
     """SIGTERM with an import under way: it says so and the daemon ends"""
     daemon, sink = daemon_and_sink(place)
+    os.kill(child(daemon, VERIFIER), signal.SIGSTOP)
     process = deliver(daemon, None, "import", RING)
-    wait_until(lambda: b"certificates          0" not in
-               daemon.ctl("stats").stdout, 30, "the first batch")
-    os.kill(child(daemon, CHECKER), signal.SIGSTOP)
+    time.sleep(SLOW)
     process.stdin.close()
     process.stdin = None
     code = submit(daemon, mail("ADD", key("alice.asc")))
@@ -506,5 +553,5 @@ def too_much_in_hand(place):
 
 
 run(killed, killed_at_work, killed_unnoticed, broken_checker,
-    nobody_waits_for_ever, killer, deliver_in_trouble,
+    broken_verifier, no_gpg, nobody_waits_for_ever, killer, deliver_in_trouble,
     deliver_and_a_stopped_daemon, ending, left_behind, too_much_in_hand)

@@ -1077,14 +1077,15 @@ static void
 programs(void **state)
 {
 	static const char *const helpers[] = {"helpers/mailkeyd-parser",
-	    "helpers/mailkeyd-checker", "helpers/mailkeyd-sender"};
+	    "helpers/mailkeyd-verifier", "helpers/mailkeyd-checker",
+	    "helpers/mailkeyd-sender"};
 	char path[256], want[512], error[512], *why;
 
 	(void)state;
 	path_in(path, sizeof(path), "helpers");
 	assert_int_equal(mkdir(path, 0700), 0);
 	setenv("TEST_CONFIG_HELPERS", path, 1);
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		write_file(helpers[i], "");
 		path_in(path, sizeof(path), helpers[i]);
 		assert_int_equal(chmod(path, 0700), 0);
@@ -1106,7 +1107,7 @@ programs(void **state)
 		free(why);
 		config_free(c);
 	}
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		path_in(path, sizeof(path), helpers[i]);
 		unlink(path);
 	}
