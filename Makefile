@@ -187,7 +187,7 @@ install: all
 	    $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(MANDIR)/man5 \
 	    $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8 \
 	    $(DESTDIR)$(DOCDIR)/postfix $(DESTDIR)$(DOCDIR)/exim \
-	    $(DESTDIR)$(DOCDIR)/opensmtpd \
+	    $(DESTDIR)$(DOCDIR)/opensmtpd $(DESTDIR)$(DOCDIR)/offline \
 	    $(DESTDIR)$(DOCDIR)/systemd/mailkeyd.service.d
 	install $(B)/mailkeyd $(DESTDIR)$(SBINDIR)
 	install $(B)/mailkeyctl $(DESTDIR)$(BINDIR)
@@ -202,6 +202,7 @@ install: all
 	install -m 644 contrib/postfix/* $(DESTDIR)$(DOCDIR)/postfix
 	install -m 644 contrib/exim/* $(DESTDIR)$(DOCDIR)/exim
 	install -m 644 contrib/opensmtpd/* $(DESTDIR)$(DOCDIR)/opensmtpd
+	install -m 644 contrib/offline/* $(DESTDIR)$(DOCDIR)/offline
 	install -m 644 contrib/systemd/mailkeyd.service \
 	    contrib/systemd/mailkeyd.socket $(DESTDIR)$(DOCDIR)/systemd
 	install -m 644 contrib/systemd/mailkeyd.service.d/* \
