@@ -20,6 +20,7 @@ struct ctl {
 	struct config *config;
 	const char *sender, *recipient;
 	bool verbose, quiet, sync, tsv;
+	const char *skip; /* a peer of which a window is passed over */
 	int sock;
 	pid_t attendant;  /* 0: a daemon runs */
 	bool restart;	  /* an import begins at the beginning */

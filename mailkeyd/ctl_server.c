@@ -18,8 +18,10 @@ static int
 do_sync(struct ctl *ctl, int argc, char **argv)
 {
 	(void)argv;
-	return ctl_no_arguments(argc) ? EX_USAGE
-				      : ctl_simple(ctl, CONTROL_SYNC, "", 0);
+	return ctl_no_arguments(argc)
+		   ? EX_USAGE
+		   : ctl_simple(ctl, CONTROL_SYNC,
+			 ctl->skip == NULL ? "" : ctl->skip, 0);
 }
 
 static int
@@ -39,7 +41,7 @@ do_resume(struct ctl *ctl, int argc, char **argv)
 }
 
 const struct verb verb_stats = {"stats", "[--tsv]", "show counters", do_stats};
-const struct verb verb_sync = {"sync", "",
+const struct verb verb_sync = {"sync", "[--skip=PEER]",
     "send what waits for the peers, show how far they are", do_sync};
 const struct verb verb_pause = {
     "pause", "", "take no mails until resume", do_pause};

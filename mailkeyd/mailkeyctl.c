@@ -15,6 +15,7 @@ enum {
 	OPT_SYNC,
 	OPT_RESTART,
 	OPT_KEYS,
+	OPT_SKIP,
 	OPT_TSV,
 	OPT_VERSION
 };
@@ -77,6 +78,7 @@ main(int argc, char **argv)
 	    {"sender", required_argument, NULL, OPT_SENDER},
 	    {"recipient", required_argument, NULL, OPT_RECIPIENT},
 	    {"sync", no_argument, NULL, OPT_SYNC},
+	    {"skip", required_argument, NULL, OPT_SKIP},
 	    {"restart", no_argument, NULL, OPT_RESTART},
 	    {"keys", required_argument, NULL, OPT_KEYS},
 	    {"tsv", no_argument, NULL, OPT_TSV},
@@ -102,6 +104,8 @@ main(int argc, char **argv)
 			ctl.recipient = optarg;
 		else if (c == OPT_SYNC)
 			ctl.sync = true;
+		else if (c == OPT_SKIP)
+			ctl.skip = optarg;
 		else if (c == OPT_RESTART)
 			ctl.restart = true;
 		else if (c == OPT_KEYS)

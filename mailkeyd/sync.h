@@ -35,6 +35,13 @@ void sync_kick(struct sync *);
 /* Makes mails of all that waits now, without gathering any longer. */
 enum ks_status sync_now(struct sync *);
 
+/*
+ * Passes over the window of a peer that is under way, or that was given up
+ * last: it never gets those *changes.  Mails of it that wait still go.
+ * KS_NOT_FOUND: there is none; KS_BAD_QUERY: no such peer.
+ */
+enum ks_status sync_skip(struct sync *, const char *title, uint64_t *changes);
+
 /* Inside the transaction that takes a peer's mail from the outbox: it was
  * handed over, or it was given up. */
 enum ks_status sync_settle(

@@ -560,9 +560,153 @@ respects_the_size(void **state)
 	assert_int_equal(position(s, "alfa").handed, 200);
 }
 
-/* What would never fit holds nothing up. */
 static void
-leaves_out_what_is_too_large(void **state)
+receive_cert(struct tempstore *there, const unsigned char *packets, size_t len)
+{
+	struct pgp_left_out left = {0};
+	struct pgp_cert *cert;
+
+	assert_int_equal(pgp_cert_parse(packets, len, &pgp_policy_default,
+			     PGP_VERIFIED, FORGE_NOW, &left, &cert),
+	    PGP_OK);
+	assert_int_equal(tempstore_put(there, cert, NOW), KS_OK);
+	pgp_cert_free(cert);
+}
+
+/* Stores what a peer's mail brings in another store. */
+static void
+receive(struct tempstore *there, const struct outbox_item *item)
+{
+	struct pgp_blob keys = keys_of(item), joined = {0};
+	size_t pos = 0, from = 0, at = 0;
+	struct pgp_packet packet;
+
+	while (pgp_packet_read(keys.data, keys.len, &pos, &joined, &packet) ==
+	       PGP_OK) {
+		if (packet.tag == PGP_TAG_PUBLIC_KEY && at > from) {
+			receive_cert(there, keys.data + from, at - from);
+			from = at;
+		}
+		at = pos;
+	}
+	receive_cert(there, keys.data + from, at - from);
+	pgp_blob_free(&joined, false);
+	pgp_blob_free(&keys, false);
+}
+
+static void
+assert_same(
+    struct tempstore *here, struct tempstore *there, const struct pgp_fpr *fpr)
+{
+	struct pgp_blob a, b;
+
+	assert_int_equal(ks_get_octets(here->ks, fpr, &a), KS_OK);
+	assert_int_equal(ks_get_octets(there->ks, fpr, &b), KS_OK);
+	assert_int_equal(a.len, b.len);
+	assert_memory_equal(a.data, b.data, a.len);
+	pgp_blob_free(&a, false);
+	pgp_blob_free(&b, false);
+}
+
+/* What is too large for a mail goes in several, each of which stands by
+ * itself: new certificates and changes. */
+static void
+splits_what_is_too_large(void **state)
+{
+	struct server *s = *state;
+	struct tempstore there;
+	struct outbox_item item;
+	struct forged what = {.seed = 1,
+	    .created = 1500000000,
+	    .bits = 512,
+	    .id = {{.text = "Large"}},
+	    .subkey = {{1, 512, 1500000001, 0, 0x0C, false}}};
+	struct pgp_cert *large;
+	unsigned mails;
+
+	assert_int_equal(tempstore_open(&there), 0);
+	s->peer[0].mail_size = 8192;
+	start(s);
+	for (unsigned round = 0; round < 2; round++) {
+		what.nextra += 125;
+		large = forge(&what);
+		assert_non_null(large);
+		put(s, large, "a@b");
+		put_new(s, 7 + round, "");
+		mails = 0;
+		for (turn(s); waiting(s) > 0; turn(s)) {
+			item = take(s, "alfa", true);
+			assert_true(item.message.len <= 8192);
+			receive(&there, &item);
+			mails++;
+			outbox_item_free(&item);
+		}
+		assert_true(mails > 2 && mails < 9);
+		assert_int_equal(position(s, "alfa").handed, 2 * (round + 1));
+		assert_same(&s->store, &there, pgp_cert_fpr(large));
+		pgp_cert_free(large);
+	}
+	assert_int_equal(tempstore_close(&there), 0);
+}
+
+/* Two changes of one certificate with one list, of which both would be too
+ * much. */
+static void
+joins_what_fits(void **state)
+{
+	struct server *s = *state;
+	struct tempstore there;
+	struct outbox_item item;
+	struct forged what = {.seed = 1,
+	    .created = 1500000000,
+	    .bits = 512,
+	    .nextra = 50,
+	    .id = {{.text = "Large"}}};
+	struct pgp_cert *large = forge(&what);
+	unsigned mails = 0;
+
+	assert_int_equal(tempstore_open(&there), 0);
+	assert_non_null(large);
+	s->peer[0].mail_size = 8192;
+	start(s);
+	put(s, large, "");
+	pgp_cert_free(large);
+	what.nextra = 90;
+	large = forge(&what);
+	assert_non_null(large);
+	put(s, large, "");
+	for (turn(s); waiting(s) > 0; turn(s)) {
+		item = take(s, "alfa", true);
+		assert_true(item.message.len <= 8192);
+		receive(&there, &item);
+		outbox_item_free(&item);
+		mails++;
+	}
+	assert_int_equal(mails, 2);
+	assert_same(&s->store, &there, pgp_cert_fpr(large));
+	pgp_cert_free(large);
+	assert_int_equal(tempstore_close(&there), 0);
+}
+
+struct dues {
+	time_t hour;
+	unsigned n[4]; /* in this hour, the next one ... */
+};
+
+static bool
+due_visit(void *ctx, const struct outbox_item *item)
+{
+	struct dues *d = ctx;
+	time_t i = (item->due - d->hour) / HOUR;
+
+	assert_in_range(i, 0, 3);
+	d->n[i]++;
+	return true;
+}
+
+/* A change in more mails than the hour allows: the rest is due later. */
+static void
+splits_over_hours(void **state)
 {
 	struct server *s = *state;
 	struct forged what = {.seed = 1,
@@ -571,8 +715,39 @@ leaves_out_what_is_too_large(void **state)
 	    .nextra = 250,
 	    .id = {{.text = "Large"}}};
 	struct pgp_cert *large = forge(&what);
+	struct dues dues = {0};
+	struct ks_peer p;
 
-	s->peer[0].mail_size = 16384;
+	assert_non_null(large);
+	s->peer[0].mail_size = 8192;
+	s->peer[0].mails_per_hour = 2;
+	start(s);
+	put(s, large, "");
+	pgp_cert_free(large);
+	turn(s);
+	p = position(s, "alfa");
+	assert_in_range(p.waiting, 3, 8);
+	dues.hour = p.hour - HOUR * ((p.waiting - 1) / 2);
+	assert_in_range((time_t)time(NULL) - dues.hour, 0, 2 * HOUR); /* now */
+	assert_int_equal(outbox_each(s->store.ks, due_visit, &dues), KS_OK);
+	for (unsigned i = 0; i < p.waiting; i += 2)
+		assert_int_equal(
+		    dues.n[i / 2], p.waiting - i >= 2 ? 2 : p.waiting - i);
+	assert_int_equal(p.mails, p.waiting % 2 == 0 ? 2 : 1);
+}
+
+/* What cannot be split holds nothing up. */
+static void
+leaves_out_what_is_too_large(void **state)
+{
+	struct server *s = *state;
+	struct forged what = {.seed = 1,
+	    .created = 1500000000,
+	    .bits = 65528,
+	    .id = {{.text = "Large"}}};
+	struct pgp_cert *large = forge(&what);
+
+	s->peer[0].mail_size = 8192;
 	start(s);
 	assert_non_null(large);
 	put(s, large, "");
@@ -584,6 +759,43 @@ leaves_out_what_is_too_large(void **state)
 	assert_int_equal(waiting(s), 1);
 	drop(s, "alfa", true);
 	assert_int_equal(position(s, "alfa").handed, 2);
+}
+
+/* The operator gives up what a peer refuses each time. */
+static void
+skips(void **state)
+{
+	struct server *s = *state;
+	uint64_t n = 0;
+
+	start(s);
+	assert_int_equal(sync_skip(s->sync, "alfa", &n), KS_NOT_FOUND);
+	assert_int_equal(sync_skip(s->sync, "gamma", &n), KS_BAD_QUERY);
+	put_new(s, 1, "");
+	put_new(s, 2, "a@b");
+	turn(s);
+	/* Given up, and not yet made again. */
+	drop(s, "alfa", false);
+	drop(s, "alfa", false);
+	put_new(s, 3, "");
+	turn(s);
+	assert_int_equal(waiting(s), 0);
+	assert_int_equal(sync_skip(s->sync, "alfa", &n), KS_OK);
+	assert_int_equal(n, 2);
+	assert_int_equal(position(s, "alfa").handed, 2);
+	turn(s);
+	assert_int_equal(waiting(s), 1);
+	/* Under way: what becomes of its mail no longer counts. */
+	assert_int_equal(sync_skip(s->sync, "alfa", &n), KS_OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(position(s, "alfa").handed, 3);
+	drop(s, "alfa", false);
+	assert_int_equal(position(s, "alfa").again, 0);
+	assert_int_equal(sync_skip(s->sync, "alfa", &n), KS_NOT_FOUND);
+	put_new(s, 4, "");
+	turn(s);
+	drop(s, "alfa", true);
+	assert_int_equal(position(s, "alfa").handed, 4);
 }
 
 static void
@@ -838,7 +1050,11 @@ main(void)
 	    server_test(joins_changes),
 	    server_test(joins_no_lists),
 	    server_test(respects_the_size),
+	    server_test(splits_what_is_too_large),
+	    server_test(joins_what_fits),
+	    server_test(splits_over_hours),
 	    server_test(leaves_out_what_is_too_large),
+	    server_test(skips),
 	    server_test(respects_the_hour),
 	    server_test(gathers),
 	    server_test(gathers_from_the_oldest),
