@@ -40,22 +40,18 @@ sent_length(const char *sent)
 	return len;
 }
 
-enum ks_status
-change_add(struct keystore *ks, const struct pgp_fpr *fpr,
-    const struct ks_origin *origin, const unsigned char (*digest)[KS_DIGEST],
-    size_t ndigests)
+unsigned char *
+change_value(const struct pgp_fpr *fpr, const struct ks_origin *origin,
+    const unsigned char (*digest)[KS_DIGEST], size_t ndigests, size_t *len)
 {
 	const char *sent = origin->sent == NULL ? "" : origin->sent;
 	const size_t slen = sent_length(sent), dlen = ndigests * KS_DIGEST;
 	const size_t total = HEAD + fpr->len + 2 + slen + 1 + 4 + dlen;
-	unsigned char key[8], *value, *p;
-	enum ks_status st;
+	unsigned char *value, *p;
 
 	assert((digest == NULL) == (ndigests == 0));
 	if ((value = malloc(total)) == NULL)
-		return KS_NOMEM;
-	ks->counters.serial++;
-	ks->counters.last_change = moment(origin->now);
+		return NULL;
 	be64_put(value, moment(origin->now));
 	value[8] = (unsigned char)((digest == NULL ? WHOLE : 0) |
 				   (origin->quiet ? QUIET : 0));
@@ -71,8 +67,26 @@ change_add(struct keystore *ks, const struct pgp_fpr *fpr,
 	be32_put(p, (uint32_t)ndigests);
 	if (digest != NULL)
 		memcpy(p + 4, digest, dlen);
+	*len = total;
+	return value;
+}
+
+enum ks_status
+change_add(struct keystore *ks, const struct pgp_fpr *fpr,
+    const struct ks_origin *origin, const unsigned char (*digest)[KS_DIGEST],
+    size_t ndigests)
+{
+	unsigned char key[8], *value;
+	enum ks_status st;
+	size_t len;
+
+	value = change_value(fpr, origin, digest, ndigests, &len);
+	if (value == NULL)
+		return KS_NOMEM;
+	ks->counters.serial++;
+	ks->counters.last_change = moment(origin->now);
 	be64_put(key, ks->counters.serial);
-	st = table_put(ks, T_CHANGE, key, sizeof(key), value, total);
+	st = table_put(ks, T_CHANGE, key, sizeof(key), value, len);
 	free(value);
 	return st;
 }

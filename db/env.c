@@ -480,7 +480,7 @@ checkpointer_stop(struct keystore *ks)
 	pthread_cond_signal(&ks->wake);
 	pthread_mutex_unlock(&ks->mutex);
 	pthread_join(ks->checkpointer, NULL);
-	ks->running = false;
+	ks->running = ks->stop = false;
 }
 
 /* ---- open and close ------------------------------------------------------ */
@@ -545,6 +545,24 @@ env_open(struct keystore *ks)
 	return open_status(ks, ret);
 }
 
+const char *
+table_file(enum table t)
+{
+	return tables[t].file;
+}
+
+int
+table_shape(DB *db, enum table t, uint32_t page)
+{
+	int ret = db->set_pagesize(db, page == 0 ? tables[t].page : page);
+
+	if (ret == 0)
+		ret = db->set_flags(db, DB_CHKSUM);
+	if (ret == 0 && tables[t].duplicates)
+		ret = db->set_flags(db, DB_DUPSORT);
+	return ret;
+}
+
 static enum ks_status
 table_open(struct keystore *ks, enum table t)
 {
@@ -554,11 +572,7 @@ table_open(struct keystore *ks, enum table t)
 	if ((ret = db_create(&db, ks->env, 0)) != 0)
 		return table_status(ks, ret);
 	ks->table[t] = db;
-	if ((ret = db->set_pagesize(db, tables[t].page)) == 0)
-		ret = db->set_flags(db, DB_CHKSUM);
-	if (ret == 0 && tables[t].duplicates)
-		ret = db->set_flags(db, DB_DUPSORT);
-	if (ret == 0)
+	if ((ret = table_shape(db, t, 0)) == 0)
 		ret = db->open(db, ks->txn, tables[t].file, NULL, DB_BTREE,
 		    DB_CREATE | DB_THREAD, 0600);
 	return open_status(ks, ret);
@@ -589,6 +603,17 @@ tables_open(struct keystore *ks)
 }
 
 enum ks_status
+store_up(struct keystore *ks)
+{
+	enum ks_status st;
+
+	if ((st = bulk_recover(ks)) == KS_OK && (st = env_open(ks)) == KS_OK &&
+	    (st = tables_open(ks)) == KS_OK && (st = bulk_settle(ks)) == KS_OK)
+		st = checkpointer_start(ks);
+	return st;
+}
+
+enum ks_status
 ks_open(const char *dir, const struct ks_options *options,
     struct keystore **out, const char **error)
 {
@@ -599,9 +624,9 @@ ks_open(const char *dir, const struct ks_options *options,
 		*error = advice(NULL, KS_NOMEM);
 		return KS_NOMEM;
 	}
-	if ((st = store_directory(ks, dir)) == KS_OK &&
-	    (st = env_open(ks)) == KS_OK && (st = tables_open(ks)) == KS_OK)
-		st = checkpointer_start(ks);
+	st = store_directory(ks, dir);
+	if (st == KS_OK)
+		st = store_up(ks);
 	if (st != KS_OK) {
 		*error = advice(ks, st);
 		(void)ks_close(ks);
@@ -626,12 +651,10 @@ store_free(struct keystore *ks)
 }
 
 enum ks_status
-ks_close(struct keystore *ks)
+store_down(struct keystore *ks)
 {
 	enum ks_status st = KS_OK, closed;
 
-	if (ks == NULL)
-		return KS_OK;
 	backup_wait(ks);
 	checkpointer_stop(ks);
 	ks_abort(ks);
@@ -643,11 +666,24 @@ ks_close(struct keystore *ks)
 			continue;
 		closed = table_status(ks, ks->table[t]->close(ks->table[t], 0));
 		st = st == KS_OK ? closed : st;
+		ks->table[t] = NULL;
 	}
 	if (ks->env != NULL) {
 		closed = table_status(ks, ks->env->close(ks->env, 0));
 		st = st == KS_OK ? closed : st;
+		ks->env = NULL;
 	}
+	return st;
+}
+
+enum ks_status
+ks_close(struct keystore *ks)
+{
+	enum ks_status st;
+
+	if (ks == NULL)
+		return KS_OK;
+	st = store_down(ks);
 	store_free(ks);
 	return st;
 }

@@ -123,6 +123,26 @@ void backup_wait(struct keystore *);
 /* Writes the counters into T_META. */
 enum ks_status counters_write(struct keystore *);
 
+/* ---- opening, closing (env.c) -------------------------------------------- */
+
+/* Everything but the directory and its lock; after a failure of store_up()
+ * only ks_close() may follow. */
+enum ks_status store_up(struct keystore *);
+enum ks_status store_down(struct keystore *);
+
+const char *table_file(enum table);
+/* What a table's handle is given before it is opened; page 0: as always. */
+int table_shape(DB *, enum table, uint32_t page);
+
+/* ---- a load that was interrupted (bulk.c) -------------------------------- */
+
+/* Before the tables are opened, and after it. */
+enum ks_status bulk_recover(struct keystore *);
+enum ks_status bulk_settle(struct keystore *);
+
+/* Of tests: called at each point where a load may die. */
+extern void (*bulk_fault)(const char *point);
+
 /* ---- records (table.c) --------------------------------------------------- */
 
 /* What a return value of Berkeley DB means; within a transaction, a failure
@@ -188,6 +208,7 @@ enum ks_status table_count(struct keystore *, enum table, uint64_t *);
  */
 #define CERT_FLAGS	1
 #define CERT_UNVERIFIED 0x01 /* see struct pgp_cert */
+#define CERT_SERIAL	12
 #define CERT_DIGEST	20
 #define CERT_HEADER	(CERT_DIGEST + PGP_SHA256_LEN)
 
@@ -205,6 +226,10 @@ enum ks_status cert_get(struct keystore *, const struct pgp_fpr *,
 enum ks_status cert_next(
     struct keystore *, const struct pgp_fpr *after, struct pgp_fpr *next);
 
+/* The value of a certificate, which the caller frees. */
+enum ks_status cert_value(
+    const struct pgp_cert *, const struct ks_meta *, struct pgp_blob *);
+
 /* Writes `cert`, which replaces `old` (NULL: nothing), with its indexes. */
 enum ks_status cert_store(struct keystore *, const struct pgp_cert *cert,
     const struct pgp_blob *octets, const struct pgp_cert *old,
@@ -220,6 +245,10 @@ enum ks_status is_forgotten(
     struct keystore *, const struct pgp_fpr *, bool *yes);
 
 /* ---- the change log (change.c) ------------------------------------------- */
+
+/* The value of an entry, malloc'ed; NULL: no memory. */
+unsigned char *change_value(const struct pgp_fpr *, const struct ks_origin *,
+    const unsigned char (*digest)[KS_DIGEST], size_t ndigests, size_t *len);
 
 /* Adds an entry, whose serial is counters.serial then.  digest NULL: the whole
  * certificate is new. */

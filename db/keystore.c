@@ -45,7 +45,7 @@ header_read(const struct pgp_blob *value, struct ks_meta *meta)
 		return KS_CORRUPT;
 	meta->unverified = (value->data[CERT_FLAGS] & CERT_UNVERIFIED) != 0;
 	meta->changed = (time_t)be64_get(value->data + 4);
-	meta->serial = be64_get(value->data + 12);
+	meta->serial = be64_get(value->data + CERT_SERIAL);
 	return KS_OK;
 }
 
@@ -66,12 +66,12 @@ cert_read(struct keystore *ks, const struct pgp_blob *value,
 		UINT32_MAX, &left, cert));
 }
 
+/* The whole value: header and canonical octets. */
 static enum ks_status
-cert_write(struct keystore *ks, const struct pgp_fpr *fpr,
-    const struct pgp_blob *octets, const struct ks_meta *meta)
+value_write(const struct pgp_blob *octets, const struct ks_meta *meta,
+    struct pgp_blob *out)
 {
 	unsigned char *value = malloc(CERT_HEADER + octets->len);
-	enum ks_status st;
 
 	if (value == NULL)
 		return KS_NOMEM;
@@ -79,15 +79,41 @@ cert_write(struct keystore *ks, const struct pgp_fpr *fpr,
 	value[0] = KS_SCHEMA;
 	value[CERT_FLAGS] = meta->unverified ? CERT_UNVERIFIED : 0;
 	be64_put(value + 4, moment(meta->changed));
-	be64_put(value + 12, meta->serial);
+	be64_put(value + CERT_SERIAL, meta->serial);
 	if (pgp_sha256(octets->data, octets->len, value + CERT_DIGEST) != 0) {
 		free(value);
 		return KS_NOMEM;
 	}
 	memcpy(value + CERT_HEADER, octets->data, octets->len);
-	st = table_put(ks, T_CERTS, fpr->octet, fpr->len, value,
-	    CERT_HEADER + octets->len);
-	free(value);
+	out->data = value;
+	out->len = CERT_HEADER + octets->len;
+	return KS_OK;
+}
+
+enum ks_status
+cert_value(const struct pgp_cert *cert, const struct ks_meta *meta,
+    struct pgp_blob *out)
+{
+	struct pgp_blob octets = {0};
+	enum ks_status st = status_of_pgp(pgp_cert_octets(cert, &octets));
+
+	if (st == KS_OK)
+		st = value_write(&octets, meta, out);
+	pgp_blob_free(&octets, false);
+	return st;
+}
+
+static enum ks_status
+cert_write(struct keystore *ks, const struct pgp_fpr *fpr,
+    const struct pgp_blob *octets, const struct ks_meta *meta)
+{
+	struct pgp_blob value = {0};
+	enum ks_status st = value_write(octets, meta, &value);
+
+	if (st == KS_OK)
+		st = table_put(
+		    ks, T_CERTS, fpr->octet, fpr->len, value.data, value.len);
+	pgp_blob_free(&value, false);
 	return st;
 }
 
