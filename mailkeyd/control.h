@@ -4,7 +4,8 @@
  *
  *   DELIVER  fd[0]: memfd with the mail, fd[1]: memfd, record of str sender,
  *            str recipient (NULL = not known)
- *   IMPORT   a: 1 when peers are to hear of it; then sources, below
+ *   IMPORT   a: 1 when peers are to hear of it; b: octets of all that is to
+ *            come, 0: not known; then sources, below
  *   DUMP     a: certificates in a file, 0: any number
  *   GET      text: as after the command GET of a mail
  *   INDEX    text: likewise; a: 1 = VERBOSE INDEX

@@ -100,7 +100,10 @@ import_done(void *ctx, struct import_counts *counts, const char *why)
 			client_data(client, text, len);
 	}
 	free(text);
-	if (why != NULL)
+	if (why != NULL && counts->nothing)
+		client_end(client, EX_TEMPFAIL,
+		    "stopped: %s; nothing of it was stored", why);
+	else if (why != NULL)
 		client_end(client, EX_TEMPFAIL,
 		    "stopped: %s; what was counted is stored, and the same "
 		    "import goes on from here",
@@ -210,8 +213,8 @@ do_import(struct client *client, struct ipc_msg *msg)
 	}
 	client->work = work;
 	work->first = true;
-	work->import =
-	    import_new(client->parts, msg->a == 1, &import_calls, client);
+	work->import = import_new(
+	    client->parts, msg->a == 1, msg->b, &import_calls, client);
 	if (work->import == NULL) {
 		client_end(client, EX_OSERR, "no memory");
 		import_gone(client);

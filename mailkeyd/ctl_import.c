@@ -389,6 +389,7 @@ do_import(struct ctl *ctl, int argc, char **argv)
 		ctl->feed_next = feed_asked;
 		ipc_msg_init(&msg, CONTROL_IMPORT, 0);
 		msg.a = ctl->sync;
+		msg.b = feed.list.size;
 		status = ctl_ask(ctl, &msg, stdout);
 	}
 	status = ctl_leave(ctl, status);

@@ -5,6 +5,7 @@
  * are.
  */
 #include "mailkeyd/import.h"
+#include "db/bulk.h"
 #include "mailkeyd/intake.h"
 #include "mailkeyd/ipc.h"
 #include "mailkeyd/log.h"
@@ -15,9 +16,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FILE_AHEAD 6   /* batches of a file in hand */
-#define MAIL_AHEAD 64  /* mails in hand */
-#define GROUP	   100 /* certificates in one transaction, about */
+#define FILE_AHEAD  6		 /* batches of a file in hand */
+#define MAIL_AHEAD  64		 /* mails in hand */
+#define BULK_MIN    (8u << 20)	 /* octets of files that are worth a load */
+#define BULK_MEMORY (192u << 20) /* octets for sorting */
+#define GROUP	    100		 /* certificates in one transaction, about */
 
 /* One record of the jail: some certificates of a file, or a mail. */
 struct batch {
@@ -39,7 +42,11 @@ struct import {
 	struct gateway_parts parts;
 	const struct import_calls *calls;
 	void *ctx;
-	bool sync; /* peers are to hear of it */
+	bool sync;	      /* peers are to hear of it */
+	uint64_t octets;      /* of all sources, 0: not known */
+	bool no_bulk;	      /* it was looked into */
+	struct ks_bulk *bulk; /* into an empty store: past transactions */
+	struct mail *held;    /* bare revocations, until it is written */
 	struct loop_timer *turn;
 	struct batch_list batches;
 	unsigned nbatches, njudging;
@@ -181,7 +188,7 @@ batch_problems(struct batch *batch)
 			    report_add(report, text, 0))
 				tell(batch, text, mail->problems[i]);
 	}
-	if (batch->intake != NULL)
+	if (batch->intake != NULL && batch->import->bulk == NULL)
 		problems = intake_problems(batch->intake, &n);
 	for (size_t i = mail->nproblems; i < n; i++)
 		problem(batch, "revocations of keys that are not stored",
@@ -321,6 +328,112 @@ commit_up_to(struct import *import, const struct batch *last)
 	return status;
 }
 
+/* ---- a load into an empty store ------------------------------------------ */
+
+/* Only where nobody else asks the store anything meanwhile. */
+static void
+bulk_begin(struct import *import)
+{
+	const struct ks_origin origin = {
+	    .now = time(NULL), .quiet = !import->sync};
+	const struct gateway_parts *parts = &import->parts;
+
+	if (import->no_bulk)
+		return;
+	import->no_bulk = true;
+	if (parts->despatch != NULL || parts->answer != NULL ||
+	    import->octets < BULK_MIN)
+		return;
+	if (ks_bulk_begin(parts->ks, BULK_MEMORY, &origin, &import->bulk) !=
+	    KS_OK)
+		import->bulk = NULL;
+}
+
+/* A revocation may be of a key that the load has, or will have: all wait for
+ * its end. */
+static enum ks_status
+bulk_hold(struct import *import, struct mail *mail)
+{
+	struct mail *held = import->held;
+	struct pgp_blob *more;
+
+	if (mail->nrevocations == 0)
+		return KS_OK;
+	if (held == NULL)
+		held = import->held = calloc(1, sizeof(*held));
+	if (held == NULL)
+		return KS_NOMEM;
+	more = realloc(held->revocations,
+	    (held->nrevocations + mail->nrevocations) * sizeof(*more));
+	if (more == NULL)
+		return KS_NOMEM;
+	held->revocations = more;
+	memcpy(more + held->nrevocations, mail->revocations,
+	    mail->nrevocations * sizeof(*more));
+	held->nrevocations += mail->nrevocations;
+	mail->nrevocations = 0;
+	return KS_OK;
+}
+
+static enum ks_status
+bulk_put(struct import *import, struct batch *batch)
+{
+	enum ks_status status = KS_OK;
+	const struct submission *s;
+	size_t n = 0;
+
+	if (batch->intake == NULL)
+		return KS_OK;
+	s = intake_submissions(batch->intake, &n);
+	for (size_t i = 0; i < n && status == KS_OK; i++)
+		if (s[i].cert != NULL)
+			status = ks_bulk_put(import->bulk, s[i].cert);
+	return status == KS_OK ? bulk_hold(import, batch->mail) : status;
+}
+
+/* The store is there, or it is as it was. */
+static void
+bulk_finish(struct import *import)
+{
+	struct import_counts *counts = &import->counts;
+	struct ks_bulk_counts written;
+	struct import_source source = {.fd = -1, .name = "revocations"};
+	enum ks_status status = ks_bulk_finish(import->bulk, &written);
+	struct batch *batch;
+
+	import->bulk = NULL;
+	counts->added += written.added;
+	counts->changed += written.changed;
+	counts->unchanged += written.unchanged;
+	counts->nothing = written.added == 0;
+	if (status != KS_OK)
+		import_fail(import, ks_strerror(status));
+	if (import->held == NULL || status != KS_OK)
+		return;
+	batch = batch_new(import, &source);
+	if (batch == NULL)
+		return;
+	TAILQ_REMOVE(&import->batches, batch, next);
+	TAILQ_INSERT_HEAD(&import->batches, batch, next);
+	batch->state = READ;
+	batch->mail = import->held;
+	import->held = NULL;
+}
+
+/* Whether nothing more can go into the load: there is no more, or what comes
+ * next is a mail, which may need what the load has. */
+static bool
+bulk_ends(const struct import *import)
+{
+	const struct batch *head = TAILQ_FIRST(&import->batches);
+
+	if (head == NULL)
+		return import->ended && import->file.fd == -1;
+	return head->source.mail;
+}
+
+/* ---- the head of the queue ----------------------------------------------- */
+
 /* The last of those at the head that go into one transaction; NULL: none. */
 static struct batch *
 group_last(struct import *import)
@@ -330,7 +443,8 @@ group_last(struct import *import)
 
 	TAILQ_FOREACH(batch, &import->batches, next)
 	{
-		if (batch->state != JUDGED)
+		if (batch->state != JUDGED ||
+		    (import->bulk != NULL && batch->source.mail))
 			break;
 		last = batch;
 		n += batch->mail == NULL ? 0 : batch->mail->ncerts;
@@ -338,6 +452,21 @@ group_last(struct import *import)
 			break;
 	}
 	return last;
+}
+
+static enum ks_status
+bulk_up_to(struct import *import, const struct batch *last)
+{
+	enum ks_status status = KS_OK;
+	struct batch *batch;
+
+	TAILQ_FOREACH(batch, &import->batches, next)
+	{
+		status = bulk_put(import, batch);
+		if (status != KS_OK || batch == last)
+			break;
+	}
+	return status;
 }
 
 /* Commits what is ready at the head of the queue. */
@@ -350,7 +479,9 @@ import_commit(struct import *import)
 
 	if (last == NULL)
 		return false;
-	status = commit_up_to(import, last);
+	bulk_begin(import);
+	status = import->bulk != NULL ? bulk_up_to(import, last)
+				      : commit_up_to(import, last);
 	if (status != KS_OK) {
 		import_fail(import, ks_strerror(status));
 		return false;
@@ -670,6 +801,11 @@ static void
 import_finish(struct import *import)
 {
 	import->done = true;
+	if (import->bulk != NULL) {
+		ks_bulk_drop(import->bulk);
+		import->bulk = NULL;
+		import->counts.nothing = true;
+	}
 	if (import->why == NULL)
 		import_forget(import);
 	import_log(import, import->why);
@@ -689,17 +825,22 @@ import_go_on(void *ctx)
 	import_judge(import);
 	if (import->why == NULL && import_commit(import))
 		import_turn(import);
+	if (import->why == NULL && import->bulk != NULL && bulk_ends(import)) {
+		bulk_finish(import);
+		import_turn(import);
+	}
 	if (import->why == NULL)
 		import_read(import);
 	else if (import->njudging == 0)
 		import_finish(import);
 	if (!import->done && import->why == NULL && import->ended &&
-	    TAILQ_EMPTY(&import->batches) && import->file.fd == -1)
+	    import->bulk == NULL && TAILQ_EMPTY(&import->batches) &&
+	    import->file.fd == -1)
 		import_finish(import);
 }
 
 struct import *
-import_new(const struct gateway_parts *parts, bool sync,
+import_new(const struct gateway_parts *parts, bool sync, uint64_t octets,
     const struct import_calls *calls, void *ctx)
 {
 	struct import *import = calloc(1, sizeof(*import));
@@ -710,6 +851,7 @@ import_new(const struct gateway_parts *parts, bool sync,
 	import->calls = calls;
 	import->ctx = ctx;
 	import->sync = sync;
+	import->octets = octets;
 	import->file.fd = -1;
 	TAILQ_INIT(&import->batches);
 	import->turn = loop_timer_new(parts->loop, import_go_on, import);
@@ -741,6 +883,10 @@ import_free(struct import *import)
 	}
 	if (import->njudging > 0)
 		return; /* batch_judged() comes back here */
+	ks_bulk_drop(import->bulk);
+	if (import->held != NULL)
+		mail_free(import->held);
+	free(import->held);
 	loop_timer_free(import->turn);
 	report_free(&import->counts.report);
 	free(import);

@@ -15,6 +15,7 @@ struct import_counts {
 	uint64_t added, changed, unchanged, refused;
 	uint64_t problems;	  /* that something could not be read */
 	uint64_t secret;	  /* secret keys found, none kept */
+	bool nothing;		  /* none of it was stored after all */
 	uint64_t mails, replayed; /* looked at; with ADD or INCREMENTAL */
 	struct pgp_left_out left; /* parts left out of those that were kept */
 	struct import_report report; /* what was refused, and problems */
@@ -49,10 +50,15 @@ struct import_calls {
 	void (*done)(void *ctx, struct import_counts *, const char *why);
 };
 
-/* Starts, and asks for the first source; `sync`: peers are to hear of it.
- * The calls come from the loop.  NULL: no memory. */
+/*
+ * Starts, and asks for the first source; `sync`: peers are to hear of it;
+ * `octets`: of all that is to come, 0: not known.  The calls come from the
+ * loop.  Without a daemon much is loaded into an empty store at once
+ * (db/bulk.h): until the end nothing of it is stored then, and the last call
+ * before `done` takes long.  NULL: no memory.
+ */
 struct import *import_new(const struct gateway_parts *, bool sync,
-    const struct import_calls *, void *ctx);
+    uint64_t octets, const struct import_calls *, void *ctx);
 
 /* Takes a source, after `wants`.  Without memory the import fails. */
 void import_take(struct import *, const struct import_source *);

@@ -206,6 +206,54 @@ def killed(place):
     equal(counts(again)[3], counts(first)[1], "unchanged")
 
 
+def load_killed(place):
+    """a load into an empty store, killed on the way: empty or complete"""
+    daemon = place.daemon()
+    bulk = os.path.join(daemon.state, "db/bulk")
+    total, seen, refused = 0, set(), 0
+    # Killed when it begins, and later and later.
+    for wait in (0, 0.5, 1, 2, 4, 8, None):
+        command = subprocess.Popen(
+            [daemon.program("mailkeyctl"), "-c", daemon.conf, "import", RING],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True)
+        while command.poll() is None and not os.path.isdir(bulk):
+            time.sleep(0.01)
+        if os.path.isdir(bulk) and not refused:
+            busy = daemon.command("mailkeyd")
+            # It may just have ended.
+            refused = busy.returncode == 75
+            expect(b"another process" in busy.stderr or not refused,
+                   busy.stderr)
+        if wait is not None:
+            try:
+                command.wait(wait * SLOW)
+            except subprocess.TimeoutExpired:
+                pass
+            # mailkeyctl, and what it started.
+            try:
+                os.killpg(command.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        out, err = command.communicate(timeout=120 * SLOW)
+        found = stored(daemon)
+        note(f"after {wait} s: {found} certificates")
+        equal(os.path.exists(bulk), False, "what is left of the load")
+        seen.add(found)
+        if command.returncode == 0:
+            total = found
+            break
+    expect(refused, "a daemon was never refused while a load went on")
+    expect(total > 800, "it was never complete:", err)
+    expect(seen <= {0, total}, "the store had", seen)
+    expect(0 in seen, "nothing was killed")
+    one = place.daemon(name="one")
+    one.start()
+    equal(one.ctl("import", RING).returncode, 0, "without a load")
+    equal(dumped(daemon), dumped(one), "what is stored")
+    equal(counts(daemon.ctl("import", RING))[3], total, "unchanged")
+
+
 # ---- dumps ------------------------------------------------------------------
 
 def fill(place, daemon):
@@ -331,7 +379,7 @@ def sks_loads(place):
 
 if __name__ == "__main__":
     tests = [files_of_all_kinds, old_mails, refusals, stranger, killed,
-             dump_directory]
+             load_killed, dump_directory]
     if os.path.exists(SKS):
         tests.append(sks_loads)
     else:
