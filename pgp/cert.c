@@ -522,6 +522,10 @@ signature_objection(const struct builder *b, const struct pgp_signature *sig)
 {
 	if (!sig->exportable)
 		return PGP_LEFT_LOCAL;
+	/* Its issuer may have made it longer; whoever reads it again must find
+	 * it as small as we did. */
+	if (sig->len - sig->body > b->policy->signature_size)
+		return PGP_LEFT_TOO_LARGE;
 	if (b->trust == PGP_CLAIMED &&
 	    sig->created > (uint64_t)b->now + b->policy->future)
 		return PGP_LEFT_FUTURE;

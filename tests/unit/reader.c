@@ -336,6 +336,184 @@ caps_on_packets(void **state)
 	pgp_blob_free(&b, false);
 }
 
+/* A certificate with one packet of a size, at each cap and one past it: how
+ * that packet is made, and what of the certificate it takes with it. */
+enum sized { PRIMARY, SUBKEY, USERID, ATTRIBUTE, SIGNATURE, HASHED };
+struct case_size {
+	const char *name;
+	enum sized what;
+	size_t cap;
+};
+
+static const struct case_size sizes[] = {
+    {"a primary key of 8,383 octets", PRIMARY, 8383},
+    {"a subkey of 8,383 octets", SUBKEY, 8383},
+    {"a user ID of 1,024 octets", USERID, 1024},
+    {"an attribute of 65,536 octets", ATTRIBUTE, 65536},
+    {"a signature of 65,536 octets", SIGNATURE, 65536},
+    /* Nothing names its issuer: in the form that is kept it does. */
+    {"a signature of 65,536 octets in the end", HASHED, 65536 - 10 - 23},
+};
+#define SIZES (sizeof(sizes) / sizeof(*sizes))
+
+/* DSA: any four numbers. */
+static void
+row_key(struct row *r, unsigned tag, size_t size)
+{
+	static const unsigned char head[] = {4, 0x5e, 0x0c, 0x90, 0xa0, 17};
+	unsigned char *body = calloc(1, size);
+	size_t i, at = sizeof(head), n;
+
+	assert_non_null(body);
+	memcpy(body, head, at);
+	for (i = 0; i < 4; i++) {
+		n = i < 3 ? 1000 : size - at - 2;
+		if (size < 4000)
+			n = i < 3 ? 10 : size - at - 2;
+		body[at] = (unsigned char)(8 * n >> 8);
+		body[at + 1] = (unsigned char)(8 * n);
+		memset(body + at + 2, 0xff, n);
+		at += 2 + n;
+	}
+	row_packet(r, tag, body, size);
+	free(body);
+}
+
+/* EdDSA by nobody, filled up with a notation; `by` may be NULL. */
+static void
+row_signature(
+    struct row *r, unsigned type, size_t size, const struct pgp_component *by)
+{
+	static const unsigned char head[] = {
+	    5, 2, 0x69, 0, 0, 0, 9, 16, 0, 0, 0, 0, 0, 0, 0, 0, 22, 33, 4};
+	unsigned char *body = calloc(1, size), *p = body;
+	/* What is not hashed: the head, lengths, the left 16 bits, 1 and 1. */
+	size_t hashed = size - 4 - 2 - 2 - 2 - 6, n = by != NULL ? 39 : 6;
+
+	assert_non_null(body);
+	*p++ = 4;
+	*p++ = (unsigned char)type;
+	*p++ = 22;
+	*p++ = 8;
+	*p++ = (unsigned char)(hashed >> 8);
+	*p++ = (unsigned char)hashed;
+	memcpy(p, head, by != NULL ? sizeof(head) : 6);
+	if (by != NULL) {
+		memcpy(p + 8, by->keyid, 8);
+		memcpy(p + sizeof(head), by->fpr.octet, 20);
+	}
+	p[n] = 0xff; /* four octets of length */
+	p[n + 3] = (unsigned char)((hashed - n - 5) >> 8);
+	p[n + 4] = (unsigned char)(hashed - n - 5);
+	p[n + 5] = 100;
+	memcpy(body + size - 6, "\0\1\1\0\1\1", 6);
+	row_packet(r, PGP_TAG_SIGNATURE, body, size);
+	free(body);
+}
+
+/* What the mail's reader and then the core make of it. */
+static struct pgp_cert *
+read_twice(struct pgp_blob b, struct pgp_left_out *left)
+{
+	struct pgp_policy policy = pgp_policy_default;
+	struct source s = {b.data, b.len, SIZE_MAX, false};
+	const unsigned char *packets;
+	struct pgp_cert *cert = NULL;
+	struct pgp_blob octets;
+	struct pgp_reader *r;
+	size_t len;
+	bool bare;
+
+	policy.attribute_size = 65536;
+	r = pgp_reader_new(read_source, &s, &policy);
+	memset(left, 0, sizeof(*left));
+	if (pgp_reader_next(r, left, &packets, &len, &bare) != PGP_OK) {
+		pgp_reader_free(r);
+		return NULL;
+	}
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pgp_cert_parse(packets, len, &policy,
+				     PGP_CLAIMED, NOW, left, &cert),
+		    PGP_OK);
+		if (i == 1)
+			break;
+		assert_int_equal(pgp_cert_octets(cert, &octets), PGP_OK);
+		pgp_cert_free(cert);
+		packets = octets.data;
+		len = octets.len;
+	}
+	pgp_blob_free(&octets, false);
+	pgp_reader_free(r);
+	return cert;
+}
+
+static struct pgp_blob
+sized(enum sized what, size_t size)
+{
+	unsigned char *octets = calloc(1, size);
+	struct pgp_component key;
+	struct row row;
+
+	assert_non_null(octets);
+	row_open(&row);
+	row_key(&row, PGP_TAG_PUBLIC_KEY, what == PRIMARY ? size : 100);
+	fflush(row.f);
+	assert_int_equal(
+	    pgp_key_identify((unsigned char *)row.data, row.len, &key), PGP_OK);
+	row_packet(&row, PGP_TAG_USERID, "a", 1);
+	row_signature(&row, 0x13, 100, NULL);
+	if (what == SIGNATURE || what == HASHED)
+		row_signature(
+		    &row, 0x13, size, what == SIGNATURE ? &key : NULL);
+	else if (what == USERID)
+		row_packet(&row, PGP_TAG_USERID, octets, size);
+	else if (what == ATTRIBUTE)
+		row_packet(&row, PGP_TAG_ATTRIBUTE, octets, size);
+	else if (what == SUBKEY)
+		row_key(&row, PGP_TAG_PUBLIC_SUBKEY, size);
+	if (what == USERID || what == ATTRIBUTE || what == SUBKEY)
+		row_signature(&row, what == SUBKEY ? 0x18 : 0x13, 100, NULL);
+	free(octets);
+	return row_close(&row);
+}
+
+static void
+size_one(void **state)
+{
+	const struct case_size *c = *state;
+	struct pgp_left_out left;
+	struct pgp_cert *cert;
+	struct pgp_blob b;
+	size_t nsigs = c->what == SIGNATURE || c->what == HASHED ? 2 : 1;
+	size_t n = nsigs == 2 || c->what == PRIMARY ? 2 : 3;
+
+	b = sized(c->what, c->cap);
+	cert = read_twice(b, &left);
+	assert_non_null(cert);
+	assert_int_equal(cert->ncomponents, n);
+	assert_int_equal(cert->components[n - 1].nsigs, nsigs);
+	assert_int_equal(left.n[PGP_LEFT_TOO_LARGE], 0);
+	pgp_blob_free(&b, false);
+	pgp_cert_free(cert);
+
+	b = sized(c->what, c->cap + 1);
+	cert = read_twice(b, &left);
+	if (c->what == PRIMARY) {
+		assert_null(cert);
+		pgp_blob_free(&b, false);
+		return;
+	}
+	/* The rest of it is there. */
+	assert_non_null(cert);
+	assert_int_equal(cert->ncomponents, 2);
+	assert_int_equal(cert->components[1].len, 1);
+	assert_int_equal(cert->components[1].nsigs, 1);
+	assert_int_equal(left.n[PGP_LEFT_TOO_LARGE], 1);
+	assert_int_equal(left.n[PGP_LEFT_NO_SELFSIG], 0);
+	pgp_blob_free(&b, false);
+	pgp_cert_free(cert);
+}
+
 /* The buffers that a secret key went through hold nothing of it. */
 static void
 secrets_are_wiped(void **state)
@@ -566,7 +744,7 @@ claimed_lengths(void **state)
 int
 main(void)
 {
-	struct CMUnitTest tests[STREAMS + FLOODS + 6] = {
+	struct CMUnitTest tests[STREAMS + FLOODS + SIZES + 6] = {
 	    cmocka_unit_test(packets_as_they_came),
 	    cmocka_unit_test(failed_read), cmocka_unit_test(caps_on_packets),
 	    cmocka_unit_test(secrets_are_wiped),
@@ -577,6 +755,9 @@ main(void)
 	for (i = 0; i < FLOODS; i++)
 		tests[n++] = (struct CMUnitTest){floods[i].name, flood_one,
 		    NULL, NULL, (void *)(uintptr_t)&floods[i]};
+	for (i = 0; i < SIZES; i++)
+		tests[n++] = (struct CMUnitTest){sizes[i].name, size_one, NULL,
+		    NULL, (void *)(uintptr_t)&sizes[i]};
 	for (i = 0; i < STREAMS; i++)
 		tests[n++] = (struct CMUnitTest){streams[i].name, stream_one,
 		    NULL, NULL, (void *)(uintptr_t)&streams[i]};
