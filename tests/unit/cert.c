@@ -751,7 +751,7 @@ caps_on_octets(void **state)
 	(void)state;
 	policy.userid_size = 2;
 	policy.attribute_size = 3;
-	policy.signature_size = 22;
+	policy.signature_size = 22 + 33; /* with its issuer */
 	cert = behind_alice(
 	    "b4 02 6161" SIG("13") "d1 03 020100" SIG("13"), &policy, &left);
 	assert_int_equal(cert->ncomponents, 3);
@@ -762,7 +762,7 @@ caps_on_octets(void **state)
 	assert_int_equal(cert->ncomponents, 1);
 	assert_int_equal(left.n[PGP_LEFT_TOO_LARGE], 2);
 	pgp_cert_free(cert);
-	policy.signature_size = 21;
+	policy.signature_size = 22 + 32;
 	cert = behind_alice("b4 02 6161" SIG("13"), &policy, &left);
 	assert_int_equal(cert->ncomponents, 1);
 	assert_int_equal(left.n[PGP_LEFT_TOO_LARGE], 1);

@@ -442,8 +442,8 @@ static const struct case_flood floods[] = {
 	others_unknown, true, 150000, 0, 40000000},
     {"150,000 by others, wanted", "collision-1.asc", others_unknown, true,
 	150000, 0, 40000000},
-    {"150,000 by others, wanted, of something else", "collision-1.asc",
-	others, true, 150000, 0, 40000000},
+    {"150,000 by others, wanted, of something else", "collision-1.asc", others,
+	true, 150000, 0, 40000000},
 };
 #define FLOODS (sizeof(floods) / sizeof(*floods))
 
