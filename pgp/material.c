@@ -288,10 +288,43 @@ open_ecdsa(struct public_key *k, struct cursor c)
 	return true;
 }
 
+/*
+ * Under a point of small order anybody signs.  OpenSSL verifies with these,
+ * GnuPG does not; nor with a point that is not written in the one way.
+ */
+static bool
+weak_ed25519(const unsigned char *point)
+{
+	static const unsigned char weak[][ED25519_LEN] = {
+	    {0x00},
+	    {0x01},
+	    {0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4,
+		0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3,
+		0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc,
+		0x05},
+	    {0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b,
+		0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c,
+		0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03,
+		0x7a},
+	};
+	unsigned char y[ED25519_LEN];
+	size_t i;
+
+	memcpy(y, point, sizeof(y));
+	y[ED25519_LEN - 1] &= 0x7f; /* the sign of x */
+	for (i = 0; i < sizeof(weak) / sizeof(weak[0]); i++)
+		if (memcmp(y, weak[i], sizeof(y)) == 0)
+			return true;
+	for (i = ED25519_LEN - 2; i > 0 && y[i] == 0xff; i--)
+		;
+	/* 2^255 - 20, which is -1, and more */
+	return i == 0 && y[ED25519_LEN - 1] == 0x7f && y[0] >= 0xec;
+}
+
 static bool
 open_octets(struct public_key *k, int type, struct cursor c, size_t len)
 {
-	if (c.len != len)
+	if (c.len != len || (type == EVP_PKEY_ED25519 && weak_ed25519(c.p)))
 		return false;
 	k->size = len;
 	k->digest_min = type == EVP_PKEY_ED448 ? 64 : 32;
@@ -471,9 +504,8 @@ prepare_numbers(unsigned pkalgo, const size_t *octets, size_t n)
 static void
 prepare_octets(unsigned pkalgo, size_t octets)
 {
-	/* the neutral point, and a value that fits no digest */
 	static const unsigned char value[2 * ED448_LEN] = {1};
-	unsigned char point[ED448_LEN] = {1};
+	unsigned char point[ED448_LEN] = {3}; /* on both curves */
 	struct body b;
 
 	body_begin(&b, pkalgo);

@@ -165,6 +165,8 @@ add_parameter(struct octets *b, EVP_PKEY *key, const char *name)
 	BN_free(n);
 }
 
+static const unsigned char *weak_point; /* instead of the next Ed25519 key */
+
 static void
 add_material(struct octets *b, enum kind kind, EVP_PKEY *key)
 {
@@ -195,6 +197,8 @@ add_material(struct octets *b, enum kind kind, EVP_PKEY *key)
 		return;
 	}
 	assert_int_equal(EVP_PKEY_get_raw_public_key(key, point + 1, &n), 1);
+	if (weak_point != NULL)
+		memcpy(point + 1, weak_point, 32);
 	if (k->oid != NULL)
 		add_mpi(b, point, n + 1);
 	else
@@ -1208,6 +1212,52 @@ test_absurd_keys(void **state)
 	}
 }
 
+/* Under a point of small order, R = B and S = 1 fit any digest, or many. */
+static void
+test_weak_points(void **state)
+{
+	static const char *const points[] = {
+	    "01", /* the neutral one */
+	    "0100000000000000 0000000000000000 0000000000000000 "
+	    "0000000000000080",
+	    "ecffffffffffffff ffffffffffffffff ffffffffffffffff "
+	    "ffffffffffffff7f",
+	    "00",
+	    "0000000000000000 0000000000000000 0000000000000000"
+	    "0000000000000080",
+	    "26e8958fc2b227b0 45c3f489f2ef98f0 d5dfac05d3c63339 "
+	    "b13802886d53fc05",
+	    "26e8958fc2b227b0 45c3f489f2ef98f0 d5dfac05d3c63339 "
+	    "b13802886d53fc85",
+	    "c7176a703d4dd84f ba3c0b760d10670f 2a2053fa2c39ccc6 "
+	    "4ec7fd7792ac037a",
+	    "c7176a703d4dd84f ba3c0b760d10670f 2a2053fa2c39ccc6 "
+	    "4ec7fd7792ac03fa",
+	    "edffffffffffffff ffffffffffffffff ffffffffffffffff "
+	    "ffffffffffffff7f",
+	    "eeffffffffffffff ffffffffffffffff ffffffffffffffff "
+	    "ffffffffffffff7f",
+	};
+	const struct recipe r = {.kind = ED25519, .version = 4};
+	static struct claim c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		unsigned char point[32] = {0};
+
+		octets_of_hex(points[i], point, sizeof(point));
+		weak_point = point;
+		make(&r, &c);
+		weak_point = NULL;
+		memset(c.signature.o + c.signature.len - 64, 0x66, 32);
+		c.signature.o[c.signature.len - 64] = 0x58;
+		memset(c.signature.o + c.signature.len - 32, 0, 32);
+		c.signature.o[c.signature.len - 32] = 1;
+		if (judge(&c) != PGP_UNDECIDED)
+			fail_msg("%s: %u", points[i], judge(&c));
+	}
+}
+
 /* Claims without end: what is left of the certificate is refused, the next
  * one is judged. */
 static void
@@ -1386,6 +1436,7 @@ main(int argc, char **argv)
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_gpg);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_critical);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_absurd_keys);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_weak_points);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_budget);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_others);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_jailed);
