@@ -650,6 +650,14 @@ store_free(struct keystore *ks)
 	free(ks);
 }
 
+void
+ks_set_limits(
+    struct keystore *ks, uint64_t free_space, const struct pgp_policy *policy)
+{
+	ks->options.free_space = free_space;
+	ks->options.policy = *policy;
+}
+
 enum ks_status
 store_down(struct keystore *ks)
 {

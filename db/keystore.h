@@ -46,6 +46,10 @@ enum ks_status ks_open(const char *dir, const struct ks_options *,
     struct keystore **, const char **error);
 enum ks_status ks_close(struct keystore *);
 
+/* From now on; outside any transaction. */
+void ks_set_limits(
+    struct keystore *, uint64_t free_space, const struct pgp_policy *);
+
 /* Berkeley DB's own words on its last failure, for the log; "" = none.  Lent
  * until the next call. */
 const char *ks_last_error(const struct keystore *);

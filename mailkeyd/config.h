@@ -132,6 +132,15 @@ struct config {
 struct config *config_read(const char *file, char **error);
 void config_free(struct config *);
 
+/*
+ * Takes over what a running server may change: name, aliases, admins, language,
+ * peers, certificates, limits.  `fresh` then holds what was there before, to be
+ * freed once nothing points into it any more.  Returns the names of options
+ * that changed and need a new start, with commas between, malloc'ed; NULL, and
+ * nothing done: no memory.
+ */
+char *config_adopt(struct config *live, struct config *fresh);
+
 /* Makes the state directory and its folders when missing, mode 0700, and sees
  * that they can be written.  0, or -1 with *error as above. */
 int config_prepare(const struct config *, char **error);

@@ -36,6 +36,7 @@ static const struct control_command *const commands[] = {
     &control_unforget,
     &control_pause,
     &control_backup,
+    &control_reload,
 };
 
 struct control {
@@ -48,6 +49,8 @@ struct control {
 	unsigned nclients;
 	bool stopping;
 	time_t started;
+	control_reload_fn *reload;
+	void *reload_ctx;
 };
 
 struct message {
@@ -242,6 +245,8 @@ client_new(struct control *control, int sock)
 	client->parts = &control->parts;
 	client->gateway = control->gateway;
 	client->started = control->started;
+	client->reload = control->reload;
+	client->reload_ctx = control->reload_ctx;
 	client->sock = sock;
 	STAILQ_INIT(&client->queue);
 	client->io = loop_io_new(
@@ -434,6 +439,13 @@ control_attend(
 		return NULL;
 	}
 	return control;
+}
+
+void
+control_on_reload(struct control *control, control_reload_fn *fn, void *ctx)
+{
+	control->reload = fn;
+	control->reload_ctx = ctx;
 }
 
 void

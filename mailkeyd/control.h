@@ -12,6 +12,7 @@
  *   STATS    a: 1 = as a table for programs
  *   QUEUE    a: enum control_queue; b: the number of a mail, 0 = all
  *   PAUSE    a: 1 = take no mails, 0 = take them again
+ *   RELOAD   the configuration is read again
  *   BACKUP   text: the absolute path of a directory to be made
  *   SYNC     what waits for the peers goes
  *   FORGET, UNFORGET  text: a fingerprint
@@ -59,6 +60,7 @@ enum control_type {
 	CONTROL_UNFORGET,
 	CONTROL_PAUSE,
 	CONTROL_BACKUP,
+	CONTROL_RELOAD,
 	CONTROL_SOURCE = 50,
 	CONTROL_FINISH,
 	CONTROL_DATA = 100,
@@ -87,6 +89,11 @@ struct control *control_listen(
  * stops when it closes (mailkeyctl without a daemon).  NULL: no memory. */
 struct control *control_attend(
     const struct gateway_parts *, struct gateway *, int sock);
+
+/* Who reads the configuration again: whether it took it, and *line, malloc'ed,
+ * what is to be said about it, NULL = nothing. */
+typedef bool control_reload_fn(void *ctx, char **line);
+void control_on_reload(struct control *, control_reload_fn *, void *ctx);
 
 /* Ends imports behind the batch in hand, and takes no command any more. */
 void control_stop(struct control *);

@@ -34,13 +34,15 @@ struct control_command {
 extern const struct control_command control_deliver, control_import,
     control_dump, control_get, control_index, control_stats, control_queue,
     control_sync, control_forget, control_unforget, control_pause,
-    control_backup;
+    control_backup, control_reload;
 
 struct client {
 	struct control *control;
 	const struct gateway_parts *parts; /* the control's */
 	struct gateway *gateway;
-	time_t started; /* the daemon */
+	time_t started;		   /* the daemon */
+	control_reload_fn *reload; /* NULL: nobody reads it again */
+	void *reload_ctx;
 	const struct control_command *command;
 	void *work;	 /* the command's own */
 	unsigned nqueue; /* messages that wait for a slow reader */

@@ -1,5 +1,5 @@
 /*
- * mailkeyctl stats, sync, pause and resume: how the server fares.
+ * mailkeyctl stats, sync, pause, resume and reload: how the server fares.
  */
 #include "mailkeyd/ctl.h"
 
@@ -40,9 +40,19 @@ do_resume(struct ctl *ctl, int argc, char **argv)
 				      : ctl_simple(ctl, CONTROL_PAUSE, "", 0);
 }
 
+static int
+do_reload(struct ctl *ctl, int argc, char **argv)
+{
+	(void)argv;
+	return ctl_no_arguments(argc) ? EX_USAGE
+				      : ctl_simple(ctl, CONTROL_RELOAD, "", 0);
+}
+
 const struct verb verb_stats = {"stats", "[--tsv]", "show counters", do_stats};
 const struct verb verb_sync = {"sync", "[--skip=PEER]",
     "send what waits for the peers, show how far they are", do_sync};
 const struct verb verb_pause = {
     "pause", "", "take no mails until resume", do_pause};
 const struct verb verb_resume = {"resume", "", "take mails again", do_resume};
+const struct verb verb_reload = {
+    "reload", "", "read the configuration again", do_reload};

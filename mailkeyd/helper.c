@@ -36,6 +36,7 @@ struct helper {
 	int64_t since;
 	unsigned deaths;
 	bool killed; /* from within a callback: buried when that returns */
+	bool renew;  /* it is to end, and another to start */
 	bool busy;
 };
 
@@ -79,6 +80,18 @@ describe_death(const struct helper *h, int status)
 		    h->backoff / 1000, h->backoff % 1000);
 }
 
+static void
+helper_died(struct helper *h, int status)
+{
+	if (loop_now_ms() - h->since > STEADY)
+		h->backoff = BACKOFF_FIRST;
+	describe_death(h, status);
+	h->deaths++;
+	loop_timer_set(h->again, h->backoff);
+	h->backoff =
+	    h->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : h->backoff * 2;
+}
+
 /* What is left of a dead helper goes, and the next start is set. */
 static void
 helper_bury(struct helper *h)
@@ -88,15 +101,13 @@ helper_bury(struct helper *h)
 	close(h->sock);
 	h->sock = -1;
 	kill(h->pid, SIGKILL);
-	if (loop_now_ms() - h->since > STEADY)
-		h->backoff = BACKOFF_FIRST;
-	describe_death(h, reap(h->pid, 0));
+	if (h->renew) {
+		reap(h->pid, 0);
+		loop_timer_set(h->again, 0);
+	} else
+		helper_died(h, reap(h->pid, 0));
 	h->pid = 0;
-	h->deaths++;
-	h->killed = false;
-	loop_timer_set(h->again, h->backoff);
-	h->backoff =
-	    h->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : h->backoff * 2;
+	h->killed = h->renew = false;
 	h->calls->down(h->ctx, h);
 }
 
@@ -240,6 +251,13 @@ helper_kill(struct helper *h)
 	h->killed = true;
 	if (!h->busy)
 		helper_bury(h);
+}
+
+void
+helper_renew(struct helper *h)
+{
+	h->renew = h->sock != -1;
+	helper_kill(h);
 }
 
 unsigned

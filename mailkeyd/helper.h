@@ -35,6 +35,10 @@ bool helper_is_up(const struct helper *);
 /* Ends it at once, as if it had died. */
 void helper_kill(struct helper *);
 
+/* Ends it while it has nothing to do, and starts another at once: up() tells
+ * that one how it is configured.  No death is counted. */
+void helper_renew(struct helper *);
+
 /* How often it ended by itself, and its process ID (0 = down). */
 unsigned helper_deaths(const struct helper *);
 int helper_pid(const struct helper *);

@@ -34,6 +34,7 @@ static const struct verb *const verbs[] = {
     &verb_pause,
     &verb_resume,
     &verb_backup,
+    &verb_reload,
 };
 
 static void

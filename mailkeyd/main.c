@@ -10,6 +10,7 @@
 #include "mailkeyd/log.h"
 #include "mailkeyd/quarantine.h"
 #include "mailkeyd/receive.h"
+#include "mailkeyd/reload.h"
 #include "mailkeyd/service.h"
 #include "mailkeyd/sync.h"
 
@@ -55,6 +56,7 @@ struct server {
 	struct sync *sync;
 	struct gateway *gateway;
 	struct control *control;
+	struct reload *reload;
 	struct lmtp **lmtp;	  /* one for each receive, */
 	struct maildir **maildir; /* or one of these */
 	struct loop_io *signals;
@@ -203,6 +205,14 @@ server_signal(void *ctx, uint32_t events)
 	(void)events;
 	if (read(s->sigfd, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGHUP) {
+		char *line = NULL;
+
+		if (s->reload != NULL)
+			reload_now(s->reload, &line);
+		free(line);
+		return;
+	}
 	log_line(
 	    LOG_NOTICE, "event=signal signal=%u what=ending", info.ssi_signo);
 	server_end(s);
@@ -216,8 +226,8 @@ server_signals(struct server *s)
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
 	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) == -1 ||
@@ -311,6 +321,7 @@ server_expire(void *ctx)
 		return;
 	}
 	quarantine_expire(s->config, now);
+	reload_sweep(s->reload);
 	loop_timer_set(s->expire, EXPIRE_MS);
 }
 
@@ -444,6 +455,10 @@ server_listen(struct server *s)
 	s->control = control_listen(&parts, s->gateway, &error);
 	if (s->control == NULL)
 		server_fatal(s, EX_CONFIG, "%s: %s", s->config->file, error);
+	s->reload = reload_new(s->config, &parts, s->gateway);
+	if (s->reload == NULL)
+		server_fatal(s, EX_OSERR, "no memory");
+	control_on_reload(s->control, reload_now, s->reload);
 	server_sources(s);
 	loop_timer_set(s->expire, 1000);
 }
@@ -459,6 +474,7 @@ server_free(struct server *s)
 	reader_free(s->reader);
 	gateway_free(s->gateway);
 	control_free(s->control);
+	reload_free(s->reload);
 	for (size_t i = 0; s->lmtp != NULL && i < s->config->nreceive; i++)
 		lmtp_free(s->lmtp[i]);
 	for (size_t i = 0; s->maildir != NULL && i < s->config->nreceive; i++)

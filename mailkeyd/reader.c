@@ -24,6 +24,8 @@ struct reader {
 	struct reading *stuck;	/* waits, and could not be sent */
 	uint64_t last_id;
 	struct loop_timer *again, *watchdog;
+	struct parser_config told; /* as the parser has it */
+	bool renew;		   /* it has old limits */
 };
 
 /* Milliseconds without any news of the parser. */
@@ -68,13 +70,13 @@ static int
 reader_up(void *ctx, struct helper *helper)
 {
 	struct reader *r = ctx;
-	struct parser_config pc;
 	struct ipc_msg msg;
 	int rv;
 
-	parser_config_fill(&pc, r->config);
+	parser_config_fill(&r->told, r->config);
+	r->renew = false;
 	ipc_msg_init(&msg, PARSER_CONFIG, 0);
-	msg.fd[0] = ipc_memfd("parser-config", &pc, sizeof(pc), true);
+	msg.fd[0] = ipc_memfd("parser-config", &r->told, sizeof(r->told), true);
 	if (msg.fd[0] == -1)
 		return -1;
 	rv = helper_send(helper, &msg);
@@ -175,6 +177,11 @@ reader_pump(struct reader *r)
 {
 	struct reading *reading;
 
+	if (r->renew && r->import == NULL) {
+		if (TAILQ_EMPTY(&r->away))
+			helper_renew(r->helper);
+		return;
+	}
 	while (r->helper != NULL && helper_is_up(r->helper) &&
 	       r->stuck == NULL && (reading = reader_next(r)) != NULL) {
 		if (reading_send(r, reading) == 0)
@@ -311,6 +318,16 @@ reader_down(void *ctx, struct helper *helper)
 		else
 			reading_fail(reading, "the parser ended");
 	}
+}
+
+void
+reader_reload(struct reader *r)
+{
+	struct parser_config pc;
+
+	parser_config_fill(&pc, r->config);
+	r->renew = memcmp(&pc, &r->told, sizeof(pc)) != 0;
+	reader_pump(r);
 }
 
 static const struct helper_calls reader_calls = {

@@ -48,6 +48,10 @@ void reading_more(struct reader *, struct reading *);
 /* Forgets it, whatever its state; `done` will not be called. */
 void reading_drop(struct reader *, struct reading *);
 
+/* The limits may have changed: once nothing is in hand, and no import under
+ * way, a parser with the new ones takes over. */
+void reader_reload(struct reader *);
+
 bool reader_is_up(const struct reader *);
 unsigned reader_deaths(const struct reader *);
 

@@ -555,6 +555,27 @@ sync_new(struct loop *loop, const struct config *config, struct keystore *ks,
 }
 
 void
+sync_reload(struct sync *s)
+{
+	enum ks_status status = KS_NOMEM;
+
+	window_free(&s->window);
+	free(s->peers);
+	s->npeers = s->config->npeer;
+	s->peers = calloc(s->npeers + 1, sizeof(*s->peers));
+	if (s->peers != NULL)
+		status = sync_start(s);
+	if (status != KS_OK) {
+		log_line(LOG_ERR,
+		    "event=sync error=\"%s\" what=\"no peer gets anything "
+		    "until the next reload\"",
+		    ks_strerror(status));
+		s->npeers = 0;
+	}
+	sync_kick(s);
+}
+
+void
 sync_free(struct sync *s)
 {
 	if (s == NULL)

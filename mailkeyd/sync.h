@@ -28,6 +28,9 @@ struct sync *sync_new(struct loop *, const struct config *, struct keystore *,
     void (*queued)(void *ctx), void *ctx);
 void sync_free(struct sync *);
 
+/* The configuration has other peers, or other options of theirs. */
+void sync_reload(struct sync *);
+
 /* Something changed in the store, or left the outbox: look at it from the
  * loop.  May be called at any time; NULL is fine. */
 void sync_kick(struct sync *);

@@ -4,12 +4,13 @@
 
 import os
 import re
+import signal
 import socket
 import threading
 import time
 
-from lib import (ALICE, armor, ask, certificates, equal, expect, mail, new_id,
-                 note, run, smtp_to, wait_until)
+from lib import (ALICE, armor, ask, certificates, equal, expect, key, mail,
+                 new_id, note, run, smtp_to, wait_until)
 
 from debian_ring import fingerprint
 
@@ -238,4 +239,93 @@ def backup(place):
         ask(restored, sink, "INDEX 0x" + before[0])
 
 
-run(backup, queue, queue_without_daemon, pause, stats)
+def edit(daemon, old, new):
+    with open(daemon.conf, encoding="utf-8") as f:
+        text = f.read()
+    expect(old in text, old, "is not in the configuration")
+    with open(daemon.conf, "w", encoding="utf-8") as f:
+        f.write(text.replace(old, new))
+
+
+def reloading(place):
+    """the configuration is read again; a wrong one changes nothing"""
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port),
+                          limits={"message_size": "64K",
+                                  "header_size": "8K", "field_size": "4K"})
+    daemon.start()
+    padded = key("alice.asc") + b"text behind it\n" * 2000
+
+    def size_allowed():
+        return "over a limit" not in ask(daemon, sink, "ADD", padded).text()
+
+    expect(size_allowed(), "30 KB are too much")
+    # The parser learns of a limit, a limit of the core, and a peer.
+    edit(daemon, "message_size = 64K", "message_size = 16K")
+    with open(daemon.conf, "a", encoding="utf-8") as f:
+        f.write('peer "other" { address = "keys@example.com" }\n')
+    equal(ctl(daemon, "reload"), "", "output")
+    expect(not size_allowed(), "the new limit is not in force")
+    expect("other" in ctl(daemon, "sync"), "the peer is not known")
+    # A mistake.
+    edit(daemon, "message_size = 16K", "mesage_size = 16K")
+    line = said(daemon, "reload", status=78)
+    expect(f'{daemon.conf}:' in line and
+           'unknown option "mesage_size"; mailkeyd.conf(5) lists what there is'
+           in line, line)
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "all stays as it was" in daemon.log(), 20,
+               "a line of the log")
+    expect('unknown option "mesage_size"' in daemon.log(), "no reason in it")
+    edit(daemon, "mesage_size = 16K", "message_size = 64K")
+    edit(daemon, "{", "{{")
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: daemon.log().count("all stays as it was") == 2, 20,
+               "another one")
+    edit(daemon, "{{", "{")
+    expect(not size_allowed(), "the old limit is not in force")
+    expect("other" in ctl(daemon, "sync"), "the peer is gone")
+    # What needs a new start, and SIGHUP.
+    edit(daemon, "cache = 16M", "cache = 17M")
+    edit(daemon, "mode = 0666", "mode = 0600")
+    edit(daemon, 'peer "other" { address = "keys@example.com" }\n', "")
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: 'restart_for="cache, receive"' in daemon.log(), 20,
+               "a word on what needs a new start")
+    expect(size_allowed(), "the limit is still there")
+    expect("no peer is configured" in said(daemon, "sync", status=69),
+           "the peer is still there")
+    expect("only a new start changes: cache, receive"
+           in said(daemon, "reload", status=0), "no word on it")
+    equal(table(daemon)["parser_deaths"], 0, "parsers that died")
+    daemon.stop()
+    expect("no daemon runs" in said(daemon, "reload", status=69), "a reload")
+
+
+def reloading_under_load(place):
+    """mails do not notice that limits and peers change"""
+    ring = "/usr/share/keyrings/debian-maintainers.gpg"
+    with open(ring, "rb") as f:
+        some = [c for c in certificates(f.read()) if len(c) < 20000][:150]
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port),
+                          limits={"message_size": "1M"}, extra="# peer")
+    daemon.start()
+    adds = Adds(daemon, some)
+    try:
+        for i in range(10):
+            edit(daemon, "message_size = 1M", "message_size = 2M")
+            edit(daemon, "# peer", 'peer "p" { address = "k@example.com" }')
+            ctl(daemon, "reload")
+            edit(daemon, "message_size = 2M", "message_size = 1M")
+            edit(daemon, 'peer "p" { address = "k@example.com" }', "# peer")
+            ctl(daemon, "reload")
+    finally:
+        adds.thread.join()
+    equal(len(adds.taken), len(some), "ADDs")
+    t = table(daemon)
+    equal((t["parser_deaths"], t["later"]), (0, 0), "deaths, mails put off")
+    note(f"the slowest of {len(some)} ADDs took {adds.slowest:.2f} s")
+
+
+run(reloading, reloading_under_load, backup, queue, queue_without_daemon, pause, stats)
