@@ -31,16 +31,22 @@
 #define GROUP_MAILS   100	  /* in one transaction */
 #define GROUP_MS      10	  /* of work in one transaction */
 #define IN_HAND_BYTES (64u << 20) /* of mails that are not done */
+#define SLICE_MS      5		  /* of work for one mail at once */
+#define STORE_STEP    10	  /* certificates of a sync mail */
 #define POISON_DEATHS 2
 
+static const char ending[] = "the server is ending";
 static const char no_address[] = "no address to answer";
 static const char over_budget[] = "over budget, not answered";
 
 TAILQ_HEAD(job_list, job);
 
+/* What takes a mail long, and is done in slices. */
+enum phase { SEARCHES, TAKES, STORES };
+
 struct job {
 	struct gateway *gateway;
-	TAILQ_ENTRY(job) next; /* in `ready`, `searching`, or in the group */
+	TAILQ_ENTRY(job) next; /* in `ready`, `slicing`, or in the group */
 	struct reading reading;
 	char log_id[9];
 	char *sender, *recipient; /* as struct envelope has them */
@@ -63,6 +69,8 @@ struct job {
 	bool has_digest;
 	unsigned char digest[DIGEST_LEN];
 	struct intake *intake;
+	enum phase phase;
+	struct add_counts stored; /* of its certificates, in earlier slices */
 	/* what became of it; made anew when a transaction is tried again */
 	enum outcome outcome;
 	const char *note; /* for the log, "" = none */
@@ -73,9 +81,9 @@ struct job {
 
 struct gateway {
 	struct gateway_parts parts;
-	struct job_list ready, searching;
+	struct job_list ready, slicing;
 	size_t njobs, octets;
-	struct loop_timer *again, *search;
+	struct loop_timer *again, *slice;
 	time_t started;
 	time_t paused; /* since when; 0: it is not */
 	struct gateway_counts counts;
@@ -310,6 +318,15 @@ over_limit(const struct job *job, struct reply *reply)
 	return REFUSED;
 }
 
+static void
+adds_join(struct add_counts *to, const struct add_counts *from)
+{
+	to->added += from->added;
+	to->changed += from->changed;
+	to->unchanged += from->unchanged;
+	to->refused += from->refused;
+}
+
 static enum ks_status
 job_run(struct job *job, time_t now)
 {
@@ -332,6 +349,9 @@ job_run(struct job *job, time_t now)
 	else if (job->answer_to != NULL)
 		status = answer_queue(job, &reply, now);
 	job->adds = reply.adds;
+	adds_join(&job->adds, &job->stored);
+	if (job->outcome == REFUSED && job->stored.added > 0)
+		job->outcome = DONE;
 	reply_free(&reply);
 	return status;
 }
@@ -554,6 +574,15 @@ job_ready(struct job *job)
 	loop_timer_set(job->gateway->again, 0);
 }
 
+/* Goes on in slices. */
+static void
+job_slice(struct job *job, enum phase phase)
+{
+	job->phase = phase;
+	TAILQ_INSERT_TAIL(&job->gateway->slicing, job, next);
+	loop_timer_set(job->gateway->slice, 0);
+}
+
 /* gpg has said which signatures verify. */
 static void
 job_judged(void *ctx, bool later, const char *why)
@@ -568,7 +597,10 @@ job_judged(void *ctx, bool later, const char *why)
 	    intake_submissions(job->intake, &job->request.nsubmissions);
 	job->request.problems =
 	    intake_problems(job->intake, &job->request.nproblems);
-	job_ready(job);
+	if (job->peer != NULL && job->request.nsubmissions > STORE_STEP)
+		job_slice(job, STORES);
+	else
+		job_ready(job);
 }
 
 static void
@@ -615,27 +647,95 @@ job_unheard(const struct job *job)
 	       budget_get(&budget, &spent, &helps) == KS_OK && spent;
 }
 
-/* One slice of a long search; the others that search get theirs in turn. */
+/* One slice of a long search. */
 static void
-gateway_search(void *ctx)
+slice_search(struct job *job)
 {
-	struct gateway *gw = ctx;
-	struct job *job = TAILQ_FIRST(&gw->searching);
+	struct gateway *gw = job->gateway;
 	enum ks_status status;
 	bool more;
 
-	if (job == NULL)
-		return;
-	TAILQ_REMOVE(&gw->searching, job, next);
 	status = job->command->scan(gw->parts.ks, &job->request, &more);
 	if (status != KS_OK)
 		job_later(job, ks_strerror(status));
 	else if (more)
-		TAILQ_INSERT_TAIL(&gw->searching, job, next);
+		job_slice(job, SEARCHES);
 	else
 		job_ready(job);
-	if (!TAILQ_EMPTY(&gw->searching))
-		loop_timer_set(gw->search, 0);
+}
+
+/* Some certificates of many; the last ones are left to job_work(). */
+static enum ks_status
+store_some(struct job *job)
+{
+	int64_t began = loop_now_ms();
+	enum ks_status status = KS_OK;
+
+	while (status == KS_OK && job->request.nsubmissions > STORE_STEP &&
+	       loop_now_ms() - began < SLICE_MS) {
+		struct request part = job->request;
+		struct reply reply;
+
+		part.nsubmissions = STORE_STEP;
+		if (reply_new(&reply) == -1)
+			return KS_NOMEM;
+		if (job->command->run(job->gateway->parts.ks, &part, &reply) ==
+		    TRY_LATER)
+			status = KS_IO;
+		adds_join(&job->stored, &reply.adds);
+		reply_free(&reply);
+		job->request.submissions += STORE_STEP;
+		job->request.nsubmissions -= STORE_STEP;
+	}
+	return status;
+}
+
+/*
+ * A peer's mail may hold thousands of certificates, and brings them in several
+ * transactions.  The last one, which is on the disk before the peer is told,
+ * has the others on it, too; when it comes to none, the mail is delivered again
+ * and what is stored is unchanged.
+ */
+static void
+slice_store(struct job *job)
+{
+	struct keystore *ks = job->gateway->parts.ks;
+	enum ks_status status = ks_begin(ks, KS_ROOM_ADD);
+
+	if (status == KS_OK) {
+		job->request.now = time(NULL);
+		status = store_some(job);
+		if (status == KS_OK)
+			status = ks_commit_lazy(ks);
+		else
+			ks_abort(ks);
+	}
+	if (status != KS_OK)
+		job_later(job, ks_strerror(status));
+	else if (job->request.nsubmissions > STORE_STEP)
+		job_slice(job, STORES);
+	else
+		job_ready(job);
+}
+
+/* One slice of one mail; the others that take long get theirs in turn. */
+static void
+gateway_slice(void *ctx)
+{
+	struct gateway *gw = ctx;
+	struct job *job = TAILQ_FIRST(&gw->slicing);
+
+	if (job == NULL)
+		return;
+	TAILQ_REMOVE(&gw->slicing, job, next);
+	if (job->phase == SEARCHES)
+		slice_search(job);
+	else if (job->phase == STORES)
+		slice_store(job);
+	else if (intake_more(job->intake, SLICE_MS))
+		job_slice(job, TAKES);
+	if (!TAILQ_EMPTY(&gw->slicing))
+		loop_timer_set(gw->slice, 0);
 }
 
 static void
@@ -645,8 +745,15 @@ job_search(struct job *job)
 		job_ready(job);
 		return;
 	}
-	TAILQ_INSERT_TAIL(&job->gateway->searching, job, next);
-	loop_timer_set(job->gateway->search, 0);
+	job_slice(job, SEARCHES);
+}
+
+/* A slice at once, for most mails need no more. */
+static void
+job_take(struct job *job)
+{
+	if (intake_more(job->intake, SLICE_MS))
+		job_slice(job, TAKES);
 }
 
 static void
@@ -673,7 +780,7 @@ job_command(struct job *job)
 	if (job->intake == NULL)
 		job_later(job, "no memory");
 	else
-		intake_start(job->intake);
+		job_take(job);
 }
 
 /* What a peer has used up for the day stays with its mail server. */
@@ -943,12 +1050,12 @@ gateway_new(const struct gateway_parts *parts)
 	gw->parts = *parts;
 	gw->started = time(NULL);
 	TAILQ_INIT(&gw->ready);
-	TAILQ_INIT(&gw->searching);
+	TAILQ_INIT(&gw->slicing);
 	gw->again = loop_timer_new(parts->loop, gateway_again, gw);
-	gw->search = loop_timer_new(parts->loop, gateway_search, gw);
-	if (gw->again == NULL || gw->search == NULL) {
+	gw->slice = loop_timer_new(parts->loop, gateway_slice, gw);
+	if (gw->again == NULL || gw->slice == NULL) {
 		loop_timer_free(gw->again);
-		loop_timer_free(gw->search);
+		loop_timer_free(gw->slice);
 		free(gw);
 		return NULL;
 	}
@@ -963,12 +1070,18 @@ gateway_free(struct gateway *gw)
 
 	if (gw == NULL)
 		return;
-	TAILQ_CONCAT(&gw->ready, &gw->searching, next);
+	while ((job = TAILQ_FIRST(&gw->slicing)) != NULL) {
+		TAILQ_REMOVE(&gw->slicing, job, next);
+		if (job->phase == TAKES)
+			intake_stop(job->intake, ending);
+		else
+			job_later(job, ending);
+	}
 	while ((job = TAILQ_FIRST(&gw->ready)) != NULL) {
 		TAILQ_REMOVE(&gw->ready, job, next);
-		job_later(job, "the server is ending");
+		job_later(job, ending);
 	}
-	loop_timer_free(gw->search);
+	loop_timer_free(gw->slice);
 	loop_timer_free(gw->again);
 	free(gw);
 }

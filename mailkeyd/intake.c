@@ -2,6 +2,7 @@
  * From the certificates that a reader found to what may be stored.
  */
 #include "mailkeyd/intake.h"
+#include "mailkeyd/loop.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ struct intake {
 	size_t n, room;
 	const char **problems; /* the mail's, lent, then our own */
 	size_t nproblems, nlent;
+	size_t next;	/* of the mail's certificates, to be begun with */
 	size_t pending; /* trials, and one for the start itself */
 	bool later;
 	char why[128];
@@ -320,19 +322,38 @@ intake_new(struct judge *judge, struct keystore *ks,
 	for (size_t i = 0; i < mail->nproblems; i++)
 		intake->problems[i] = mail->problems[i];
 	intake->nlent = intake->nproblems = mail->nproblems;
+	intake->pending = 1;
 	return intake;
+}
+
+bool
+intake_more(struct intake *intake, int ms)
+{
+	const struct mail *mail = intake->mail;
+	int64_t began = loop_now_ms();
+
+	while (intake->next < mail->ncerts) {
+		certificate_start(intake, intake->next++);
+		if (loop_now_ms() - began >= ms)
+			return true;
+	}
+	for (size_t i = 0; i < mail->nrevocations; i++)
+		revocation_start(intake, &mail->revocations[i]);
+	intake_leave(intake);
+	return false;
 }
 
 void
 intake_start(struct intake *intake)
 {
-	const struct mail *mail = intake->mail;
+	while (intake_more(intake, 1000))
+		;
+}
 
-	intake->pending = 1;
-	for (size_t i = 0; i < mail->ncerts; i++)
-		certificate_start(intake, i);
-	for (size_t i = 0; i < mail->nrevocations; i++)
-		revocation_start(intake, &mail->revocations[i]);
+void
+intake_stop(struct intake *intake, const char *why)
+{
+	intake_later(intake, why);
 	intake_leave(intake);
 }
 

@@ -26,6 +26,13 @@ struct intake *intake_new(struct judge *, struct keystore *,
 /* Begins the work. */
 void intake_start(struct intake *);
 
+/* The same in slices: so many milliseconds of it.  False: that was the last
+ * one, and `done` may have been called. */
+bool intake_more(struct intake *, int ms);
+
+/* Instead of another slice: `done` comes, with `later`. */
+void intake_stop(struct intake *, const char *why);
+
 /* What came of it: one for each certificate of the mail, then one for each
  * stored key that a bare revocation was tried on; lent. */
 const struct submission *intake_submissions(const struct intake *, size_t *n);

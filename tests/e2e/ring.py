@@ -6,12 +6,14 @@ import re
 import threading
 import time
 
-from lib import (ALICE, SLOW, Lmtp, Sink, armor, crlf, equal, expect, gpg,
-                 key, mail, new_id, note, packets, run, smtp_to, wait_until)
+from lib import (ALICE, SLOW, Lmtp, Sink, armor, certificates, crlf, equal,
+                 expect, gpg, key, mail, new_id, note, packets, run, smtp_to,
+                 wait_until)
 
 ONE, TWO, THREE = (f"keys@{n}.example" for n in ("one", "two", "three"))
 QUIET = 1.5     # seconds without a sync mail, and it has settled
 
+RING = "/usr/share/keyrings/debian-maintainers.gpg"
 ALICE_FPR = "231A449802A0FC9B0505E4CD05E825E4425612B5"
 
 
@@ -404,6 +406,55 @@ def hockeypuck(place):
     equal(one.stop(), 0)
 
 
+class Pauses:
+    """How long a client that asks little waits for its answers."""
+
+    def __init__(self, daemon):
+        self.lmtp = daemon.lmtp()
+        self.longest, self.n, self.ends = 0, 0, False
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.ends:
+            began = time.monotonic()
+            self.lmtp.command("NOOP")
+            self.longest = max(self.longest, time.monotonic() - began)
+            self.n += 1
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ends = True
+        self.thread.join()
+        self.lmtp.close()
+
+
+def many_at_once(place):
+    """a sync mail with many new keys is stored in slices, and whole"""
+    post = network(place, {ONE: (TWO,), TWO: ()})
+    one = post.daemons[ONE]
+    with open(RING, "rb") as f:
+        ring = sorted(certificates(f.read()), key=len)[:150]
+    body = crlf(armor(b"".join(ring)))
+    with Pauses(one) as pauses:
+        equal(send(post, ONE, mail("incremental", body), sender=TWO)[0], 250)
+    note(f"150 keys: others waited {pauses.longest * 1000:.0f} ms at most")
+    line = one.log().splitlines()[-1]
+    counts = {k: int(v) for k, v in
+              re.findall(r" (new|changed|unchanged|refused)=(\d+)", line)}
+    equal(sum(counts.values()), len(ring), "certificates in the log")
+    expect("outcome=done" in line and counts["new"] > 100, line)
+    stats = one.ctl("stats").stdout.decode()
+    equal(int(re.search(r"certificates +(\d+)", stats)[1]), counts["new"],
+          "certificates in the store")
+    # The same again: nothing is new.
+    equal(send(post, ONE, mail("incremental", body), sender=TWO)[0], 250)
+    line = one.log().splitlines()[-1]
+    expect(f" new=0 changed=0 unchanged={counts['new']} " in line, line)
+
+
 def limits_of_a_peer(place):
     """a peer may bring 5000 keys a mail and 10,000 a day"""
     post = network(place, {ONE: (TWO,)})
@@ -414,9 +465,13 @@ def limits_of_a_peer(place):
     # the last one is the five thousand and first
     body = crlf(armor(erin * 5000 + carol))
     expect(1 << 20 < len(body) < 16 << 20, len(body), "octets")
-    equal(send(post, ONE, mail("incremental", body), sender=TWO)[0], 250)
+    with Pauses(one) as pauses:
+        equal(send(post, ONE, mail("incremental", body), sender=TWO)[0], 250)
+    note(f"5000 keys: others waited {pauses.longest * 1000:.0f} ms at most,",
+         f"{pauses.n} commands between")
     expect(not has(one, "carol@example.org"), "5001 keys were taken")
-    note(one.log().splitlines()[-1])
+    line = one.log().splitlines()[-1]
+    expect(" new=0 changed=0 unchanged=5000 refused=0 " in line, line)
     equal(send(post, ONE, mail("incremental", body), sender=TWO)[0], 250)
     # ten thousand are through: the rest waits with its mail server
     code, text = send(post, ONE, mail("incremental", key("carol.asc")),
@@ -437,4 +492,4 @@ if __name__ == "__main__":
     run(an_add_reaches_all, nothing_new_ends_it, one_way_round,
         only_the_difference, a_revocation_reaches_all, catches_up,
         a_refusal_is_made_good, gathering, imports, from_strangers,
-        header_from, hockeypuck, limits_of_a_peer)
+        header_from, hockeypuck, many_at_once, limits_of_a_peer)
