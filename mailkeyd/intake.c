@@ -105,6 +105,26 @@ candidate_welcome(
 	return false;
 }
 
+/* Whose revocations its owner may have allowed: their keys, where we have
+ * them.  False: no memory. */
+static bool
+revokers_find(struct intake *intake, struct pgp_cert *cert)
+{
+	struct pgp_fpr fpr[PGP_REVOKERS];
+	size_t n = pgp_cert_revokers(cert, fpr, PGP_REVOKERS);
+	bool good = true;
+
+	for (size_t i = 0; i < n && good; i++) {
+		struct pgp_cert *revoker = NULL;
+
+		if (ks_get(intake->ks, &fpr[i], &revoker, NULL) != KS_OK)
+			continue;
+		good = pgp_cert_revoker(cert, &revoker->components[0]);
+		pgp_cert_free(revoker);
+	}
+	return good;
+}
+
 /* The core trusts no child: it frames the octets again by itself. */
 static void
 candidate_start(struct intake *intake, size_t i, const struct pgp_blob *packets)
@@ -132,6 +152,8 @@ candidate_start(struct intake *intake, size_t i, const struct pgp_blob *packets)
 		pgp_cert_known(c->cert, stored);
 		pgp_cert_free(stored);
 	}
+	if (!revokers_find(intake, c->cert))
+		intake_later(intake, "no memory");
 	c->trial.cert = c->cert;
 	c->trial.left = &s->left;
 	c->trial.done = candidate_judged;

@@ -191,7 +191,10 @@ pgp_cert_free(struct pgp_cert *cert)
 		return;
 	for (i = 0; i < cert->ncomponents; i++)
 		component_free(&cert->components[i]);
+	for (i = 0; i < cert->nrevokers; i++)
+		component_free(&cert->revokers[i]);
 	free(cert->components);
+	free(cert->revokers);
 	free(cert);
 }
 
@@ -346,6 +349,10 @@ pgp_claim_write(FILE *f, const struct pgp_claim *claim)
 	    pgp_packet_write(f, component_tag(c), c->body, c->len) != 0)
 		return -1;
 	fwrite(claim->sig->packet, 1, claim->sig->len, f);
+	c = claim->issuer;
+	if (c != NULL &&
+	    pgp_packet_write(f, PGP_TAG_PUBLIC_KEY, c->body, c->len) != 0)
+		return -1;
 	return ferror(f) ? -1 : 0;
 }
 
@@ -369,6 +376,7 @@ struct builder {
 	struct pgp_component *done;
 	size_t ndone;
 	size_t count[PGP_SUBKEY + 1];
+	unsigned by_others; /* revocations */
 };
 
 static void
@@ -569,6 +577,34 @@ take_signature(struct builder *b, const struct signature_parts *parts)
 	return component_add(on, sig) ? PGP_OK : PGP_NOMEM;
 }
 
+/* A revocation by another key: its owner may have named that for it. */
+static enum pgp_status
+take_revocation(struct builder *b, const struct signature_parts *parts)
+{
+	struct pgp_component *on = signature_target(b, parts->type);
+	struct pgp_signature *sig = NULL;
+	enum pgp_status status;
+
+	if (on == NULL || b->class == KEY_OPAQUE ||
+	    (b->trust == PGP_CLAIMED && b->by_others++ >= REVOCATIONS_MAX))
+		status = PGP_MALFORMED;
+	else
+		status = signature_canonical_other(parts,
+		    on == &b->primary ? &b->on_primary : &b->on_current, &sig);
+	if (status == PGP_OK &&
+	    signature_objection(b, sig) == PGP_LEFT_REASONS) {
+		sig->by_revoker = true;
+		sig->verified = b->trust == PGP_VERIFIED;
+		return component_add(on, sig) ? PGP_OK : PGP_NOMEM;
+	}
+	if (status == PGP_OK)
+		signature_free(sig);
+	if (status == PGP_NOMEM)
+		return status;
+	leave_out(b, PGP_LEFT_THIRD_PARTY);
+	return PGP_OK;
+}
+
 /* A certification by another key. */
 static enum pgp_status
 take_other(struct builder *b, const struct signature_parts *parts)
@@ -606,7 +642,8 @@ add_signature(struct builder *b, const struct pgp_packet *packet)
 	else if (!signature_split(packet->body, packet->len, &parts))
 		leave_out(b, PGP_LEFT_UNKNOWN);
 	else if (signature_issuer(&parts, &b->primary) == ISSUER_OTHER)
-		return take_other(b, &parts);
+		return revoker_may(parts.type) ? take_revocation(b, &parts)
+					       : take_other(b, &parts);
 	else if (!signature_version_fits(parts.version, b->primary.version))
 		leave_out(b, PGP_LEFT_UNKNOWN);
 	else if (!b->skipping || signature_target(b, parts.type) != NULL)
@@ -743,7 +780,7 @@ build(struct builder *b, struct pgp_cert **out)
 
 	if (!unite_components(b))
 		return PGP_NOMEM;
-	cert = malloc(sizeof(*cert));
+	cert = calloc(1, sizeof(*cert));
 	if (cert == NULL)
 		return PGP_NOMEM;
 	cert->components = calloc(b->ndone + 1, sizeof(*cert->components));

@@ -158,6 +158,7 @@ enum subpacket_type {
 	SUB_EXPIRES = 3,
 	SUB_EXPORTABLE = 4,
 	SUB_KEY_EXPIRES = 9,
+	SUB_REVOKER = 12,
 	SUB_ISSUER = 16,
 	SUB_KEY_SERVER = 23,
 	SUB_PRIMARY_USERID = 25,
@@ -340,6 +341,26 @@ bool others_cap(struct pgp_cert *, const struct pgp_policy *,
     const struct pgp_cert *held, struct pgp_left_out *);
 bool others_shed(struct pgp_cert *, const struct pgp_cert *held, size_t *size,
     size_t cap, struct pgp_left_out *);
+
+/* ---- revoker.c ----------------------------------------------------------- */
+
+/* So many revocations by other keys are looked at in one certificate. */
+#define REVOCATIONS_MAX 64
+
+/* Whether a signature of this type by another key may be a designated
+ * revoker's: of the primary key, of a subkey. */
+bool revoker_may(unsigned type);
+/* Whether the signature, which is on the primary key, names a revoker. */
+bool revoker_names(const struct pgp_signature *);
+/* The key that claims to have made it; NULL: not one of cert->revokers. */
+const struct pgp_component *revoker_of(
+    const struct pgp_cert *, const struct pgp_signature *);
+/* Drops what claims to be a revoker's, of whom we do not have the key, and,
+ * with `judged`, whom no verified signature of the owner names. */
+void revoker_settle(struct pgp_cert *, bool judged, struct pgp_left_out *);
+/* Adds the signatures by which the stored owner names revokers, when there is
+ * anything by one. */
+void revoker_known(struct pgp_cert *, const struct pgp_cert *stored);
 
 /* ---- policy.c ------------------------------------------------------------ */
 

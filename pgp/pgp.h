@@ -210,6 +210,7 @@ struct pgp_signature {
 	size_t body; /* offset of the body in the packet */
 	uint8_t version, type, pkalgo, hashalgo;
 	bool verified;	     /* by us, now or when it was stored */
+	bool by_revoker;     /* made by another key: pgp_cert_revokers() */
 	bool exportable;     /* RFC 9580, 5.2.3.19 */
 	bool hard;	     /* revocation, reason missing, 0 or 2 */
 	bool primary_userid; /* 5.2.3.27 */
@@ -252,6 +253,8 @@ struct pgp_cert {
 	struct pgp_component *components; /* [0] is the primary key */
 	size_t ncomponents;
 	bool unverified; /* nobody vouches for it: see pgp_cert_opaque() */
+	struct pgp_component *revokers; /* keys only: pgp_cert_revokers() */
+	size_t nrevokers;
 };
 
 /*
@@ -318,6 +321,7 @@ struct pgp_claim {
 	const struct pgp_component *primary;
 	const struct pgp_component *on; /* primary itself: its own */
 	struct pgp_signature *sig;
+	const struct pgp_component *issuer; /* NULL: the primary key */
 };
 
 /*
@@ -342,7 +346,20 @@ void pgp_cert_known(struct pgp_cert *, const struct pgp_cert *stored);
 struct pgp_claim *pgp_cert_claims(struct pgp_cert *, const struct pgp_policy *,
     struct pgp_left_out *, size_t *n);
 
-/* Writes primary key, component and signature as a small certificate. */
+/*
+ * Designated revokers (RFC 9580, 5.2.3.23): revocations of the primary key and
+ * of subkeys (0x20, 0x28) by a key that a direct-key signature (0x1F) of the
+ * owner names are kept when they verify, which takes that key.  What this gives
+ * is whom to look up, at most `max`; 0 when there is nothing by such a key.
+ * Call it after pgp_cert_known(), and pgp_cert_revoker(), which takes a copy,
+ * for each that is there.  False: no memory.
+ */
+#define PGP_REVOKERS 8
+size_t pgp_cert_revokers(const struct pgp_cert *, struct pgp_fpr *, size_t max);
+bool pgp_cert_revoker(struct pgp_cert *, const struct pgp_component *key);
+
+/* Writes primary key, component and signature as a small certificate, and
+ * behind it the key of an issuer that is another. */
 int pgp_claim_write(FILE *, const struct pgp_claim *);
 
 /*
@@ -470,6 +487,14 @@ void pgp_verifier_free(struct pgp_verifier *); /* accepts NULL */
 enum pgp_verdict pgp_claim_verify(struct pgp_verifier *,
     const struct pgp_packet *primary, const struct pgp_packet *on,
     const struct pgp_packet *signature);
+
+/*
+ * The same of a revocation (0x20, 0x28) by a designated revoker's primary key.
+ * Whether the owner has named it is not looked at.
+ */
+enum pgp_verdict pgp_revoker_verify(const struct pgp_packet *primary,
+    const struct pgp_packet *on, const struct pgp_packet *signature,
+    const struct pgp_packet *revoker);
 
 /* ---- back-signatures (RFC 9580, 5.2.1.8 and 5.2.1.9) -------------------- */
 

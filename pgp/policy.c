@@ -111,6 +111,7 @@ pgp_cert_known(struct pgp_cert *cert, const struct pgp_cert *stored)
 		cert->components[i].stored = true;
 		know_component(&cert->components[i], same);
 	}
+	revoker_known(cert, stored);
 }
 
 /* ---- claims -------------------------------------------------------------- */
@@ -184,6 +185,9 @@ list_claims(struct pgp_cert *cert, size_t *n)
 				continue;
 			claims[*n].primary = &cert->components[0];
 			claims[*n].on = c;
+			claims[*n].issuer = c->sigs[j]->by_revoker
+						? revoker_of(cert, c->sigs[j])
+						: NULL;
 			claims[(*n)++].sig = c->sigs[j];
 		}
 	}
@@ -199,6 +203,7 @@ pgp_cert_claims(struct pgp_cert *cert, const struct pgp_policy *policy,
 	size_t i;
 
 	*n = SIZE_MAX;
+	revoker_settle(cert, false, left);
 	if (!cert_cap_components(cert, policy, NULL, left))
 		return NULL;
 	while (cap > 1 && count_claims(cert, cap) > policy->all_claims)
@@ -532,6 +537,7 @@ pgp_cert_clean(struct pgp_cert *cert, const struct pgp_policy *policy,
 	assert(cert->ncomponents > 0);
 	for (i = 0; i < cert->ncomponents && !pgp_cert_opaque(cert); i++)
 		drop_unverified(&cert->components[i], left);
+	revoker_settle(cert, true, left);
 	if (!drop_bare(cert, left))
 		return PGP_NOMEM;
 	cert_cap_signatures(cert, policy, left);

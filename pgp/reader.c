@@ -482,6 +482,7 @@ struct item {
 	bool skip_sigs; /* of a component that was left out */
 	size_t current; /* where the component under way begins, 0: none */
 	bool claimed;	/* something that the key may have signed is on it */
+	unsigned by_others; /* revocations */
 	struct pgp_left_out *left;
 };
 
@@ -558,8 +559,12 @@ collect_signature(struct pgp_reader *r, struct item *item, unsigned type)
 static void
 collect_other(struct pgp_reader *r, struct item *item, unsigned type)
 {
-	if (r->policy.certifications == 0 || item->current == 0 ||
-	    !other_may_be(type))
+	if (revoker_may(type) && item->by_others < REVOCATIONS_MAX &&
+	    (type == 0x20 || !item->skip_sigs)) {
+		item->by_others++;
+		collect(r, item, r->collect_max / 2);
+	} else if (r->policy.certifications == 0 || item->current == 0 ||
+		   !other_may_be(type))
 		item->left->n[PGP_LEFT_THIRD_PARTY]++;
 	else
 		collect(r, item, r->collect_max / 2);

@@ -404,6 +404,12 @@ signature_same(const struct pgp_signature *a, const struct pgp_signature *b)
 
 	if (a->version != b->version)
 		return a->version < b->version ? -1 : 1;
+	if (a->by_revoker || b->by_revoker) {
+		int r = memcmp(a->issuer, b->issuer, sizeof(a->issuer));
+
+		if (r != 0)
+			return r;
+	}
 	/* v3: the octets to the end of the time; the key ID is the same. */
 	if (a->version == 3)
 		return memcmp(pa, pb, 7);

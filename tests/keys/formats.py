@@ -9,6 +9,9 @@
 #	mona-v6.asc      version 6, Ed448 (28), X448 (26), and a signing subkey
 #	                 with Ed25519
 #	mona-v6.sec.asc  the secret primary key of mona-v6; never use it
+#	nora.asc         version 4, EdDSA; names oscar as her revoker
+#	nora-revoked.asc her key, that, and what oscar made of it
+#	oscar.asc        version 4, EdDSA
 #
 # Needs python3-cryptography (Debian).
 
@@ -74,8 +77,7 @@ class Key:
             return mpi(signed[:32]) + mpi(signed[32:])
         return signed
 
-    def sign(self, kind, octets, subs=b"", hash_algo=8, unhashed=b"",
-             when=CREATED):
+    def sign(self, kind, octets, subs=b"", hash_algo=8, when=CREATED):
         """RFC 9580, 5.2.4; the body of a signature packet."""
         digest, salted = HASH[hash_algo]
         wide = 4 if self.version == 6 else 2
@@ -84,6 +86,7 @@ class Key:
         hashed += sub(33, bytes([self.version]) + self.fpr)
         head = (bytes([self.version, kind, self.algorithm, hash_algo])
                 + len(hashed).to_bytes(wide, "big") + hashed)
+        unhashed = sub(16, self.keyid) if self.version == 4 else b""
         count = 8 if self.version == 5 else 4
         tail = bytes([self.version, 255]) + len(head).to_bytes(count, "big")
         made = digest(salt + octets + head + tail).digest()
@@ -117,12 +120,22 @@ def certificate(primary, userids, subkeys, hash_algo=8, direct=b""):
     return data
 
 
+def crc24(data):
+    crc = 0xB704CE
+    for octet in data:
+        crc ^= octet << 16
+        for _ in range(8):
+            crc = crc << 1 ^ (0x1864CFB if crc & 0x800000 else 0)
+    return base64.b64encode((crc & 0xFFFFFF).to_bytes(3, "big")).decode()
+
+
 def write(name, data, what="PUBLIC", key=None):
     text = base64.encodebytes(data).decode().replace("\n", "")
     with open(os.path.join(HERE, name), "w", encoding="ascii") as f:
         f.write(f"-----BEGIN PGP {what} KEY BLOCK-----\n\n")
         for i in range(0, len(text), 64):
             f.write(text[i:i + 64] + "\n")
+        f.write("=" + crc24(data) + "\n")
         f.write(f"-----END PGP {what} KEY BLOCK-----\n")
     if key:
         print(key.fpr.hex().upper(), name)
@@ -163,6 +176,22 @@ def main():
     write("mona-v6.sec.asc", packet(
         5, mona.body + b"\0" + mona.secret.private_bytes_raw()), "PRIVATE",
         key=mona)
+    revoker()
+
+
+def revoker():
+    oscar, nora = ed25519(4, 22), ed25519(4, 22)
+    write("oscar.asc", certificate(oscar, [b"Oscar <oscar@example.org>"], []),
+          key=oscar)
+    whole = certificate(nora, [b"Nora <nora@example.org>"], [],
+                        direct=sub(12, bytes([0x80, 22]) + oscar.fpr))
+    write("nora.asc", whole, key=nora)
+    # As gpg --desig-revoke writes it: the key, the revocation, who may.
+    first = len(packet(6, nora.body))
+    direct = whole[first:whole.index(packet(13, b"Nora <nora@example.org>"))]
+    made = oscar.sign(0x20, nora.framed(), sub(29, b"\x02it leaked"),
+                      when=CREATED + 86400)
+    write("nora-revoked.asc", whole[:first] + packet(2, made) + direct)
 
 
 if __name__ == "__main__":

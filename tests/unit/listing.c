@@ -205,7 +205,7 @@ listed_key(uint8_t version, uint8_t pkalgo, unsigned fpr_len)
 	    .bits = 1024,
 	    .created = CREATED,
 	    .keyid = {0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF}};
-	const struct pgp_cert cert = {&key, 1, false};
+	const struct pgp_cert cert = {.components = &key, .ncomponents = 1};
 	unsigned i;
 
 	key.fpr.len = (unsigned char)fpr_len;
@@ -324,7 +324,7 @@ test_signers(void **state)
 		.len = 5,
 		.others = sigs,
 		.nothers = 1}};
-	const struct pgp_cert cert = {part, 2, false};
+	const struct pgp_cert cert = {.components = part, .ncomponents = 2};
 	struct pgp_cert *other = forge(&bob);
 	char *text, want[200], keyid[17];
 	size_t i;
@@ -411,7 +411,7 @@ test_clock(void **state)
 	    .fpr = {.len = 20},
 	    .sigs = sigs,
 	    .nsigs = 1};
-	const struct pgp_cert cert = {&key, 1, false};
+	const struct pgp_cert cert = {.components = &key, .ncomponents = 1};
 	struct reply reply;
 	size_t i;
 
@@ -501,7 +501,7 @@ test_width(void **state)
 		.fpr = {.len = 32},
 		.sigs = sigs,
 		.nsigs = 1}};
-	const struct pgp_cert cert = {part, 2, false};
+	const struct pgp_cert cert = {.components = part, .ncomponents = 2};
 	unsigned types[] = {0x10, 0x13, 0x18, 0x1F, 0x20, 0x28, 0x30, 0x40}, i;
 	char *text, *s;
 

@@ -69,7 +69,7 @@ add_claims(struct heap *h, const struct pgp_cert *cert, unsigned kind)
 
 		for (size_t k = 0; k < on->nsigs; k++) {
 			struct pgp_claim claim = {
-			    &cert->components[0], on, on->sigs[k]};
+			    &cert->components[0], on, on->sigs[k], NULL};
 			char *text = NULL;
 			size_t len = 0;
 			FILE *f = open_memstream(&text, &len);
