@@ -95,8 +95,6 @@ static int
 list_add(struct walk_list *list, const char *path, const struct stat *st,
     enum source_kind kind)
 {
-	const unsigned char *before =
-	    list->n == 0 ? NULL : list->source[list->n - 1].chain;
 	struct pgp_sha256_ctx *sha;
 	struct source *s, *more;
 	char what[64];
@@ -123,8 +121,8 @@ list_add(struct walk_list *list, const char *path, const struct stat *st,
 	n = snprintf(what, sizeof(what), "%lld %lld.%09ld",
 	    (long long)st->st_size, (long long)st->st_mtim.tv_sec,
 	    st->st_mtim.tv_nsec);
-	if (before != NULL)
-		pgp_sha256_update(sha, before, SOURCE_CHAIN);
+	if (list->n > 0)
+		pgp_sha256_update(sha, s[-1].chain, SOURCE_CHAIN);
 	pgp_sha256_update(sha, path, strlen(path) + 1);
 	pgp_sha256_update(sha, what, (size_t)n);
 	n = pgp_sha256_final(sha, s->chain);
