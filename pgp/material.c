@@ -23,6 +23,10 @@
 #define POINT_UNPACKED 0x04 /* before both coordinates, SEC 1 */
 #define MPIS	       4    /* the most that a key has: DSA */
 
+/* What GnuPG 2.2 reads of a key packet. */
+#define KEY_LEN_MIN	12
+#define NUMBER_BITS_MAX 16384
+
 /* A stranger chooses the numbers: these bound what they cost. */
 #define RSA_BITS_MIN 1024
 #define RSA_BITS_MAX 16384
@@ -69,14 +73,15 @@ bits_of(struct cursor mpi)
 	return bits;
 }
 
-/* An MPI that says its length right; a zero is none that a key would have. */
+/* An MPI that says its length right; a zero is none that a key would have, and
+ * GnuPG reads none that is longer. */
 static bool
 take_number(struct cursor *c, struct cursor *mpi)
 {
 	const unsigned char *said = c->p;
 
 	return cursor_mpi(c, mpi) && mpi->len > 0 && mpi->p[0] != 0 &&
-	       get16(said) == bits_of(*mpi);
+	       get16(said) == bits_of(*mpi) && bits_of(*mpi) <= NUMBER_BITS_MAX;
 }
 
 static bool
@@ -88,7 +93,7 @@ take_numbers(struct cursor *c, struct cursor *mpi, size_t n)
 	return true;
 }
 
-/* One octet of length, then as many. */
+/* One octet of length, then as many, at least two as GnuPG has it. */
 static bool
 take_counted(struct cursor *c, struct cursor *out)
 {
@@ -98,7 +103,7 @@ take_counted(struct cursor *c, struct cursor *out)
 		return false;
 	out->len = *len;
 	out->p = cursor_take(c, out->len);
-	return out->p != NULL;
+	return out->p != NULL && out->len >= 2;
 }
 
 /* Version and algorithm; the cursor is left at what the algorithm has. */
@@ -130,7 +135,7 @@ key_is_exact(struct cursor c)
 	uint8_t version, pkalgo;
 	bool good = true;
 
-	if (!take_header(&c, &version, &pkalgo))
+	if (c.len < KEY_LEN_MIN || !take_header(&c, &version, &pkalgo))
 		return false;
 	switch (pkalgo) {
 	case 1:

@@ -39,8 +39,8 @@ bool public_key_open(struct public_key *, struct cursor body);
 void public_key_close(struct public_key *);
 
 /*
- * GnuPG hashes the numbers of a key as it would write them, not as they came.
- * Whether that is the same; for key packets of version 4.
+ * Whether GnuPG 2.2 reads a key packet of version 4, and hashes it as it came:
+ * it writes the numbers anew, as it would have them.
  */
 bool key_is_exact(struct cursor body);
 

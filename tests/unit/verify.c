@@ -305,6 +305,8 @@ struct recipe {
 	unsigned hash;	    /* SHA-256 */
 	unsigned algo;	    /* the key's */
 	const char *hashed; /* more subpackets */
+	const char *odd;    /* the subkey's algorithm and material */
+	unsigned bits;	    /* of an RSA subkey's modulus */
 	enum kind sub;	    /* of the subkey, if any */
 	unsigned sub_version;
 	enum flaw {
@@ -526,6 +528,25 @@ sign_back(const struct maker *m, struct octets *out)
 }
 
 static void
+add_odd_key(struct octets *b, const struct recipe *r)
+{
+	unsigned char material[2500];
+
+	add_number(b, 4, 1);
+	add_number(b, CREATED, 4);
+	if (r->odd != NULL) {
+		add(b, material,
+		    octets_of_hex(r->odd, material, sizeof(material)));
+		return;
+	}
+	memset(material, 0xff, sizeof(material));
+	material[0] = (unsigned char)(0xff >> (7 - (r->bits - 1) % 8));
+	add_number(b, 1, 1);
+	add_mpi(b, material, (r->bits + 7) / 8);
+	add_mpi(b, (const unsigned char *)"\1\0\1", 3);
+}
+
+static void
 put_on(struct claim *c, const struct recipe *r, unsigned type)
 {
 	static const unsigned char photo[] = {3, 1, 'x', 'y'};
@@ -548,7 +569,9 @@ put_on(struct claim *c, const struct recipe *r, unsigned type)
 		add(&c->on, "e", 1);
 	if (c->tag == PGP_TAG_ATTRIBUTE)
 		add(&c->on, photo, sizeof(photo));
-	if (c->tag == PGP_TAG_PUBLIC_SUBKEY)
+	if (c->tag == PGP_TAG_PUBLIC_SUBKEY && (r->odd || r->bits))
+		add_odd_key(&c->on, r);
+	else if (c->tag == PGP_TAG_PUBLIC_SUBKEY)
 		add_key(&c->on,
 		    r->sub_version != 0 ? r->sub_version
 		    : r->version != 0	? r->version
@@ -967,6 +990,36 @@ static const struct recipe recipes[] = {
 	.sub = X25519,
 	.flaw = BACK_MISSING,
 	.verdict = PGP_BAD},
+    /* subkeys that gpg reads, or does not */
+    {.name = "subkey of 12 octets",
+	.type = 0x18,
+	.odd = "63 616161616161",
+	.gpg = true},
+    {.name = "subkey of 10 octets",
+	.type = 0x18,
+	.odd = "63 61616161",
+	.verdict = PGP_UNDECIDED},
+    {.name = "ecdh, oid and kdf of 2",
+	.type = 0x18,
+	.odd = "12 022b65 0007 41 020108",
+	.gpg = true},
+    {.name = "ecdh, oid of 1",
+	.type = 0x18,
+	.odd = "12 012b 0007 41 03010807",
+	.verdict = PGP_UNDECIDED},
+    {.name = "ecdh, kdf of 1",
+	.type = 0x18,
+	.odd = "12 022b65 0007 41 0101",
+	.verdict = PGP_UNDECIDED},
+    {.name = "ecdh, a longer number",
+	.type = 0x18,
+	.odd = "12 022b65 0008 41 03010807",
+	.verdict = PGP_UNDECIDED},
+    {.name = "subkey of 16384 bits", .type = 0x18, .bits = 16384, .gpg = true},
+    {.name = "subkey of 16385 bits",
+	.type = 0x18,
+	.bits = 16385,
+	.verdict = PGP_UNDECIDED},
     /* keys of version 3, which gpg 2.2 does not read */
     {.name = "v3 key md5", .version = 3, .hash = 1},
     {.name = "v3 key sha1", .version = 3, .hash = 2},
