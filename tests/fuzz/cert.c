@@ -105,6 +105,7 @@ merge(const uint8_t *data, size_t size)
 	require(pgp_cert_merge(ab, a, &policy, &added) == PGP_OK);
 	require(added.userids == 0 && added.subkeys == 0);
 	require(added.signatures == 0 && added.revocations == 0);
+	require(added.certifications == 0);
 	require_same(ab, ba);
 	pgp_cert_known(c, ab);
 	judge(c, 0);
@@ -123,6 +124,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	policy = pgp_policy_default;
 	policy.attribute_size = 65536;
 	policy.self_signatures = policy.revocations = 2;
+	policy.certifications = 3;
 	cert = read_cert(data, size, false);
 	if (cert == NULL)
 		return 0;

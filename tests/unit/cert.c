@@ -1213,6 +1213,97 @@ size_at_and_past_cap(void **state)
 	pgp_cert_free(cert);
 }
 
+/* A certificate between the default, 256 KiB, where of its user IDs as many
+ * stay as fit, and what that may be raised to. */
+static void
+size_by_default_and_at_most(void **state)
+{
+	struct pgp_cert *alice = cert_of_key("alice.asc"), *cert;
+	struct pgp_policy policy = pgp_policy_default;
+	struct pgp_left_out left = {{0}};
+	struct pgp_blob b;
+	struct row row;
+	char name[1000];
+	unsigned i;
+
+	(void)state;
+	row_open(&row);
+	row_primary(&row, alice);
+	for (i = 0; i < 256; i++) {
+		memset(name, 'a', sizeof(name));
+		snprintf(name, 8, "%06u", i);
+		row_packet(&row, PGP_TAG_USERID, name, sizeof(name));
+		row_forged(&row, (struct forged){0x13, LATER, NULL, BY_ID, i});
+	}
+	b = row_close(&row);
+	cert = parse(b, &left);
+	verify_all(cert);
+	policy.certificate_size = 1 << 20;
+	assert_true(size_of(cert) > pgp_policy_default.certificate_size);
+	assert_int_equal(pgp_cert_clean(cert, &policy, &left), PGP_OK);
+	assert_int_equal(cert->ncomponents, 257);
+	assert_int_equal(
+	    pgp_cert_clean(cert, &pgp_policy_default, &left), PGP_OK);
+	assert_true(size_of(cert) <= 256 << 10);
+	assert_true(size_of(cert) > (256 << 10) - 1100);
+	assert_int_equal(left.n[PGP_LEFT_TOO_LARGE], 257 - cert->ncomponents);
+	assert_memory_equal(cert->components[1].body, "000000", 6);
+	pgp_blob_free(&b, false);
+	pgp_cert_free(cert);
+	pgp_cert_free(alice);
+}
+
+/* RFC 9580, 5.2.3.31: hard without a reason, with 0 and with 2; what is not
+ * hashed is none. */
+static void
+hard_reasons(void **state)
+{
+	static const struct {
+		const char *hashed, *unhashed;
+		bool hard;
+	} reasons[] = {{NULL, BY_ID, true}, {"02 1d 00", BY_ID, true},
+	    {"02 1d 01", BY_ID, false}, {"02 1d 02", BY_ID, true},
+	    {"02 1d 03", BY_ID, false}, {"02 1d 20", BY_ID, false},
+	    {"02 1d 64", BY_ID, false}, {"01 1d", BY_ID, true},
+	    {NULL, BY_ID "02 1d 01", true}, {"05 1d 01 616263", BY_ID, false}};
+	static const struct {
+		unsigned type, tag;
+	} stands[] = {
+	    {0x20, 0}, {0x30, PGP_TAG_USERID}, {0x28, PGP_TAG_PUBLIC_SUBKEY}};
+	struct pgp_cert *alice = cert_of_key("alice.asc"), *cert;
+	const struct pgp_component *sub = &alice->components[3];
+	struct pgp_left_out left = {{0}};
+	struct pgp_state s;
+	struct pgp_blob b;
+	struct row row;
+	size_t i, k;
+
+	(void)state;
+	for (i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
+		for (k = 0; k < 3; k++) {
+			row_open(&row);
+			row_primary(&row, alice);
+			if (k == 1)
+				row_packet(&row, stands[k].tag, "a", 1);
+			if (k == 2)
+				row_packet(
+				    &row, stands[k].tag, sub->body, sub->len);
+			row_forged(&row,
+			    (struct forged){stands[k].type, LATER,
+				reasons[i].hashed, reasons[i].unhashed, 1});
+			b = row_close(&row);
+			cert = parse(b, &left);
+			verify_all(cert);
+			pgp_component_state(
+			    cert, &cert->components[k > 0], NOW, &s);
+			assert_true(s.revoked);
+			assert_int_equal(s.hard, reasons[i].hard);
+			pgp_blob_free(&b, false);
+			pgp_cert_free(cert);
+		}
+	pgp_cert_free(alice);
+}
+
 /* ---- known, cleaned ------------------------------------------------------ */
 
 static void
@@ -1550,6 +1641,8 @@ main(void)
 	ONE(stored_userid_goes_before);
 	ONE(subkeys_at_and_past_cap);
 	ONE(size_at_and_past_cap);
+	ONE(size_by_default_and_at_most);
+	ONE(hard_reasons);
 	ONE(known_is_not_claimed);
 	ONE(variants_give_way);
 	ONE(clean_drops_unverified);
