@@ -1,13 +1,18 @@
 #!/usr/bin/env -S python3 -B
-# Through a real Exim, by each way in and out: see mta.py.
+# Through a real Exim, by each way in and out (see mta.py), and round in
+# circles: its vacation responder, a list, and a second daemon.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import time
 
 import mta
-from mta import MAIL_LOG, command, contrib, folder_of, write
+from lib import equal, mail, wait_until
+from mta import (MAIL_LOG, USER, append, by_smtp, command, contrib, folder_of,
+                 write)
 
 CONF = "/etc/exim4/exim4.conf"
 # What stands around the samples: a user's mailbox, and who may send.
@@ -31,6 +36,28 @@ acl_rcpt:
   deny
 begin routers
 {router}
+other:
+  driver = accept
+  domains = example.org
+  local_parts = keys2
+  transport = other
+list:
+  driver = redirect
+  domains = example.org
+  local_parts = list
+  data = keys@example.org, keys2@example.org, alice@example.org
+  errors_to = list-bounce@example.org
+  headers_add = List-Id: <list.example.org>
+bounce:
+  driver = redirect
+  domains = example.org
+  local_parts = list-bounce
+  data = :blackhole:
+away:
+  driver = accept
+  domains = example.org
+  local_parts = away
+  transport = away
 alice:
   driver = accept
   local_parts = alice
@@ -38,6 +65,17 @@ alice:
   transport = home
 begin transports
 {transport}
+other:
+  driver = lmtp
+  socket = /run/mailkeyd/lmtp2
+  user = Debian-exim
+away:
+  driver = autoreply
+  user = alice
+  to = ${{if eq{{$sender_address}}{{}}{{$h_from:}}{{$sender_address}}}}
+  from = away@example.org
+  subject = Away: $h_subject:
+  text = I am away.
 home:
   driver = appendfile
   directory = /var/spool/alice/Maildir
@@ -92,6 +130,61 @@ class Exim(mta.Mta):
 
 EXIM = Exim()
 
+
+# ---- loops ------------------------------------------------------------------
+
+def two_daemons(place):
+    EXIM.configure("lmtp")
+    first = mta.start_daemon(place, mta.SENDS["SMTP"])
+    second = place.daemon(name="e", send=mta.SENDS["SMTP"], user="mailkeyd",
+                          libexec=place.scratch + "/libexec",
+                          address="keys2@example.org")
+    shutil.chown(second.dir, "mailkeyd", "mailkeyd")
+    append(second.conf, 'receive "mta" { type = lmtp '
+           'path = "/run/mailkeyd/lmtp2" mode = 0666 }\n')
+    second.start()
+    return first, second
+
+
+def settled(daemons, *wanted):
+    """What each has worked on, when nothing moves any more."""
+    def outcomes(daemon):
+        return re.findall(r"outcome=(\w+)", daemon.log())
+
+    def quiet():
+        done = subprocess.run(["exim4", "-bp"], stdout=subprocess.PIPE)
+        return (not done.stdout.strip() and
+                all(len(outcomes(d)) >= len(w)
+                    for d, w in zip(daemons, wanted)) and
+                all(d.log().count("bytes=0") + d.log().count("answer=sent")
+                    == len(outcomes(d)) for d in daemons))
+    wait_until(quiet, 30, "all mails to be worked on")
+    time.sleep(1)
+    wait_until(quiet, 30, "all mails to be worked on")
+    equal(tuple(outcomes(d) for d in daemons), wanted, "outcomes")
+
+
+def away(place):
+    """a vacation responder that answers even us: two mails in all"""
+    daemons = two_daemons(place)
+    by_smtp(mail("HELP", b"", "away@example.org"), sender="away@example.org")
+    settled(daemons, ["done", "silent"], [])
+
+
+def ring(place):
+    """one daemon asks in the name of the other: two mails in all"""
+    daemons = two_daemons(place)
+    by_smtp(mail("HELP", b"", "keys2@example.org"), sender="keys2@example.org")
+    settled(daemons, ["done"], ["silent"])
+
+
+def mailing_list(place):
+    """a list with two daemons and a person on it: nobody answers the list"""
+    daemons = two_daemons(place)
+    by_smtp(mail("HELP", b"", USER), recipient="list@example.org")
+    settled(daemons, ["silent"], ["silent"])
+
 if __name__ == "__main__":
     sys.exit(mta.main(EXIM, __file__, mta.waits(EXIM, "lmtp"),
-                      *mta.all_ways(EXIM), mta.waits(EXIM, "pipe")))
+                      *mta.all_ways(EXIM), mta.waits(EXIM, "pipe"), away, ring,
+                      mailing_list))
