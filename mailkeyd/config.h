@@ -33,7 +33,7 @@ struct config_send {
 	char *path;    /* sendmail: the program; maildir: the folder */
 	const char *path_file; /* that set it, line 0: the default */
 	unsigned path_line;
-	unsigned connections; /* sender processes: 2 */
+	unsigned connections; /* sender processes: 4 */
 	unsigned retry;	      /* seconds before the first retry: 60 */
 	unsigned give_up;     /* seconds an answer is kept: 7 days */
 };

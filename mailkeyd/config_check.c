@@ -26,7 +26,7 @@ config_defaults(struct config *c)
 	c->jail_mails = 1;
 	c->helper_timeout = 45;
 	c->send.port = 25;
-	c->send.connections = 2;
+	c->send.connections = 4;
 	c->send.retry = 60;
 	c->send.give_up = 7 * DAY;
 	l->mail = mail_limits_default;

@@ -508,7 +508,7 @@ defaults(void **state)
 	assert_string_equal(c->send.host, "127.0.0.1");
 	assert_int_equal(c->send.port, 25);
 	assert_string_equal(c->send.helo, "example.org");
-	assert_int_equal(c->send.connections, 2);
+	assert_int_equal(c->send.connections, 4);
 	assert_int_equal(c->send.retry, 60);
 	assert_int_equal(c->send.give_up, 7 * 86400);
 	assert_int_equal(c->limits.mail.message_size, 5 << 20);
@@ -556,7 +556,7 @@ all_set(void **state)
 	    "receive \"u\" { type = lmtp path = \"/u\" mode = \"0600\" }\n"
 	    "receive \"t\" { type = lmtp host = \"::1\" port = 2424 }\n"
 	    "send { type = smtp host = mail.example.org port = 2525\n"
-	    "  helo = me.example.org connections = 4 retry = 10m "
+	    "  helo = me.example.org connections = 6 retry = 10m "
 	    "give_up = 4h }\n"
 	    "limits { message_size = 16M keys_per_mail = 7 user_ids = 8 }\n"
 	    "limits { subkeys = 9 self_signatures = 11 future = 2h }\n"
@@ -606,7 +606,7 @@ all_set(void **state)
 	assert_string_equal(c->send.host, "mail.example.org");
 	assert_int_equal(c->send.port, 2525);
 	assert_string_equal(c->send.helo, "me.example.org");
-	assert_int_equal(c->send.connections, 4);
+	assert_int_equal(c->send.connections, 6);
 	assert_int_equal(c->send.retry, 600);
 	assert_int_equal(c->send.give_up, 4 * 3600);
 	assert_int_equal(c->limits.mail.message_size, 16 << 20);
