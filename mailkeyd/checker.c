@@ -38,6 +38,8 @@
 struct checker {
 	gpgme_ctx_t ctx; /* made once: a new one starts three programs */
 	char home[IPC_TEXT];
+	int path;   /* memfd with the configured path of gpg; -1: none */
+	bool begun; /* GPGME has been asked for its programs */
 	char gpg[PATH_MAX];
 	uint64_t deadline;  /* ms for a JUDGE */
 	char why[IPC_TEXT]; /* no gpg can be run; empty: it can */
@@ -452,11 +454,30 @@ start_gpgme(struct checker *c)
 		no_gpg(c, "GPGME", gpgme_strerror(err));
 }
 
+/* GPGME starts half a dozen programs before it is ready, and most servers have
+ * nothing to ask for a long time: not before the first JUDGE. */
 static void
-configure(struct checker *c, const struct ipc_msg *m)
+begin(struct checker *c)
+{
+	if (c->begun)
+		return;
+	c->begun = true;
+	if (c->why[0] == '\0')
+		find_gpg(c, c->path);
+	if (c->why[0] == '\0')
+		start_gpgme(c);
+}
+
+/* Takes the descriptor. */
+static void
+configure(struct checker *c, struct ipc_msg *m)
 {
 	gpgme_release(c->ctx);
+	if (c->path != -1)
+		close(c->path);
 	memset(c, 0, sizeof(*c));
+	c->path = m->fd[0];
+	m->fd[0] = -1;
 	memcpy(c->home, m->text, sizeof(c->home));
 	c->deadline = m->a == 0 ? DEADLINE_DEFAULT : m->a;
 	if (c->deadline > DEADLINE_MAX)
@@ -467,13 +488,8 @@ configure(struct checker *c, const struct ipc_msg *m)
 	}
 	if (!home_is_sound(c))
 		return;
-	if (setenv("HOME", c->home, 1) == -1) {
+	if (setenv("HOME", c->home, 1) == -1)
 		no_gpg(c, "HOME", strerror(errno));
-		return;
-	}
-	find_gpg(c, m->fd[0]);
-	if (c->why[0] == '\0')
-		start_gpgme(c);
 }
 
 /*
@@ -517,7 +533,7 @@ few_files(void)
 int
 main(void)
 {
-	struct checker c = {.why = "not configured"};
+	struct checker c = {.path = -1, .why = "not configured"};
 	struct ipc_msg m;
 	int r;
 
@@ -526,10 +542,12 @@ main(void)
 	    gpgme_check_version(NULL) == NULL)
 		return 1;
 	while ((r = ipc_recv(SOCKET, &m)) == 1) {
-		if (m.type == CHECKER_CONFIG)
+		if (m.type == CHECKER_CONFIG) {
 			configure(&c, &m);
-		else if (m.type == CHECKER_JUDGE)
+		} else if (m.type == CHECKER_JUDGE) {
+			begin(&c);
 			r = answer_judge(&c, &m);
+		}
 		ipc_msg_close(&m);
 		if (r == -1)
 			break;
