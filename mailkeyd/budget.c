@@ -6,32 +6,48 @@
 #include <ctype.h>
 #include <string.h>
 
-#define NAME_SIZE     256 /* an address has at most 254 octets (RFC 5321) */
-#define HELP_POINTERS 3	  /* two-line answers a day after the help text */
+#define NAME_SIZE     BUDGET_NAME
+#define HELP_POINTERS 3 /* two-line answers a day after the help text */
 
-/* Addresses and their domains, none of them twice. */
+/* What counts all answers: no address and no domain has a blank. */
+static const char everybody[] = "all answers";
+
+/* Addresses and their domains, none of them twice, and the server. */
 struct names {
 	struct {
 		char text[NAME_SIZE];
-		bool domain;
-	} name[4];
+		enum budget_whose whose;
+	} name[5];
 	size_t n;
 };
 
+void
+budget_name(const char *address, char out[BUDGET_NAME])
+{
+	const char *at = strrchr(address, '@');
+	const char *plus =
+	    at == NULL ? NULL : memchr(address, '+', (size_t)(at - address));
+	size_t i = 0;
+
+	for (const char *p = address; *p != '\0' && i + 1 < BUDGET_NAME; p++) {
+		if (p == plus && plus > address)
+			p = at;
+		out[i++] = (char)tolower((unsigned char)*p);
+	}
+	out[i] = '\0';
+}
+
 static void
-names_add(struct names *names, const char *text, bool domain)
+names_add(struct names *names, const char *text, enum budget_whose whose)
 {
 	char *out = names->name[names->n].text;
-	size_t i;
 
-	for (i = 0; text[i] != '\0' && i + 1 < NAME_SIZE; i++)
-		out[i] = (char)tolower((unsigned char)text[i]);
-	out[i] = '\0';
-	for (i = 0; i < names->n; i++)
-		if (names->name[i].domain == domain &&
+	budget_name(text, out);
+	for (size_t i = 0; i < names->n; i++)
+		if (names->name[i].whose == whose &&
 		    strcmp(names->name[i].text, out) == 0)
 			return;
-	names->name[names->n++].domain = domain;
+	names->name[names->n++].whose = whose;
 }
 
 static void
@@ -45,11 +61,15 @@ names_of(const struct budget *b, struct names *names)
 
 		if (address == NULL || *address == '\0')
 			continue;
-		names_add(names, address, false);
+		names_add(names, address, BUDGET_ADDRESS);
 		at = strrchr(address, '@');
 		if (at != NULL)
-			names_add(names, at + 1, true);
+			names_add(names, at + 1, BUDGET_DOMAIN);
 	}
+	/* Where nobody asks for the sum it is not kept. */
+	if (b->limits->server_per_hour != 0 ||
+	    b->limits->server_bytes_per_day != 0)
+		names_add(names, everybody, BUDGET_SERVER);
 }
 
 static bool
@@ -67,29 +87,45 @@ address_over(const struct config_limits *limits, const struct limit_count *hour,
 	       over(day->octets, limits->bytes_per_day);
 }
 
+static bool
+whose_over(enum budget_whose whose, const struct config_limits *limits,
+    const struct limit_count *hour, const struct limit_count *day)
+{
+	switch (whose) {
+	case BUDGET_ADDRESS:
+		return address_over(limits, hour, day);
+	case BUDGET_DOMAIN:
+		return over(hour->replies, limits->domain_per_hour) ||
+		       over(day->octets, limits->domain_bytes_per_day);
+	case BUDGET_SERVER:
+		return over(hour->replies, limits->server_per_hour) ||
+		       over(day->octets, limits->server_bytes_per_day);
+	default:
+		return false;
+	}
+}
+
 enum ks_status
-budget_get(const struct budget *b, bool *spent, unsigned *helps)
+budget_get(const struct budget *b, enum budget_whose *spent, unsigned *helps)
 {
 	struct limit_count hour, day;
 	struct names names;
 	enum ks_status status = KS_OK;
 
-	*spent = false;
+	*spent = BUDGET_LEFT;
 	*helps = 0;
 	names_of(b, &names);
 	for (size_t i = 0; i < names.n && status == KS_OK; i++) {
+		enum budget_whose whose = names.name[i].whose;
+
 		status =
 		    limit_get(b->ks, names.name[i].text, b->now, &hour, &day);
 		if (status != KS_OK)
 			break;
-		if (names.name[i].domain)
-			*spent |=
-			    over(hour.replies, b->limits->domain_per_hour);
-		else {
-			*spent |= address_over(b->limits, &hour, &day);
-			if (day.helps > *helps)
-				*helps = day.helps;
-		}
+		if (whose > *spent && whose_over(whose, b->limits, &hour, &day))
+			*spent = whose;
+		if (whose == BUDGET_ADDRESS && day.helps > *helps)
+			*helps = day.helps;
 	}
 	return status;
 }

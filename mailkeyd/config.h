@@ -70,32 +70,36 @@ struct config_certificates {
 
 struct config_limits {
 	struct mail_limits mail;
-	struct pgp_policy policy;     /* as `certificates` has it */
-	size_t reply_size;	      /* 2 MiB */
-	unsigned keys_per_mail;	      /* 50 */
-	unsigned max_reply_keys;      /* 10 */
-	unsigned max_parts;	      /* mails that one answer may take: 5 */
-	unsigned max_last;	      /* days: 30 */
-	unsigned max_last_reply_keys; /* 100 */
-	int mget;		      /* MGET is answered: no */
-	unsigned replies_per_hour;    /* for an address: 20; 0 = no limit */
-	unsigned replies_per_day;     /* 200 */
-	uint64_t bytes_per_day;	      /* 20 MiB */
-	unsigned domain_per_hour;     /* for a domain: 600 */
-	uint64_t free_space;	      /* 256 MiB */
-	unsigned connections;	      /* LMTP, at once: 100 */
-	unsigned idle_timeout;	      /* LMTP, seconds: 300 */
+	struct pgp_policy policy;      /* as `certificates` has it */
+	size_t reply_size;	       /* 2 MiB */
+	unsigned keys_per_mail;	       /* 50 */
+	unsigned max_reply_keys;       /* 10 */
+	unsigned max_parts;	       /* mails that one answer may take: 5 */
+	unsigned max_last;	       /* days: 30 */
+	unsigned max_last_reply_keys;  /* 100 */
+	int mget;		       /* MGET is answered: no */
+	unsigned replies_per_hour;     /* for an address: 20; 0 = no limit */
+	unsigned replies_per_day;      /* 200 */
+	uint64_t bytes_per_day;	       /* 20 MiB */
+	unsigned domain_per_hour;      /* for a domain: 600 */
+	uint64_t domain_bytes_per_day; /* 0 */
+	unsigned server_per_hour;      /* for all together: 0 */
+	uint64_t server_bytes_per_day; /* 0 */
+	uint64_t free_space;	       /* 256 MiB */
+	unsigned connections;	       /* LMTP, at once: 100 */
+	unsigned idle_timeout;	       /* LMTP, seconds: 300 */
 };
 
 struct config {
-	char *file;		   /* where it was read */
-	char **files;		   /* with what was included; ended by NULL */
-	char *address;		   /* ours, in every From */
-	char *name;		   /* of the site, for people */
-	char **aliases;		   /* also ours; ended by NULL */
-	char **admins;		   /* ended by NULL */
-	char *language;		   /* of HELP where none is asked for: "en" */
-	char *state;		   /* directory: db/ quarantine/ gnupg/ */
+	char *file;	/* where it was read */
+	char **files;	/* with what was included; ended by NULL */
+	char *address;	/* ours, in every From */
+	char *name;	/* of the site, for people */
+	char **aliases; /* also ours; ended by NULL */
+	char **admins;	/* ended by NULL */
+	char **deny;	/* addresses and domains that get no answer; likewise */
+	char *language; /* of HELP where none is asked for: "en" */
+	char *state;	/* directory: db/ quarantine/ gnupg/ */
 	const char *language_file; /* that set it, line 0: the default */
 	unsigned language_line;
 	const char *state_file; /* that set it, line 0: the default */
@@ -133,11 +137,11 @@ struct config *config_read(const char *file, char **error);
 void config_free(struct config *);
 
 /*
- * Takes over what a running server may change: name, aliases, admins, language,
- * peers, certificates, limits.  `fresh` then holds what was there before, to be
- * freed once nothing points into it any more.  Returns the names of options
- * that changed and need a new start, with commas between, malloc'ed; NULL, and
- * nothing done: no memory.
+ * Takes over what a running server may change: name, aliases, admins, deny,
+ * language, peers, certificates, limits.  `fresh` then holds what was there
+ * before, to be freed once nothing points into it any more.  Returns the names
+ * of options that changed and need a new start, with commas between, malloc'ed;
+ * NULL, and nothing done: no memory.
  */
 char *config_adopt(struct config *live, struct config *fresh);
 
@@ -160,6 +164,10 @@ int config_size(const char *, uint64_t *);
 /* Whether an address is ours: address or an alias, without regard to case in
  * the domain and (ASCII) in the local part, with or without +extension. */
 int config_is_ours(const struct config *, const char *address);
+
+/* Whether an address is on the deny list: itself, with or without +extension,
+ * its domain or one above that.  NULL is not. */
+int config_denies(const struct config *, const char *address);
 
 /*
  * The peer that a mail with this envelope sender comes from (the whole address

@@ -99,7 +99,8 @@ default_texts(struct reading *r)
 	    otherwise(r, &c->control, "%s/control", c->state) == -1 ||
 	    otherwise(r, &c->libexec, "%s", LIBEXECDIR) == -1 ||
 	    list_otherwise(r, &c->aliases) == -1 ||
-	    list_otherwise(r, &c->admins) == -1)
+	    list_otherwise(r, &c->admins) == -1 ||
+	    list_otherwise(r, &c->deny) == -1)
 		return -1;
 	if (s->type == SEND_SMTP &&
 	    (otherwise(r, &s->host, "127.0.0.1") == -1 ||

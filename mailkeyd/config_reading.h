@@ -19,7 +19,7 @@ enum kind {
 	PATH,	 /* char *: absolute */
 	SOCKET,	 /* char *: absolute, fits into struct sockaddr_un */
 	ADDRESS, /* char *: of mail */
-	LIST,	 /* char **: addresses */
+	LIST,	 /* char **: addresses; max LIST_DOMAINS: or domains */
 	SIZE,	 /* size_t: 5M */
 	OCTETS,	 /* uint64_t: 5M */
 	NUMBER,	 /* unsigned */
@@ -43,7 +43,9 @@ struct place {
 	unsigned line;
 };
 
-#define OPTIONS_MAX 40
+#define LIST_DOMAINS 1
+
+#define OPTIONS_MAX 48
 
 enum section { TOP, RECEIVE, SEND, CERTIFICATES, LIMITS, PEER, SECTIONS };
 struct section_options {

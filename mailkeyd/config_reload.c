@@ -91,6 +91,7 @@ config_adopt(struct config *live, struct config *fresh)
 	SWAP(name);
 	SWAP(aliases);
 	SWAP(admins);
+	SWAP(deny);
 	SWAP(language);
 	SWAP(peer);
 	SWAP(npeer);

@@ -50,6 +50,7 @@ config_free(struct config *c)
 	free_list(c->files);
 	free_list(c->aliases);
 	free_list(c->admins);
+	free_list(c->deny);
 	free(c->file);
 	free(c->address);
 	free(c->name);
@@ -292,6 +293,30 @@ config_is_ours(const struct config *c, const char *address)
 		return 1;
 	for (size_t i = 0; c->aliases != NULL && c->aliases[i] != NULL; i++)
 		if (is_address(c->aliases[i], address))
+			return 1;
+	return 0;
+}
+
+/* Whether a name is this domain, or one below it. */
+static bool
+is_below(const char *name, const char *domain)
+{
+	size_t n = strlen(name), d = strlen(domain);
+
+	return n >= d && strcasecmp(name + n - d, domain) == 0 &&
+	       (n == d || name[n - d - 1] == '.');
+}
+
+int
+config_denies(const struct config *c, const char *address)
+{
+	const char *at = address == NULL ? NULL : strrchr(address, '@');
+
+	if (at == NULL || c->deny == NULL)
+		return 0;
+	for (char **entry = c->deny; *entry != NULL; entry++)
+		if (strchr(*entry, '@') != NULL ? is_address(*entry, address)
+						: is_below(at + 1, *entry))
 			return 1;
 	return 0;
 }

@@ -6,6 +6,8 @@
 
 #include <limits.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -207,6 +209,17 @@ set_choice(struct reading *r, const struct option *o, unsigned line,
 	return -1;
 }
 
+/* One that could stand in an address. */
+static bool
+is_domain(const char *s)
+{
+	char address[256];
+
+	return snprintf(address, sizeof(address), "x@%s", s) <
+		   (int)sizeof(address) &&
+	       mail_address_strict(address);
+}
+
 static int
 check_text(
     struct reading *r, const struct option *o, unsigned line, const char *s)
@@ -239,6 +252,11 @@ check_text(
 		    "the path of %s is too long for a socket; keep it under "
 		    "%zu octets",
 		    o->name, sizeof(((struct sockaddr_un *)0)->sun_path));
+	if (o->kind == LIST && o->max == LIST_DOMAINS && strchr(s, '@') == NULL)
+		return is_domain(s) ? 0
+				    : bad(r, o, line, s,
+					  "write an address, or a domain such "
+					  "as example.org");
 	if ((o->kind == ADDRESS || o->kind == LIST) && !mail_address_strict(s))
 		return bad(
 		    r, o, line, s, "write an address such as keys@example.org");

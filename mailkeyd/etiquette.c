@@ -8,6 +8,8 @@
 
 #define RECEIVED_MAX 25 /* a mail with more is going round */
 
+const char etiquette_denied[] = "on the deny list";
+
 static const char *const precedences[] = {"bulk", "junk", "list", NULL};
 
 static bool
@@ -78,6 +80,10 @@ etiquette_silent(
 
 	if (why != NULL)
 		return why;
+	if (config_denies(config, sender) ||
+	    config_denies(config, mail->from) ||
+	    config_denies(config, mail->reply_to))
+		return etiquette_denied;
 	if (mail->auto_submitted != NULL &&
 	    strcasecmp(mail->auto_submitted, "no") != 0)
 		return "Auto-Submitted";

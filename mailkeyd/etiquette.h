@@ -6,6 +6,9 @@
 
 #include "mailkeyd/config.h"
 
+/* What etiquette_silent() says of the deny list. */
+extern const char etiquette_denied[];
+
 /*
  * NULL for a mail that may be answered, else a static phrase for the log that
  * says why it is left alone.  `sender` is the envelope sender, "" the null

@@ -13,6 +13,7 @@
 #include "mailkeyd/answer.h"
 #include "mailkeyd/budget.h"
 #include "mailkeyd/etiquette.h"
+#include "mailkeyd/hush.h"
 #include "mailkeyd/intake.h"
 #include "mailkeyd/ipc.h"
 #include "mailkeyd/log.h"
@@ -34,10 +35,15 @@
 #define SLICE_MS      5		  /* of work for one mail at once */
 #define STORE_STEP    10	  /* certificates of a sync mail */
 #define POISON_DEATHS 2
+#define SILENT_LINES  10 /* of a sender in an hour that say the same */
 
 static const char ending[] = "the server is ending";
+static const char repeat[] = "repeat";
 static const char no_address[] = "no address to answer";
-static const char over_budget[] = "over budget, not answered";
+/* By enum budget_whose. */
+static const char *const over_budget[] = {"", "over budget, not answered",
+    "its domain is over budget, not answered",
+    "the server is over budget, not answered"};
 
 TAILQ_HEAD(job_list, job);
 
@@ -75,6 +81,7 @@ struct job {
 	enum outcome outcome;
 	const char *note; /* for the log, "" = none */
 	struct answer answer;
+	enum budget_whose spent;
 	unsigned nkeys;		/* in the answer */
 	struct add_counts adds; /* stored, with COMMAND_KEYS */
 };
@@ -86,6 +93,7 @@ struct gateway {
 	struct loop_timer *again, *slice;
 	time_t started;
 	time_t paused; /* since when; 0: it is not */
+	struct hush *hush;
 	struct gateway_counts counts;
 };
 
@@ -123,6 +131,31 @@ log_keys(FILE *f, const struct job *job)
 		fprintf(f, " keys=%u", job->nkeys);
 }
 
+/* Whether it is one of many that the log has a line about already. */
+static bool
+job_hushed(const struct job *job, const char *outcome)
+{
+	const char *who =
+	    job->spent != BUDGET_LEFT ? job->answer_to : job->sender;
+	bool first = job->spent != BUDGET_LEFT ||
+		     strcmp(job->note, etiquette_denied) == 0;
+	char name[BUDGET_NAME];
+	const char *at;
+
+	if (!first && strcmp(outcome, "silent") != 0 &&
+	    strcmp(job->note, repeat) != 0)
+		return false;
+	budget_name(who == NULL ? "" : who, name);
+	at = strrchr(name, '@');
+	who = name;
+	if (job->spent == BUDGET_DOMAIN && at != NULL)
+		who = at + 1;
+	else if (job->spent == BUDGET_SERVER)
+		who = "";
+	return !hush_passes(
+	    job->gateway->hush, who, job->note, first ? 1 : SILENT_LINES);
+}
+
 static void
 job_log(const struct job *job, const char *outcome)
 {
@@ -130,9 +163,10 @@ job_log(const struct job *job, const char *outcome)
 	int64_t ms = loop_now_ms() - job->began;
 	char *line = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&line, &len);
+	FILE *f;
 
-	if (f == NULL)
+	if (job_hushed(job, outcome) ||
+	    (f = open_memstream(&line, &len)) == NULL)
 		return;
 	fprintf(f, "%s: from=", job->log_id);
 	log_value(f, job->sender == NULL ? "unknown" : job->sender);
@@ -373,7 +407,8 @@ job_work(struct job *job, time_t now)
 {
 	struct gateway *gw = job->gateway;
 	bool lasting = gw->parts.despatch != NULL;
-	bool seen = false, spent = false;
+	enum budget_whose spent = BUDGET_LEFT;
+	bool seen = false;
 	struct budget budget = job_budget(job, now);
 	const char *answer_to = job->answer_to;
 	enum ks_status status = KS_OK;
@@ -381,13 +416,14 @@ job_work(struct job *job, time_t now)
 
 	answer_free(&job->answer);
 	job->nkeys = 0;
+	job->spent = BUDGET_LEFT;
 	job->adds = (struct add_counts){0};
 	job->note = answer_to != NULL || job->peer != NULL ? "" : no_address;
 	job->outcome = DONE;
 	if (lasting && job->has_digest)
 		status = seen_find(gw->parts.ks, job->digest, &seen);
 	if (status != KS_OK || seen) {
-		job->note = "repeat";
+		job->note = repeat;
 		return status;
 	}
 	if (lasting && answer_to != NULL)
@@ -396,9 +432,10 @@ job_work(struct job *job, time_t now)
 		return status;
 	job->request.helps_today = helps;
 	if (job->command == &command_invalid && budget_helps_spent(helps))
-		spent = true;
-	if (spent) {
-		job->note = over_budget;
+		spent = BUDGET_ADDRESS;
+	if (spent != BUDGET_LEFT) {
+		job->note = over_budget[spent];
+		job->spent = spent;
 		job->answer_to = NULL;
 	}
 	if (job->answer_to != NULL || job_stores(job))
@@ -432,7 +469,7 @@ job_committed(struct job *job)
 
 	for (size_t i = 0; gw->parts.answer != NULL && i < job->answer.n; i++)
 		gw->parts.answer(gw->parts.ctx, &job->answer.mails[i]);
-	if (strcmp(job->note, "repeat") == 0)
+	if (strcmp(job->note, repeat) == 0)
 		gw->counts.repeats++;
 	else if (job->answer.n == 0)
 		gw->counts.silent++;
@@ -638,13 +675,14 @@ static bool
 job_unheard(const struct job *job)
 {
 	struct budget budget = job_budget(job, time(NULL));
-	bool spent = false;
+	enum budget_whose spent = BUDGET_LEFT;
 	unsigned helps;
 
 	if (job->answer_to == NULL)
 		return true;
 	return job->gateway->parts.despatch != NULL &&
-	       budget_get(&budget, &spent, &helps) == KS_OK && spent;
+	       budget_get(&budget, &spent, &helps) == KS_OK &&
+	       spent != BUDGET_LEFT;
 }
 
 /* One slice of a long search. */
@@ -772,7 +810,7 @@ job_command(struct job *job)
 		return;
 	}
 	if (job->command->flags & COMMAND_DRY && job_unheard(job)) {
-		job_silent(job, over_budget);
+		job_silent(job, over_budget[BUDGET_ADDRESS]);
 		return;
 	}
 	job->intake = intake_new(gw->parts.judge, gw->parts.ks,
@@ -1053,7 +1091,9 @@ gateway_new(const struct gateway_parts *parts)
 	TAILQ_INIT(&gw->slicing);
 	gw->again = loop_timer_new(parts->loop, gateway_again, gw);
 	gw->slice = loop_timer_new(parts->loop, gateway_slice, gw);
-	if (gw->again == NULL || gw->slice == NULL) {
+	gw->hush = hush_new(parts->loop);
+	if (gw->again == NULL || gw->slice == NULL || gw->hush == NULL) {
+		hush_free(gw->hush);
 		loop_timer_free(gw->again);
 		loop_timer_free(gw->slice);
 		free(gw);
@@ -1082,6 +1122,7 @@ gateway_free(struct gateway *gw)
 		job_later(job, ending);
 	}
 	loop_timer_free(gw->slice);
+	hush_free(gw->hush);
 	loop_timer_free(gw->again);
 	free(gw);
 }

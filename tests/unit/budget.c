@@ -45,14 +45,14 @@ spend(const struct budget *b, unsigned n, struct limit_count each)
 static bool
 spent(const struct budget *b, unsigned *helps)
 {
+	enum budget_whose over;
 	unsigned ignored;
-	bool over;
 
 	assert_int_equal(ks_begin(store.ks, KS_ROOM_QUERY), KS_OK);
 	assert_int_equal(
 	    budget_get(b, &over, helps == NULL ? &ignored : helps), KS_OK);
 	ks_abort(store.ks);
-	return over;
+	return over != BUDGET_LEFT;
 }
 
 struct who {
@@ -117,6 +117,25 @@ static const struct budget_case cases[] = {
 	{ALICE, NULL, 0}, true},
     {"a bang path", {.replies_per_hour = 3}, ONE, 3, {ALICE, "hub!alice", 0},
 	{BOB, "hub!alice", 0}, true},
+    {"an extension is no way out", {.replies_per_hour = 3}, ONE, 3,
+	{"alice+1@example.net", "Alice+a@example.net", 0},
+	{"alice+2+3@example.net", NULL, 0}, true},
+    {"a plus at the beginning is none", {.replies_per_hour = 3}, ONE, 3,
+	{"+1@example.net", NULL, 0}, {"+2@example.net", NULL, 0}, false},
+    {"one octet below the domain's", {.domain_bytes_per_day = 3001}, ONE, 3,
+	{ALICE, ALICE, 0}, {BOB, BOB, HOUR}, false},
+    {"the domain's octets", {.domain_bytes_per_day = 3000}, ONE, 3,
+	{ALICE, ALICE, 0}, {BOB, BOB, HOUR}, true},
+    {"one below the server's", {.server_per_hour = 4}, ONE, 3,
+	{ALICE, ALICE, 0}, {EVE, EVE, 0}, false},
+    {"the server's", {.server_per_hour = 3}, ONE, 3, {ALICE, ALICE, 0},
+	{EVE, EVE, 0}, true},
+    {"the server's, in the next hour", {.server_per_hour = 3}, ONE, 3,
+	{ALICE, ALICE, 0}, {EVE, EVE, HOUR}, false},
+    {"the server's octets", {.server_bytes_per_day = 3000}, ONE, 3,
+	{ALICE, ALICE, 0}, {EVE, EVE, HOUR}, true},
+    {"0 octets of an address", {.bytes_per_day = 0, .domain_per_hour = 99}, ONE,
+	50, {ALICE, ALICE, 0}, {ALICE, ALICE, 0}, false},
     {"no other of the same name", {.replies_per_hour = 3}, ONE, 3,
 	{"a@example.net", NULL, 0}, {"aa@example.net", NULL, 0}, false},
 };

@@ -230,6 +230,12 @@ static const struct mistake {
 	  "receive \"x\" {\n}\n",
 	"t.conf:4: receive \"x\" is empty; write type = lmtp and path or "
 	"port"},
+    {"deny of nothing", A "deny = { \"a b\" }\n",
+	"t.conf:2: deny cannot be \"a b\"; write an address, or a domain such "
+	"as example.org"},
+    {"deny of no address", A "deny = { \"example.org\", \"a@\" }\n",
+	"t.conf:2: deny cannot be \"a@\"; write an address such as "
+	"keys@example.org"},
     {"maildir nowhere", OF_RECEIVE("type = maildir"),
 	"t.conf:3: receive \"x\" has no path; write path = \"/DIRECTORY\""},
     {"maildir with a port",
@@ -1115,6 +1121,30 @@ programs(void **state)
 	assert_int_equal(rmdir(path), 0);
 }
 
+static void
+denies(void **state)
+{
+	static const struct {
+		const char *address;
+		bool denied;
+	} of[] = {{"mallory@example.net", true}, {"MALLORY@example.NET", true},
+	    {"mallory+x@example.net", true}, {"mallory2@example.net", false},
+	    {"+mallory@example.net", false}, {"x@example.net", false},
+	    {"x@example.com", true}, {"x@a.b.Example.Com", true},
+	    {"x@badexample.com", false}, {"x@com", false},
+	    {"example.com", false}, {"", false}, {"a@b@example.com", true}};
+	char mallory[] = "mallory@example.net", domain[] = "example.com";
+	char *list[] = {mallory, domain, NULL};
+	const struct config c = {.deny = list}, none = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(of) / sizeof(*of); i++)
+		if (config_denies(&c, of[i].address) != of[i].denied)
+			fail_msg("%s", of[i].address);
+	assert_false(config_denies(&c, NULL));
+	assert_false(config_denies(&none, "x@example.com"));
+}
+
 int
 main(void)
 {
@@ -1126,7 +1156,8 @@ main(void)
 	    cmocka_unit_test(at_the_limits), cmocka_unit_test(sample),
 	    cmocka_unit_test(read_sizes), cmocka_unit_test(whose),
 	    cmocka_unit_test(prepares), cmocka_unit_test(prepare_errors),
-	    cmocka_unit_test(looks), cmocka_unit_test(programs)};
+	    cmocka_unit_test(looks), cmocka_unit_test(programs),
+	    cmocka_unit_test(denies)};
 
 	return cmocka_run_group_tests_name(
 	    "config", tests, make_dir, remove_dir);
