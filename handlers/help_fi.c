@@ -21,7 +21,7 @@ const struct help_language help_fi = {
     .fpr = "sormenjälki",
     .long_id = "16-merkkinen avaintunniste",
     .short_id = "8-merkkinen avaintunniste, joka ei ole turvallinen",
-    .words = "kokonaisia sanoja, kaikki, missä järjestyksessä tahansa",
+    .words = "kokonaiset sanat, kaikki, missä järjestyksessä tahansa",
     .literal = "nämä sanat juuri niin kuin ne on kirjoitettu",
     .who_note = "Sormenjäljet ja avaintunnisteet löytyvät myös ilman "
 		"0x-etuliitettä ja silloin, kun niissä on "
@@ -39,7 +39,7 @@ const struct help_language help_fi = {
     .limits = "Rajoitukset",
     .reply_keys = "Avaimia yhdessä vastauksessa: enintään #. Jos sopivia "
 		  "on enemmän, niiden määrä kerrotaan.",
-    .last_days = "Päiviä, jotka LAST katsoo taaksepäin: enintään #.",
+    .last_days = "Montako päivää LAST katsoo taaksepäin: enintään #.",
     .last_keys = "Avaimia vastauksessa LAST-komentoon: enintään #.",
     .add_keys = "Avaimia, jotka otetaan vastaan yhdestä ADD-viestistä: # "
 		"ensimmäistä.",

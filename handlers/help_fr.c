@@ -38,7 +38,7 @@ const struct help_language help_fr = {
     .limits = "Limites",
     .reply_keys = "Clés par réponse\u00A0: # au plus. S'il y en a "
 		  "davantage, on vous dit combien.",
-    .last_days = "Jours que LAST remonte\u00A0: # au plus.",
+    .last_days = "Jours sur lesquels LAST remonte\u00A0: # au plus.",
     .last_keys = "Clés dans une réponse à LAST\u00A0: # au plus.",
     .add_keys = "Clés acceptées d'un même ADD\u00A0: les # premières.",
     .no_list = "Personne ne peut obtenir la liste de toutes les clés.",

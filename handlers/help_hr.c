@@ -11,8 +11,8 @@ const struct help_language help_hr = {
 	    "svakome tko ih zatraži.",
     .ask = "Kako pitati",
     .send_to = "Pošaljite poruku na adresu",
-    .how = "s jednom naredbom kao predmetom. Velika i mala slova ne "
-	   "razlikuju se. Samo ADD i CHECK čitaju ostatak poruke; za sve "
+    .how = "s jednom naredbom kao predmetom. Velika i mala slova se ne "
+	   "razlikuju. Samo ADD i CHECK čitaju ostatak poruke; za sve "
 	   "ostale naredbe poruka može biti prazna.",
     .commands = "Naredbe",
     .who = "WHO može biti",
@@ -23,7 +23,7 @@ const struct help_language help_hr = {
     .words = "cijele riječi, sve, bilo kojim redoslijedom",
     .literal = "ove riječi, točno onako kako su napisane",
     .who_note = "Otisci i ID-ovi ključeva pronalaze se i bez 0x i s "
-		"razmacima u sredini. Računaju se i potključevi.",
+		"razmacima u sredini. Traže se i potključevi.",
     .add = "Kako ovdje pohraniti svoj ključ",
     .add_how = "Pošaljite poruku s predmetom ADD i svojim javnim ključem "
 	       "u tekstu ili u privitku. Ključ ispisuje ova naredba:",
