@@ -534,9 +534,9 @@ writer_end(struct writer *w, int ret)
 {
 	int closed;
 
-	if (ret == 0)
-		ret = writer_flush(w);
 	if (w->db != NULL) {
+		if (ret == 0)
+			ret = writer_flush(w);
 		if (ret == 0)
 			ret = w->db->sync(w->db, 0);
 		closed = w->db->close(w->db, 0);

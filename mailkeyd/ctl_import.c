@@ -391,6 +391,7 @@ do_import(struct ctl *ctl, int argc, char **argv)
 		msg.a = ctl->sync;
 		msg.b = feed.list.size;
 		status = ctl_ask(ctl, &msg, stdout);
+		ctl->feed = NULL;
 	}
 	status = ctl_leave(ctl, status);
 	feed_free(&feed);

