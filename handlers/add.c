@@ -204,7 +204,7 @@ add_one(struct keystore *ks, const struct request *request, struct reply *reply,
 	say_change(reply, cert, change, &added);
 	if (cert->unverified && change == KS_NEW)
 		reply_wrap(reply, 4,
-		    "This server cannot check the signatures of such a key: it "
+		    "The signatures of such a key cannot be relied on here: it "
 		    "is found by its whole fingerprint only, and marked.");
 	say_left(reply, &submission->left);
 	return KS_OK;

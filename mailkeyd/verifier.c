@@ -38,6 +38,9 @@ verdict(struct pgp_verifier *v, const unsigned char *claim, size_t len)
 
 	if (claim == NULL || !vouch_split(&c, claim, len))
 		return PGP_UNDECIDED;
+	if (c.issuer.tag != 0)
+		return (unsigned char)pgp_revoker_verify(
+		    &c.primary, &c.on, &c.packet, &c.issuer);
 	return (unsigned char)pgp_claim_verify(v, &c.primary, &c.on, &c.packet);
 }
 

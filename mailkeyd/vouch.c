@@ -130,6 +130,7 @@ bool
 vouch_split(struct vouch_claim *c, const unsigned char *in, size_t len)
 {
 	struct pgp_packet end;
+	enum pgp_status status;
 	size_t pos = 0;
 
 	memset(c, 0, sizeof(*c));
@@ -141,8 +142,15 @@ vouch_split(struct vouch_claim *c, const unsigned char *in, size_t len)
 		if (next(in, len, &pos, &c->packet) != PGP_OK)
 			return false;
 	}
-	return c->primary.tag == PGP_TAG_PUBLIC_KEY &&
-	       c->packet.tag == PGP_TAG_SIGNATURE &&
+	if (c->primary.tag != PGP_TAG_PUBLIC_KEY ||
+	    c->packet.tag != PGP_TAG_SIGNATURE)
+		return false;
+	status = next(in, len, &pos, &c->issuer);
+	if (status == PGP_END) {
+		c->issuer.tag = 0;
+		return true;
+	}
+	return status == PGP_OK && c->issuer.tag == PGP_TAG_PUBLIC_KEY &&
 	       next(in, len, &pos, &end) == PGP_END;
 }
 
@@ -150,7 +158,8 @@ vouch_split(struct vouch_claim *c, const unsigned char *in, size_t len)
 static bool
 claim_read(struct vouch_claim *c, const unsigned char *in, size_t len)
 {
-	return vouch_split(c, in, len) && key_fits(&c->primary) &&
+	return vouch_split(c, in, len) && c->issuer.tag == 0 &&
+	       key_fits(&c->primary) &&
 	       (c->on.tag != PGP_TAG_PUBLIC_SUBKEY || key_fits(&c->on)) &&
 	       !same(&c->primary, &sentinel_key) &&
 	       split(&c->packet, &c->sig) && type_fits(c->on.tag, type_of(c));

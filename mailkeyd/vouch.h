@@ -23,6 +23,7 @@ struct vouch_sig {
 /* Everything lent from the record. */
 struct vouch_claim {
 	struct pgp_packet primary, on, packet; /* on: of the primary, tag 0 */
+	struct pgp_packet issuer; /* tag 0: the primary key itself */
 	struct vouch_sig sig;
 	bool fit;      /* a small certificate that can be put to gpg */
 	bool returned; /* gpg gave the signature back */
@@ -43,7 +44,8 @@ void vouch_free(struct vouch *);
 
 /*
  * Tells the packets of one small certificate apart: a primary key, perhaps what
- * the signature is on, and the signature.  Nothing else of the claim is set.
+ * the signature is on, the signature, and perhaps the key of another issuer.
+ * Nothing else of the claim is set.
  */
 bool vouch_split(struct vouch_claim *, const unsigned char *, size_t);
 

@@ -266,7 +266,7 @@ key_class(const struct pgp_component *key)
 {
 	if (key->version < 4)
 		return KEY_WEAK;
-	return key->version == 4 && signs(key) ? KEY_JUDGED : KEY_OPAQUE;
+	return key->version != 5 && signs(key) ? KEY_JUDGED : KEY_OPAQUE;
 }
 
 bool

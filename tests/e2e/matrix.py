@@ -20,7 +20,7 @@ RINGS = (("/usr/share/keyrings/debian-keyring.gpg", 40),
 # What is made to be refused, and what no store takes as shipped.
 NOT_SERVED = ("grace-v3key.asc", "carol-revocation.asc", "erin.sec.asc",
               "rfc9580-v6.asc", "judy-v5.asc", "kim-mldsa.asc", "lou-v4.asc",
-              "mona-v6.asc", "mona-v6.sec.asc")
+              "mona-v6.asc", "mona-v6.sec.asc", "nora-revoked.asc")
 
 
 def output(home, *args, stdin=b""):

@@ -68,6 +68,12 @@ static const struct case_file files[] = {
 	"C31B55DDF9548146", true, true},
     {"lou-v4.asc", 0, 3, 4, 27, 255, "15B5FD05FE3FBB316974F1DAB2602EB992D7B23B",
 	"B2602EB992D7B23B", false, false},
+    {"mona-v6.asc", 0, 4, 6, 28, 448,
+	"A2834C59F278CE904109BC261996BD0554EDA502922D27B878EED295E9B366FA",
+	"A2834C59F278CE90", false, false},
+    {"rfc9580-v6.asc", 1, 2, 6, 25, 255,
+	"12C83F1E706F6308FE151A417743A1F033790E93E9978488D1DB378DA9930885",
+	"12C83F1E706F6308", false, false},
 };
 #define FILES (sizeof(files) / sizeof(*files))
 
