@@ -407,16 +407,12 @@ static void
 checkpoint(struct keystore *ks, bool all)
 {
 	DB_ENV *env = ks->env;
-	int ret;
 
-	if (!all) {
+	if (all)
+		(void)env->txn_checkpoint(env, 0, 0, DB_FORCE);
+	else
 		(void)env->txn_checkpoint(
 		    env, CHECKPOINT_KB, CHECKPOINT_MINUTES, 0);
-		return;
-	}
-	ret = env->txn_checkpoint(env, 0, 0, DB_FORCE);
-	if (ret == 0)
-		(void)env->log_archive(env, NULL, DB_ARCH_REMOVE);
 }
 
 /*

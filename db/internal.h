@@ -69,7 +69,7 @@ struct keystore {
 	pthread_mutex_t mutex; /* for `stop` */
 	pthread_cond_t wake;
 	bool running, stop;
-	bool scrub; /* a checkpoint of all is wanted, and no log behind it */
+	bool scrub; /* a checkpoint of all is wanted */
 };
 
 /* ---- numbers as octets, so that the order of keys is theirs -------------- */

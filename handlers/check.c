@@ -2,7 +2,46 @@
  * CHECK: what ADD would make of the certificates in the mail.  It does what
  * ADD does and then undoes it, so the two cannot come apart.
  */
+#include "handlers/check.h"
 #include "handlers/add.h"
+
+/* What the store has of a key; NULL: nothing. */
+static enum ks_status
+stored(struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_cert **cert)
+{
+	enum ks_status status;
+
+	*cert = NULL;
+	if (fpr->len == 0)
+		return KS_OK;
+	status = ks_get(ks, fpr, cert, NULL);
+	return status == KS_NOT_FOUND ? KS_OK : status;
+}
+
+static enum ks_status
+try_one(struct keystore *ks, const struct request *request, struct reply *reply,
+    const struct submission *s)
+{
+	struct pgp_cert *before, *now = NULL;
+	enum ks_status status = stored(ks, &s->fpr, &before);
+
+	if (status == KS_OK)
+		status = add_one(ks, request, reply, s);
+	if (status == KS_OK)
+		status = stored(ks, &s->fpr, &now);
+	if (status == KS_OK && s->standing == KS_WELCOME) {
+		const struct check check = {.came = s->cert,
+		    .before = before,
+		    .now = now,
+		    .left = &s->left};
+
+		reply_printf(reply, "\n");
+		check_parts(reply, &check, request->limits.reply_size / 4);
+	}
+	pgp_cert_free(before);
+	pgp_cert_free(now);
+	return status;
+}
 
 /* The certificates, within a trial. */
 static enum ks_status
@@ -10,8 +49,11 @@ try_all(struct keystore *ks, const struct request *request, struct reply *reply)
 {
 	enum ks_status status = KS_OK;
 
-	for (size_t i = 0; i < request->nsubmissions && status == KS_OK; i++)
-		status = add_one(ks, request, reply, &request->submissions[i]);
+	for (size_t i = 0; i < request->nsubmissions && status == KS_OK; i++) {
+		if (i > 0)
+			reply_printf(reply, "\n");
+		status = try_one(ks, request, reply, &request->submissions[i]);
+	}
 	return status;
 }
 

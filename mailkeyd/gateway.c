@@ -815,10 +815,13 @@ job_command(struct job *job)
 	}
 	job->intake = intake_new(gw->parts.judge, gw->parts.ks,
 	    gw->parts.config, job->mail, time(NULL), job_judged, job);
-	if (job->intake == NULL)
+	if (job->intake == NULL) {
 		job_later(job, "no memory");
-	else
-		job_take(job);
+		return;
+	}
+	if (job->command->flags & COMMAND_DRY)
+		intake_parts(job->intake);
+	job_take(job);
 }
 
 /* What a peer has used up for the day stays with its mail server. */

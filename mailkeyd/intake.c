@@ -15,6 +15,7 @@ struct candidate {
 	struct intake *intake;
 	struct pgp_cert *cert;
 	bool stored; /* the store has a certificate of this key */
+	struct pgp_left_parts *parts; /* of our own */
 };
 
 struct intake {
@@ -33,6 +34,7 @@ struct intake {
 	size_t next;	/* of the mail's certificates, to be begun with */
 	size_t pending; /* trials, and one for the start itself */
 	bool later;
+	bool parts; /* wanted */
 	char why[128];
 };
 
@@ -137,6 +139,10 @@ candidate_start(struct intake *intake, size_t i, const struct pgp_blob *packets)
 	c->intake = intake;
 	if (packets->len == 0)
 		return;
+	if (!intake->parts)
+		s->left.parts = NULL;
+	else if (s->left.parts == NULL)
+		s->left.parts = c->parts = pgp_left_parts_new();
 	status = pgp_cert_parse(packets->data, packets->len,
 	    &intake->config->limits.policy, false, (uint32_t)intake->now,
 	    &s->left, &c->cert);
@@ -366,6 +372,12 @@ intake_more(struct intake *intake, int ms)
 }
 
 void
+intake_parts(struct intake *intake)
+{
+	intake->parts = true;
+}
+
+void
 intake_start(struct intake *intake)
 {
 	while (intake_more(intake, 1000))
@@ -402,8 +414,10 @@ intake_free(struct intake *intake)
 		free((char *)(uintptr_t)intake->problems[i]);
 	free(intake->problems);
 	if (intake->candidates != NULL)
-		for (size_t i = 0; i < intake->n; i++)
+		for (size_t i = 0; i < intake->n; i++) {
 			pgp_cert_free(intake->candidates[i].cert);
+			pgp_left_parts_free(intake->candidates[i].parts);
+		}
 	free(intake->candidates);
 	free(intake->submissions);
 	free(intake);

@@ -23,6 +23,10 @@ struct intake *intake_new(struct judge *, struct keystore *,
     const struct config *, const struct mail *, time_t now, intake_done *,
     void *ctx);
 
+/* What is left out is wanted part by part: the parts are the mail's, or where
+ * that has none the intake's.  Before intake_start(). */
+void intake_parts(struct intake *);
+
 /* Begins the work. */
 void intake_start(struct intake *);
 

@@ -52,7 +52,8 @@ extern const char mail_over_size[];
 struct mail_cert {
 	struct pgp_fpr fpr;	  /* for telling of it; not to be trusted */
 	struct pgp_blob packets;  /* canonical; len 0: nothing could be kept */
-	struct pgp_left_out left; /* dropped while reading */
+	struct pgp_left_out left; /* dropped while reading; its parts are
+				     owned here, NULL: there are none */
 };
 
 #define MAIL_PROBLEMS 20 /* sentences in one mail or record */
@@ -110,6 +111,7 @@ struct mail {
 	unsigned nover;	  /* certificates past limits->keys */
 };
 void mail_free(struct mail *);
+void mail_cert_free(struct mail_cert *);
 
 /*
  * Reads a raw message with mail_scan() first.  Always fills *out (verdict says

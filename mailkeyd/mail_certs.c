@@ -181,7 +181,7 @@ refuse(struct mail_reading *r, enum pgp_status status,
 
 static int
 take_cert(struct mail_reading *r, const unsigned char *packets, size_t len,
-    const struct pgp_left_out *left, const char *where)
+    struct pgp_left_out *left, const char *where)
 {
 	struct mail *m = r->mail;
 	struct mail_cert one = {.left = *left}, *more;
@@ -207,6 +207,7 @@ take_cert(struct mail_reading *r, const unsigned char *packets, size_t len,
 		return -1;
 	}
 	more[m->ncerts++] = one;
+	left->parts = NULL;
 	r->keys++;
 	return 0;
 }
@@ -231,18 +232,19 @@ take_revocation(
 	return 0;
 }
 
-int
-mail_certs_next(
-    struct mail_reading *r, struct pgp_reader *reader, const char *where)
+/* The next thing in the stream; *left keeps its parts unless they went with a
+ * certificate. */
+static int
+take_next(struct mail_reading *r, struct pgp_reader *reader,
+    struct pgp_left_out *left, const char *where)
 {
-	struct pgp_left_out left = {{0}};
 	const unsigned char *packets;
 	enum pgp_status status;
 	size_t len;
 	bool bare = false;
 	int rc;
 
-	status = pgp_reader_next(reader, &left, &packets, &len, &bare);
+	status = pgp_reader_next(reader, left, &packets, &len, &bare);
 	if (status == PGP_END)
 		return 0;
 	if (status == PGP_SECRET) {
@@ -257,9 +259,24 @@ mail_certs_next(
 	} else if (bare) {
 		rc = take_revocation(r, packets, len);
 	} else {
-		rc = take_cert(r, packets, len, &left, where);
+		rc = take_cert(r, packets, len, left, where);
 	}
 	return rc == 0 ? 1 : -1;
+}
+
+int
+mail_certs_next(
+    struct mail_reading *r, struct pgp_reader *reader, const char *where)
+{
+	struct pgp_left_out left = {0};
+	int rc;
+
+	/* Nobody is told of a file part by part. */
+	if (!r->file)
+		left.parts = pgp_left_parts_new();
+	rc = take_next(r, reader, &left, where);
+	pgp_left_parts_free(left.parts);
+	return rc;
 }
 
 /* ---- octets in memory ---------------------------------------------------- */

@@ -11,6 +11,14 @@
 /* ---- freeing ------------------------------------------------------------- */
 
 void
+mail_cert_free(struct mail_cert *c)
+{
+	pgp_blob_free(&c->packets, false);
+	pgp_left_parts_free(c->left.parts);
+	c->left.parts = NULL;
+}
+
+void
 mail_free(struct mail *m)
 {
 	char *strings[] = {m->why, m->subject, m->from, m->reply_to,
@@ -22,7 +30,7 @@ mail_free(struct mail *m)
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(strings[i]);
 	for (size_t i = 0; i < m->ncerts; i++)
-		pgp_blob_free(&m->certs[i].packets, false);
+		mail_cert_free(&m->certs[i]);
 	for (size_t i = 0; i < m->nrevocations; i++)
 		pgp_blob_free(&m->revocations[i], false);
 	for (size_t i = 0; i < m->nproblems; i++)
@@ -36,12 +44,31 @@ mail_free(struct mail *m)
 /* ---- writing ------------------------------------------------------------- */
 
 static void
+put_parts(struct ipc_out *out, const struct pgp_left_parts *parts)
+{
+	size_t n = parts == NULL ? 0 : parts->n;
+
+	ipc_put_u32(out, (uint32_t)n);
+	for (size_t i = 0; i < n; i++) {
+		const struct pgp_left_part *p = &parts->part[i];
+
+		ipc_put_u32(out, p->why);
+		ipc_put_u32(out, p->kind);
+		ipc_put_u32(out, p->whole);
+		ipc_put_u32(out, p->n);
+		ipc_put_blob(out, p->fpr.octet, p->fpr.len);
+		ipc_put_blob(out, p->name, p->len);
+	}
+}
+
+static void
 put_cert(struct ipc_out *out, const struct mail_cert *c)
 {
 	ipc_put_blob(out, c->fpr.octet, c->fpr.len);
 	ipc_put_blob(out, c->packets.data, c->packets.len);
 	for (size_t i = 0; i < PGP_LEFT_REASONS; i++)
 		ipc_put_u32(out, c->left.n[i]);
+	put_parts(out, c->left.parts);
 }
 
 void
@@ -193,7 +220,7 @@ get_octets(struct ipc_in *in, struct pgp_blob *blob)
 }
 
 static void
-get_cert(struct ipc_in *in, struct mail_cert *c)
+get_fpr(struct ipc_in *in, struct pgp_fpr *fpr)
 {
 	size_t len;
 	const unsigned char *p = ipc_get_blob(in, &len);
@@ -203,11 +230,56 @@ get_cert(struct ipc_in *in, struct mail_cert *c)
 		return;
 	}
 	if (len > 0)
-		memcpy(c->fpr.octet, p, len);
-	c->fpr.len = (unsigned char)len;
+		memcpy(fpr->octet, p, len);
+	fpr->len = (unsigned char)len;
+}
+
+static void
+get_part(struct ipc_in *in, struct pgp_left_parts *parts)
+{
+	uint32_t why = ipc_get_u32(in), kind = ipc_get_u32(in);
+	struct pgp_left_part part = {
+	    .why = (enum pgp_left_reason)why, .kind = (enum pgp_kind)kind};
+	struct pgp_blob name = {0};
+
+	part.whole = ipc_get_u32(in) != 0;
+	part.n = ipc_get_u32(in);
+	get_fpr(in, &part.fpr);
+	get_octets(in, &name);
+	part.name = name.data;
+	part.len = name.len;
+	if (in->failed || why >= PGP_LEFT_REASONS || kind > PGP_SUBKEY ||
+	    name.len > PGP_LEFT_NAME) {
+		in->failed = true;
+		pgp_blob_free(&name, false);
+	} else if (!pgp_left_parts_add(parts, &part))
+		in->failed = true;
+}
+
+static void
+get_parts(struct ipc_in *in, struct pgp_left_out *left)
+{
+	uint32_t n = ipc_get_u32(in);
+
+	if (n == 0 || in->failed)
+		return;
+	left->parts = pgp_left_parts_new();
+	if (left->parts == NULL || n > PGP_LEFT_PARTS)
+		in->failed = true;
+	for (; n > 0 && !in->failed; n--)
+		get_part(in, left->parts);
+}
+
+static void
+get_cert(struct ipc_in *in, struct mail_cert *c)
+{
+	get_fpr(in, &c->fpr);
+	if (in->failed)
+		return;
 	get_octets(in, &c->packets);
 	for (size_t i = 0; i < PGP_LEFT_REASONS; i++)
 		c->left.n[i] = ipc_get_u32(in);
+	get_parts(in, &c->left);
 }
 
 static void

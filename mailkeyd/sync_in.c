@@ -35,7 +35,7 @@ certs_cut(struct mail *mail, size_t most)
 {
 	while (mail->ncerts > most) {
 		mail->ncerts--;
-		pgp_blob_free(&mail->certs[mail->ncerts].packets, false);
+		mail_cert_free(&mail->certs[mail->ncerts]);
 		mail->nover++;
 	}
 }

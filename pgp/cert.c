@@ -379,10 +379,17 @@ struct builder {
 	unsigned by_others; /* revocations */
 };
 
+/* A signature, by where it stands. */
 static void
 leave_out(struct builder *b, enum pgp_left_reason reason)
 {
-	b->left->n[reason]++;
+	const struct pgp_component *on = &b->primary;
+
+	if (b->has_current)
+		on = &b->current;
+	else if (b->skipping)
+		on = NULL;
+	left_note(b->left, reason, on, false);
 }
 
 /* Only identical octets: of two that differ in what is not signed, either may
@@ -400,7 +407,7 @@ collapse_identical(struct builder *b, struct pgp_component *c)
 		    memcmp(last->packet, sig->packet, sig->len) == 0) {
 			signature_free(sig);
 			c->sigs[i] = NULL;
-			leave_out(b, PGP_LEFT_DUPLICATE);
+			b->left->n[PGP_LEFT_DUPLICATE]++;
 		} else
 			last = sig;
 	}
@@ -428,8 +435,10 @@ close_current(struct builder *b)
 	b->has_current = false;
 	hasher_free(&b->on_current);
 	if (b->current.nsigs == 0 || too_many(b, b->current.kind)) {
-		leave_out(b, b->current.nsigs == 0 ? PGP_LEFT_NO_SELFSIG
-						   : PGP_LEFT_TOO_MANY);
+		left_note(b->left,
+		    b->current.nsigs == 0 ? PGP_LEFT_NO_SELFSIG
+					  : PGP_LEFT_TOO_MANY,
+		    &b->current, true);
 		component_free(&b->current);
 		return PGP_OK;
 	}
@@ -447,16 +456,20 @@ close_current(struct builder *b)
 
 /* Whether a packet of this kind may begin a component; says why not. */
 static bool
-component_welcome(struct builder *b, enum pgp_kind kind, size_t len)
+component_welcome(
+    struct builder *b, enum pgp_kind kind, const struct pgp_packet *packet)
 {
+	const struct pgp_component it = {.kind = kind,
+	    .body = (unsigned char *)(uintptr_t)packet->body,
+	    .len = packet->len};
 	size_t cap = kind == PGP_USERID	     ? b->policy->userid_size
 		     : kind == PGP_ATTRIBUTE ? b->policy->attribute_size
 					     : b->policy->packet_size;
 
 	if (kind == PGP_ATTRIBUTE && cap == 0)
-		leave_out(b, PGP_LEFT_ATTRIBUTE);
-	else if (len > cap)
-		leave_out(b, PGP_LEFT_TOO_LARGE);
+		left_note(b->left, PGP_LEFT_ATTRIBUTE, &it, true);
+	else if (packet->len > cap)
+		left_note(b->left, PGP_LEFT_TOO_LARGE, &it, true);
 	else
 		return true;
 	return false;
@@ -478,18 +491,18 @@ add_component(
 	enum pgp_status status = close_current(b);
 
 	b->skipping = true;
-	if (status != PGP_OK || !component_welcome(b, kind, packet->len))
+	if (status != PGP_OK || !component_welcome(b, kind, packet))
 		return status;
 	if (!component_init(&b->current, kind, packet->body, packet->len))
 		return PGP_NOMEM;
 	if (kind == PGP_SUBKEY) {
 		status = key_fill(&b->current, packet->body, packet->len);
 		if (status != PGP_OK || !subkey_fits(b, b->current.version)) {
+			if (status != PGP_NOMEM)
+				left_note(b->left, PGP_LEFT_UNKNOWN,
+				    &b->current, true);
 			component_free(&b->current);
-			if (status == PGP_NOMEM)
-				return status;
-			leave_out(b, PGP_LEFT_UNKNOWN);
-			return PGP_OK;
+			return status == PGP_NOMEM ? status : PGP_OK;
 		}
 	}
 	hasher_init(&b->on_current, &b->primary, &b->current);
@@ -568,7 +581,7 @@ take_signature(struct builder *b, const struct signature_parts *parts)
 		return status;
 	objection = signature_objection(b, sig);
 	if (objection != PGP_LEFT_REASONS) {
-		leave_out(b, objection);
+		left_note(b->left, objection, on, false);
 		signature_free(sig);
 		return PGP_OK;
 	}
@@ -674,7 +687,7 @@ add_packet(struct builder *b, const struct pgp_packet *packet)
 	case PGP_TAG_PADDING:
 		return PGP_OK;
 	}
-	leave_out(b, PGP_LEFT_UNKNOWN);
+	left_note(b->left, PGP_LEFT_UNKNOWN, NULL, true);
 	return PGP_OK;
 }
 

@@ -64,6 +64,13 @@ bool digest_final(struct evp_md_ctx_st *, unsigned char out[DIGEST_MAX]);
 size_t digest_len(const struct evp_md_ctx_st *); /* in octets */
 void digest_free(struct evp_md_ctx_st *);
 
+/* ---- left.c -------------------------------------------------------------- */
+
+/* Counts something that was left out, and keeps which part it was when the
+ * list is wanted: the component, or (!whole) a signature on it.  NULL: none. */
+void left_note(struct pgp_left_out *, enum pgp_left_reason,
+    const struct pgp_component *, bool whole);
+
 /* ---- packet.c ------------------------------------------------------------ */
 
 #define PACKET_HEADER_MAX 6

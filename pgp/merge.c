@@ -132,7 +132,7 @@ static enum pgp_status
 merge_verified(struct pgp_cert *into, const struct pgp_cert *from,
     const struct pgp_policy *policy, struct pgp_added *added)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = unite(into, from);
 
 	if (cert == NULL)

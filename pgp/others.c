@@ -136,7 +136,7 @@ drop(const struct place *p, struct pgp_left_out *left, enum pgp_left_reason why)
 {
 	signature_free(p->c->others[p->at]);
 	p->c->others[p->at] = NULL;
-	left->n[why]++;
+	left_note(left, why, p->c, false);
 }
 
 static void

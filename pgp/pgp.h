@@ -193,15 +193,46 @@ enum pgp_left_reason {
 	PGP_LEFT_DUPLICATE,   /* the same again; not worth a word */
 	PGP_LEFT_REASONS
 };
+struct pgp_left_parts;
 struct pgp_left_out {
 	unsigned n[PGP_LEFT_REASONS];
+	struct pgp_left_parts *parts; /* NULL: nobody wants to know more */
 };
 /* "signatures by others", and so on; lives for ever. */
 const char *pgp_left_text(enum pgp_left_reason);
 
-/* ---- certificates (RFC 9580, 10.1) -------------------------------------- */
+/* ---- what was left out, part by part ------------------------------------- */
 
 enum pgp_kind { PGP_PRIMARY, PGP_USERID, PGP_ATTRIBUTE, PGP_SUBKEY };
+
+#define PGP_LEFT_PARTS 200 /* that are kept of one certificate */
+#define PGP_LEFT_NAME  400 /* octets of a user ID or attribute */
+
+/* A component that was left out, or signatures on it that were. */
+struct pgp_left_part {
+	enum pgp_left_reason why;
+	enum pgp_kind kind;
+	bool whole;	     /* the component itself */
+	unsigned n;	     /* signatures; of a whole one, how often it came */
+	struct pgp_fpr fpr;  /* of a subkey */
+	unsigned char *name; /* of a user ID or attribute: its beginning */
+	size_t len;
+};
+struct pgp_left_parts {
+	struct pgp_left_part *part; /* malloc'ed */
+	size_t n;
+};
+
+/* An empty list for struct pgp_left_out; NULL: no memory.  free accepts
+ * NULL. */
+struct pgp_left_parts *pgp_left_parts_new(void);
+
+/* Adds a part that is there already, whose name is taken over.  False: no room
+ * or no memory; the name is freed. */
+bool pgp_left_parts_add(struct pgp_left_parts *, struct pgp_left_part *);
+void pgp_left_parts_free(struct pgp_left_parts *);
+
+/* ---- certificates (RFC 9580, 10.1) -------------------------------------- */
 
 /* One signature packet in canonical form, and what its hashed area says. */
 struct pgp_signature {
@@ -282,6 +313,9 @@ enum pgp_status pgp_key_identify(
  */
 enum pgp_status pgp_revocation_issuer(const unsigned char *packets, size_t len,
     unsigned char keyid[8], struct pgp_fpr *);
+
+/* Whether the part is this component, or was on it. */
+bool pgp_left_is_of(const struct pgp_left_part *, const struct pgp_component *);
 
 void pgp_cert_free(struct pgp_cert *);
 const struct pgp_fpr *pgp_cert_fpr(const struct pgp_cert *);
@@ -406,8 +440,9 @@ enum pgp_status pgp_cert_merge(struct pgp_cert *into,
     const struct pgp_cert *from, const struct pgp_policy *,
     struct pgp_added *added);
 
-/* Takes everything away but the primary key and its revocations.  False: there
- * are none, and the certificate is the bare key. */
+/* Takes everything away but the primary key and its revocations, and what names
+ * a designated revoker that made one.  False: there are none, and the
+ * certificate is the bare key. */
 bool pgp_cert_strip(struct pgp_cert *);
 
 struct pgp_cert *pgp_cert_dup(const struct pgp_cert *); /* NULL: no memory */

@@ -140,7 +140,7 @@ cap_claims(struct pgp_component *c, unsigned cap, struct pgp_left_out *left)
 			continue;
 		signature_free(c->sigs[i]);
 		c->sigs[i] = NULL;
-		left->n[PGP_LEFT_TOO_MANY]++;
+		left_note(left, PGP_LEFT_TOO_MANY, c, false);
 	}
 	component_pack(c);
 }
@@ -260,7 +260,7 @@ cap_signatures(struct pgp_component *c, const struct pgp_policy *policy,
 			continue;
 		signature_free(c->sigs[i]);
 		c->sigs[i] = NULL;
-		left->n[PGP_LEFT_SUPERSEDED]++;
+		left_note(left, PGP_LEFT_SUPERSEDED, c, false);
 	}
 	component_pack(c);
 }
@@ -305,7 +305,8 @@ mark_over(const struct pgp_cert *cert, enum pgp_kind kind, unsigned cap,
 			if (kept++ < cap || (first && held != NULL))
 				continue;
 			drop[at] = true;
-			left->n[PGP_LEFT_TOO_MANY]++;
+			left_note(left, PGP_LEFT_TOO_MANY,
+			    &cert->components[at], true);
 		}
 	}
 }
@@ -392,7 +393,8 @@ shed_components(struct diet *d, enum worth worth)
 			continue;
 		d->drop[at] = true;
 		d->size -= component_size(&d->cert->components[at]);
-		d->left->n[PGP_LEFT_TOO_LARGE]++;
+		left_note(d->left, PGP_LEFT_TOO_LARGE, &d->cert->components[at],
+		    true);
 	}
 }
 
@@ -424,7 +426,7 @@ shed_signatures(struct diet *d, struct pgp_component *c, size_t from)
 		d->size -= c->sigs[i]->len;
 		signature_free(c->sigs[i]);
 		c->sigs[i] = NULL;
-		d->left->n[PGP_LEFT_TOO_LARGE]++;
+		left_note(d->left, PGP_LEFT_TOO_LARGE, c, false);
 	}
 	component_pack(c);
 }
@@ -496,7 +498,7 @@ drop_unverified(struct pgp_component *c, struct pgp_left_out *left)
 			continue;
 		signature_free(c->sigs[i]);
 		c->sigs[i] = NULL;
-		left->n[PGP_LEFT_UNVERIFIED]++;
+		left_note(left, PGP_LEFT_UNVERIFIED, c, false);
 	}
 	component_pack(c);
 }
@@ -511,7 +513,9 @@ drop_bare(struct pgp_cert *cert, struct pgp_left_out *left)
 		return false;
 	for (i = 1; i < cert->ncomponents; i++) {
 		drop[i] = cert->components[i].nsigs == 0;
-		left->n[PGP_LEFT_NO_SELFSIG] += drop[i];
+		if (drop[i])
+			left_note(left, PGP_LEFT_NO_SELFSIG,
+			    &cert->components[i], true);
 	}
 	cert_drop(cert, drop);
 	free(drop);

@@ -481,7 +481,9 @@ struct item {
 	struct pgp_component primary;
 	bool skip_sigs; /* of a component that was left out */
 	size_t current; /* where the component under way begins, 0: none */
-	bool claimed;	/* something that the key may have signed is on it */
+	struct pgp_component at; /* it, for telling of it, but for its body */
+	size_t body;		 /* where that begins */
+	bool claimed; /* something that the key may have signed is on it */
 	unsigned by_others; /* revocations */
 	struct pgp_left_out *left;
 };
@@ -496,12 +498,62 @@ append(struct pgp_reader *r, unsigned tag)
 	       buffer_add(&r->out, r->body.data, r->body.len);
 }
 
+static enum pgp_kind
+kind_of(unsigned tag)
+{
+	return tag == PGP_TAG_USERID	  ? PGP_USERID
+	       : tag == PGP_TAG_ATTRIBUTE ? PGP_ATTRIBUTE
+					  : PGP_SUBKEY;
+}
+
+/* The packet under way as a component; its fingerprint only when somebody
+ * wants to tell of it. */
+static struct pgp_component
+packet_component(const struct pgp_reader *r, const struct item *item)
+{
+	struct pgp_component c = {.kind = kind_of(r->tag)};
+
+	if (c.kind == PGP_SUBKEY && item->left->parts != NULL && !r->over)
+		(void)key_fill(&c, r->body.data, r->body.len);
+	c.body = r->body.data;
+	c.len = r->body.len;
+	return c;
+}
+
+static void
+leave_packet(
+    const struct pgp_reader *r, struct item *item, enum pgp_left_reason why)
+{
+	const struct pgp_component c = packet_component(r, item);
+
+	left_note(item->left, why, &c, true);
+}
+
+/* The component under way, or a signature on it.  What stands on one that was
+ * left out is counted only. */
+static void
+leave(const struct pgp_reader *r, struct item *item, enum pgp_left_reason why,
+    bool whole)
+{
+	struct pgp_component c = {.kind = PGP_PRIMARY};
+
+	if (item->current > 0) {
+		c = item->at;
+		c.body = r->out.data + item->body;
+	}
+	left_note(item->left, why,
+	    item->current == 0 && item->skip_sigs ? NULL : &c, whole);
+}
+
 /* Keeps the packet under way; false: there is no room for it. */
 static bool
 collect(struct pgp_reader *r, struct item *item, size_t max)
 {
 	if (r->out.len + r->body.len + PACKET_HEADER_MAX > max) {
-		item->left->n[PGP_LEFT_TOO_MANY]++;
+		if (r->tag == PGP_TAG_SIGNATURE)
+			leave(r, item, PGP_LEFT_TOO_MANY, false);
+		else
+			leave_packet(r, item, PGP_LEFT_TOO_MANY);
 		return false;
 	}
 	if (append(r, r->tag))
@@ -516,8 +568,8 @@ static void
 close_component(struct pgp_reader *r, struct item *item)
 {
 	if (item->current > 0 && !item->claimed) {
+		leave(r, item, PGP_LEFT_NO_SELFSIG, true);
 		r->out.len = item->current;
-		item->left->n[PGP_LEFT_NO_SELFSIG]++;
 	}
 	item->current = 0;
 	item->claimed = false;
@@ -565,7 +617,7 @@ collect_other(struct pgp_reader *r, struct item *item, unsigned type)
 		collect(r, item, r->collect_max / 2);
 	} else if (r->policy.certifications == 0 || item->current == 0 ||
 		   !other_may_be(type))
-		item->left->n[PGP_LEFT_THIRD_PARTY]++;
+		leave(r, item, PGP_LEFT_THIRD_PARTY, false);
 	else
 		collect(r, item, r->collect_max / 2);
 }
@@ -576,9 +628,9 @@ take_signature(struct pgp_reader *r, struct item *item)
 	struct signature_parts parts;
 
 	if (r->over)
-		item->left->n[PGP_LEFT_TOO_LARGE]++;
+		leave(r, item, PGP_LEFT_TOO_LARGE, false);
 	else if (!signature_split(r->body.data, r->body.len, &parts))
-		item->left->n[PGP_LEFT_UNKNOWN]++;
+		leave(r, item, PGP_LEFT_UNKNOWN, false);
 	else if (signature_issuer(&parts, &item->primary) == ISSUER_OTHER)
 		collect_other(r, item, parts.type);
 	else
@@ -594,12 +646,14 @@ take_component(struct pgp_reader *r, struct item *item)
 	item->skip_sigs = true;
 	at = r->out.len;
 	if (r->tag == PGP_TAG_ATTRIBUTE && r->policy.attribute_size == 0)
-		item->left->n[PGP_LEFT_ATTRIBUTE]++;
+		leave_packet(r, item, PGP_LEFT_ATTRIBUTE);
 	else if (r->over)
-		item->left->n[PGP_LEFT_TOO_LARGE]++;
+		leave_packet(r, item, PGP_LEFT_TOO_LARGE);
 	else if (collect(r, item, r->collect_max)) {
 		item->skip_sigs = false;
 		item->current = at;
+		item->at = packet_component(r, item);
+		item->body = r->out.len - r->body.len;
 	}
 }
 
@@ -624,7 +678,7 @@ take_packet(struct pgp_reader *r, struct item *item)
 	case PGP_TAG_PADDING:
 		break;
 	default:
-		item->left->n[PGP_LEFT_UNKNOWN]++;
+		left_note(item->left, PGP_LEFT_UNKNOWN, NULL, true);
 	}
 }
 
@@ -692,7 +746,7 @@ read_cert(struct pgp_reader *r, struct pgp_left_out *left)
 static enum pgp_status
 skip_rest(struct pgp_reader *r, enum pgp_status what)
 {
-	struct pgp_left_out ignored = {{0}};
+	struct pgp_left_out ignored = {0};
 	struct item item = {.status = what, .left = &ignored};
 	enum pgp_status status;
 

@@ -188,7 +188,7 @@ settle(struct pgp_cert *cert, struct pgp_component *c, bool judged,
 			continue;
 		signature_free(sig);
 		c->sigs[i] = NULL;
-		left->n[PGP_LEFT_THIRD_PARTY]++;
+		left_note(left, PGP_LEFT_THIRD_PARTY, c, false);
 	}
 	component_pack(c);
 }

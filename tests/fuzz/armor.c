@@ -56,7 +56,7 @@ static void
 read_all(const uint8_t *data, size_t size)
 {
 	struct source s = {data, size};
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_reader *r =
 	    pgp_reader_new(read_source, &s, &pgp_policy_default);
 	const unsigned char *packets;

@@ -24,7 +24,7 @@ static struct pgp_policy policy;
 static struct pgp_cert *
 read_cert(const uint8_t *data, size_t size, enum pgp_trust trust)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert;
 
 	if (pgp_cert_parse(data, size, &policy, trust, NOW, &left, &cert) !=
@@ -64,7 +64,7 @@ fixed_point(const struct pgp_cert *cert)
 static void
 judge(struct pgp_cert *cert, unsigned salt)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_claim *claims;
 	size_t i, n;
 

@@ -175,7 +175,7 @@ static void
 refuse_one(void **state)
 {
 	const struct case_refuse *c = *state;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_blob b = {NULL, 0};
 	struct pgp_cert *cert = NULL;
 	unsigned char in[256];
@@ -202,7 +202,7 @@ refuse_what_follows(void **state)
 	    {"98 01 04", PGP_MALFORMED}, {"b4 05 61", PGP_TRUNCATED},
 	    {"00", PGP_MALFORMED}};
 	struct pgp_blob key = octets_of_key("alice.asc"), b;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = NULL;
 	unsigned char tail[16];
 	struct row row;
@@ -230,7 +230,7 @@ refuse_large_primary(void **state)
 {
 	struct pgp_policy policy = pgp_policy_default;
 	struct pgp_blob key = octets_of_key("bob.asc");
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = NULL;
 
 	(void)state;
@@ -278,7 +278,7 @@ assert_same_octets(struct pgp_blob a, struct pgp_blob b)
 static void
 fixed_point(void **state)
 {
-	struct pgp_left_out left = {{0}}, none = {{0}};
+	struct pgp_left_out left = {0}, none = {0};
 	struct pgp_cert *cert = cert_of_key(*state), *again = NULL;
 	struct pgp_blob once = octets_of_cert(cert), twice, written;
 	struct row row;
@@ -460,7 +460,7 @@ static void
 left_16_bits(void **state)
 {
 	struct pgp_policy policy = pgp_policy_default;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = NULL;
 	struct pgp_packet p;
 	struct pgp_blob b, joined = {NULL, 0};
@@ -606,7 +606,7 @@ left_one(void **state)
 {
 	const struct case_left *c = *state;
 	struct pgp_cert *alice = cert_of_key("alice.asc"), *cert;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	size_t i, nsigs = 0;
 	struct pgp_blob b;
 	struct row row;
@@ -775,7 +775,7 @@ static void
 signing_subkey_without_back(void **state)
 {
 	struct pgp_blob b = octets_of_key("alice.asc"), bent;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_packet p;
 	struct row row;
 	struct pgp_blob joined = {NULL, 0};
@@ -820,7 +820,7 @@ binding_with(const unsigned char *before, size_t len, bool copy, size_t flip)
 	const unsigned char *b = c->sigs[0]->packet + c->sigs[0]->body;
 	size_t hashed = 6 + u16(b + 4), unhashed = u16(b + hashed), n;
 	const unsigned char *back = b + hashed + 2 + 10; /* behind the key ID */
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_blob body, whole;
 	unsigned char forged[256];
 	struct row row;
@@ -918,7 +918,7 @@ many_signatures(unsigned n, struct pgp_left_out *left)
 static void
 claims_at_and_past_cap(void **state)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_claim *claims;
 	struct pgp_cert *cert;
 	size_t n;
@@ -992,7 +992,7 @@ all_claims_at_and_past_cap(void **state)
 static void
 kept_at_and_past_cap(void **state)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	const struct pgp_component *c;
 	struct pgp_cert *cert;
 	size_t i;
@@ -1049,7 +1049,7 @@ many_userids(unsigned n, struct pgp_left_out *left)
 static void
 userids_at_and_past_cap(void **state)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert;
 	size_t n;
 
@@ -1085,7 +1085,7 @@ userids_at_and_past_cap(void **state)
 static void
 stored_userid_goes_before(void **state)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = many_userids(257, &left);
 	struct pgp_cert *stored = pgp_cert_dup(cert), *newer;
 	struct pgp_claim *claims;
@@ -1129,7 +1129,7 @@ static void
 subkeys_at_and_past_cap(void **state)
 {
 	struct pgp_cert *alice = cert_of_key("alice.asc"), *cert;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	unsigned char key[] = {4, 0x5e, 0x0c, 0x90, 0, 1, 0, 8, 0xff, 0, 2, 3};
 	struct pgp_blob b;
 	struct row row;
@@ -1177,7 +1177,7 @@ static void
 size_at_and_past_cap(void **state)
 {
 	struct pgp_policy policy = pgp_policy_default;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = many_signatures(10, &left);
 	size_t full;
 
@@ -1221,7 +1221,7 @@ size_by_default_and_at_most(void **state)
 {
 	struct pgp_cert *alice = cert_of_key("alice.asc"), *cert;
 	struct pgp_policy policy = pgp_policy_default;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_blob b;
 	struct row row;
 	char name[1000];
@@ -1273,7 +1273,7 @@ hard_reasons(void **state)
 	    {0x20, 0}, {0x30, PGP_TAG_USERID}, {0x28, PGP_TAG_PUBLIC_SUBKEY}};
 	struct pgp_cert *alice = cert_of_key("alice.asc"), *cert;
 	const struct pgp_component *sub = &alice->components[3];
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_state s;
 	struct pgp_blob b;
 	struct row row;
@@ -1312,7 +1312,7 @@ known_is_not_claimed(void **state)
 {
 	struct pgp_cert *stored = cert_of_key("alice.asc");
 	struct pgp_cert *later = cert_of_key("alice-later.asc");
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_claim *claims;
 	size_t n;
 
@@ -1337,7 +1337,7 @@ known_is_not_claimed(void **state)
 static void
 variants_give_way(void **state)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *alice = cert_of_key("alice.asc"), *cert, *stored;
 	struct pgp_blob b;
 	struct row row;
@@ -1374,7 +1374,7 @@ variants_give_way(void **state)
 static void
 clean_drops_unverified(void **state)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = cert_of_key("alice.asc");
 
 	(void)state;
@@ -1396,7 +1396,7 @@ static void
 claims_are_small_certs(void **state)
 {
 	struct pgp_cert *cert = cert_of_key("alice-later.asc"), *one;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_claim *claims;
 	struct pgp_blob b;
 	struct row row;
@@ -1428,7 +1428,7 @@ revocation_by_itself(void **state)
 {
 	struct pgp_blob b = octets_of_key("carol-revocation.asc"), whole;
 	struct pgp_cert *carol = cert_of_key("carol.asc"), *cert;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	unsigned char keyid[8];
 	struct pgp_fpr fpr;
 	struct row row;
@@ -1570,7 +1570,7 @@ seconds_since(const struct timespec *start)
 static void
 floods(void **state)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert;
 	struct timespec start;
 	size_t n;

@@ -246,7 +246,7 @@ no_entry_for_what_only_went(void **state)
 static struct pgp_cert *
 smaller_variant(const struct pgp_cert *cert)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *variant = NULL;
 	struct pgp_blob octets;
 

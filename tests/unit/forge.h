@@ -217,7 +217,7 @@ forge_issued(const struct forged *what, const unsigned char *issuer)
 	    .reason = what->reason,
 	    .created = what->created + 30,
 	    .issuer = issuer};
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert;
 	enum pgp_status status;
 	char *octets;

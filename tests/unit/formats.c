@@ -82,7 +82,7 @@ file_read(void **state)
 {
 	const struct case_file *c = *state;
 	const struct pgp_policy policy = keeping();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = taken(octets_of_key(c->name), &policy, &left);
 	const struct pgp_component *key = &cert->components[c->component];
 	unsigned char keyid[8];
@@ -108,7 +108,7 @@ file_canonical(void **state)
 {
 	const struct case_file *c = *state;
 	const struct pgp_policy policy = keeping();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = taken(octets_of_key(c->name), &policy, &left);
 	struct pgp_cert *again;
 	struct pgp_blob one, two;
@@ -134,7 +134,7 @@ file_dropped(void **state)
 {
 	const struct case_file *c = *state;
 	struct pgp_blob b = octets_of_key(c->name);
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = NULL;
 
 	assert_int_equal(pgp_cert_parse(b.data, b.len, &pgp_policy_default,
@@ -277,7 +277,7 @@ static void
 slh_dsa_fits(void **state)
 {
 	struct pgp_policy policy = keeping();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert;
 	struct pgp_blob b;
 	struct maker m;
@@ -301,7 +301,7 @@ static void
 signature_size(void **state)
 {
 	const struct pgp_policy policy = keeping();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert;
 	struct maker m;
 	/* what a signature has beside its value */
@@ -328,7 +328,7 @@ static void
 values_stay(void **state)
 {
 	const struct pgp_policy policy = keeping();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert;
 	struct maker m;
 	static const unsigned char value[] = {0, 9, 0, 1, 0, 9, 0, 1, 99};
@@ -369,7 +369,7 @@ cap_one(void **state)
 {
 	const struct case_cap *c = *state;
 	const struct pgp_policy policy = keeping();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert =
 	    with_signatures(1, c->n, c->type, &policy, &left);
 
@@ -383,7 +383,7 @@ static void
 nothing_claimed(void **state)
 {
 	const struct pgp_policy policy = keeping();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert;
 	struct pgp_blob b;
 	struct maker m;
@@ -414,7 +414,7 @@ static void
 first_come_stays(void **state)
 {
 	const struct pgp_policy policy = keeping();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = with_signatures(1, 8, 0x13, &policy, &left);
 	struct pgp_added added;
 
@@ -437,7 +437,7 @@ static void
 variant_stays_out(void **state)
 {
 	const struct pgp_policy policy = keeping();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = with_signatures(1, 1, 0x13, &policy, &left);
 	struct pgp_blob before, after;
 	struct pgp_added added;
@@ -479,7 +479,7 @@ static void
 userids_are_capped(void **state)
 {
 	struct pgp_policy policy = keeping();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert, *had;
 	struct pgp_added added;
 
@@ -506,7 +506,7 @@ static void
 size_is_capped(void **state)
 {
 	struct pgp_policy policy = keeping();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = with_userids(0, 1, &policy, &left);
 	struct pgp_blob b;
 	struct pgp_added added;
@@ -534,7 +534,7 @@ size_is_capped(void **state)
 static struct pgp_cert *
 lou(enum pgp_trust trust)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_blob b = octets_of_key("lou-v4.asc");
 	struct pgp_cert *cert =
 	    parse_with(b, &pgp_policy_default, trust, &left);
@@ -571,7 +571,7 @@ static void
 two_keys_one_fingerprint(void **state)
 {
 	const struct pgp_policy policy = keeping();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert, *other;
 	struct pgp_blob b, before, after;
 	struct pgp_added added;
@@ -661,7 +661,7 @@ stored_and_found(void **state)
 {
 	struct tempstore *t = *state;
 	const struct pgp_policy policy = keeping();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert =
 	    taken(octets_of_key("judy-v5.asc"), &policy, &left);
 	char text[2 + PGP_FPR_HEX] = "0x", subkey[2 + PGP_FPR_HEX] = "0x";
@@ -719,7 +719,7 @@ subkey_is_not_hidden(void **state)
 	struct tempstore *t = *state;
 	const struct pgp_policy policy = keeping();
 	struct pgp_cert *cert = lou(PGP_VERIFIED);
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	char text[2 + PGP_FPR_HEX] = "0x";
 	struct maker m;
 

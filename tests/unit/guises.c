@@ -48,7 +48,7 @@ static struct pgp_cert *
 taken(struct pgp_blob b, const struct pgp_cert *stored, size_t *asked)
 {
 	struct pgp_verifier *v = pgp_verifier_new();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = parse(b, &left);
 	struct pgp_claim *claims;
 

@@ -671,7 +671,7 @@ test_add(void **state)
 {
 	struct room *room = *state;
 	struct forged key = alice;
-	struct submission s = {.left = {{0}}};
+	struct submission s = {.left = {.n = {0}}};
 	struct pgp_cert *small, *all;
 	char hex[PGP_FPR_HEX];
 
@@ -713,7 +713,7 @@ test_add_unwelcome(void **state)
 {
 	struct room *room = *state;
 	struct forged key = alice;
-	struct submission s = {.left = {{0}}};
+	struct submission s = {.left = {.n = {0}}};
 	struct pgp_cert *cert = forge(&alice);
 	bool had;
 
@@ -754,14 +754,41 @@ test_add_unwelcome(void **state)
 	pgp_cert_free(cert);
 }
 
+/* The words of an answer without what only CHECK says: empty lines, and each
+ * part by itself. */
+static char *
+words_of(const struct room *room)
+{
+	static const char *const parts[] = {"        ", "    The key itself",
+	    "    User ID ", "    Subkey ", "    Also left out"};
+	const char *line = strstr(room->reply.text_data, "in your mail:");
+	char *out = NULL;
+	size_t size, len, i;
+	FILE *f = open_memstream(&out, &size);
+
+	assert_non_null(line);
+	assert_non_null(f);
+	for (; *line != '\0' && strncmp(line, "Nothing of it", 13) != 0;
+	     line += len + 1) {
+		len = strcspn(line, "\n");
+		for (i = 0; i < sizeof parts / sizeof parts[0]; i++)
+			if (strncmp(line, parts[i], strlen(parts[i])) == 0)
+				break;
+		if (len > 0 && i == sizeof parts / sizeof parts[0])
+			fprintf(f, "%.*s\n", (int)len, line);
+	}
+	assert_int_equal(fclose(f), 0);
+	return out;
+}
+
 /* The words of ADD, and nothing of it stays. */
 static void
 test_check(void **state)
 {
 	struct room *room = *state;
-	struct submission s[3] = {{.left = {{0}}}};
+	struct submission s[3] = {{.left = {.n = {0}}}};
 	struct pgp_cert *cert = forge(&alice);
-	char *words, *end;
+	char *words, *same;
 
 	assert_non_null(cert);
 	s[0].fpr = s[1].fpr = *pgp_cert_fpr(cert);
@@ -778,19 +805,15 @@ test_check(void **state)
 	assert_says(room, "    Nothing new\n");
 	assert_counts(room, 0, 0, 0, 0);
 	assert_int_equal(stored(room), 0);
+	words = words_of(room);
 	ask(room, "GET alice@example.org");
 	assert_refused(room, "No matching keys in database\n");
-	ask(room, "CHECK");
-	words = strdup(strstr(room->reply.text_data, "in your mail:"));
-	assert_non_null(words);
-	end = strstr(words, "\nNothing of it");
-	assert_non_null(end);
-	*end = '\0';
 	submit(room, s, 3);
 	assert_counts(room, 1, 0, 1, 1);
-	assert_string_equal(
-	    words, strstr(room->reply.text_data, "in your mail:"));
+	same = words_of(room);
+	assert_string_equal(words, same);
 	free(words);
+	free(same);
 	room->request.submissions = s + 2;
 	room->request.nsubmissions = 1;
 	ask(room, "CHECK");
@@ -801,11 +824,83 @@ test_check(void **state)
 }
 
 static void
+part(struct pgp_left_parts *parts, enum pgp_left_reason why, enum pgp_kind kind,
+    bool whole, unsigned n, const char *name)
+{
+	struct pgp_left_part p = {
+	    .why = why, .kind = kind, .whole = whole, .n = n};
+
+	p.name = (unsigned char *)strdup(name);
+	p.len = strlen(name);
+	assert_non_null(p.name);
+	assert_true(pgp_left_parts_add(parts, &p));
+}
+
+/* Each part: what is new of it, what was left out and why; no user ID leaves
+ * its line. */
+static void
+test_check_parts(void **state)
+{
+	struct room *room = *state;
+	struct forged key = alice;
+	struct submission s = {.left = {.n = {0}}};
+	struct pgp_cert *cert;
+
+	key.id[1].text = NULL;
+	put(room, &key);
+	key = alice;
+	key.revoked = true;
+	cert = forge(&key);
+	assert_non_null(cert);
+	s.fpr = *pgp_cert_fpr(cert);
+	s.cert = cert;
+	s.left.parts = pgp_left_parts_new();
+	assert_non_null(s.left.parts);
+	part(s.left.parts, PGP_LEFT_THIRD_PARTY, PGP_USERID, false, 2,
+	    "Alice Ex <alice@example.com>");
+	part(s.left.parts, PGP_LEFT_UNVERIFIED, PGP_USERID, false, 3,
+	    "Mallory\n    User ID Fake <fake@example.org>");
+	part(s.left.parts, PGP_LEFT_NO_SELFSIG, PGP_USERID, true, 1,
+	    "Mallory\n    User ID Fake <fake@example.org>");
+	s.left.n[PGP_LEFT_THIRD_PARTY] = 9;
+	s.left.n[PGP_LEFT_UNVERIFIED] = 3;
+	s.left.n[PGP_LEFT_NO_SELFSIG] = 1;
+	room->request.submissions = &s;
+	room->request.nsubmissions = 1;
+	ask(room, "CHECK");
+	assert_outcome(room, DONE, "");
+	assert_says(room, "    Added: 1 user ID, 1 revocation\n");
+	assert_says(room, "    The key itself\n"
+			  "        stored already, new: 1 revocation\n"
+			  "    User ID Alice Ex <alice@example.com>\n"
+			  "        new, with 1 signature\n"
+			  "        left out: signatures by others: 2\n"
+			  "    User ID Alice Example <alice@example.org>\n"
+			  "        stored already, nothing new\n"
+			  "    Subkey ");
+	assert_says(room,
+	    "    User ID Mallory\\x0A    User ID Fake <fake@example.org>\n"
+	    "        not stored: no valid signature by the key itself is on "
+	    "it\n"
+	    "        left out: self-signatures that did not verify: 3\n"
+	    "    Also left out: signatures by others: 7\n");
+	/* Not more than there is room for. */
+	room->request.limits.reply_size = 1000;
+	ask(room, "CHECK");
+	assert_says(room, "this answer is long enough");
+	assert_silent(room, "Mallory");
+	room->request.submissions = NULL;
+	room->request.nsubmissions = 0;
+	pgp_left_parts_free(s.left.parts);
+	pgp_cert_free(cert);
+}
+
+static void
 test_add_revocation(void **state)
 {
 	struct room *room = *state;
 	struct forged key = alice;
-	struct submission s = {.left = {{0}}};
+	struct submission s = {.left = {.n = {0}}};
 	struct pgp_cert *cert;
 
 	put(room, &alice);
@@ -838,7 +933,7 @@ static void
 test_add_left_out(void **state)
 {
 	struct room *room = *state;
-	struct submission s[2] = {{.left = {{0}}}};
+	struct submission s[2] = {{.left = {.n = {0}}}};
 	struct pgp_cert *cert = forge(&alice);
 	char hex[PGP_FPR_HEX];
 
@@ -913,7 +1008,7 @@ static void
 test_add_secret(void **state)
 {
 	struct room *room = *state;
-	struct submission s = {.left = {{0}}};
+	struct submission s = {.left = {.n = {0}}};
 	struct pgp_cert *cert = forge(&alice);
 
 	room->request.nsecret = 1;
@@ -941,7 +1036,7 @@ static void
 test_add_over(void **state)
 {
 	struct room *room = *state;
-	struct submission s = {.left = {{0}}};
+	struct submission s = {.left = {.n = {0}}};
 	struct pgp_cert *cert = forge(&alice);
 
 	assert_non_null(cert);
@@ -992,7 +1087,7 @@ test_incremental(void **state)
 {
 	struct room *room = *state;
 	struct forged key = alice;
-	struct submission s = {.left = {{0}}};
+	struct submission s = {.left = {.n = {0}}};
 	struct pgp_cert *cert = forge(&alice), *more;
 	struct ks_info info;
 
@@ -1099,7 +1194,7 @@ static struct pgp_cert *
 read_cert(const char *path)
 {
 	static unsigned char octets[1 << 16];
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert;
 	size_t len;
 	FILE *f;
@@ -1207,6 +1302,7 @@ main(void)
 	    ROOM_TEST(test_add),
 	    ROOM_TEST(test_add_unwelcome),
 	    ROOM_TEST(test_check),
+	    ROOM_TEST(test_check_parts),
 	    ROOM_TEST(test_add_revocation),
 	    ROOM_TEST(test_add_left_out),
 	    ROOM_TEST(test_add_nothing),

@@ -43,7 +43,7 @@ merged(const struct pgp_cert *into, const struct pgp_cert *from)
 static struct pgp_cert *
 cleaned(struct pgp_blob b)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = parse(b, &left);
 
 	verify_all(cert);
@@ -156,7 +156,7 @@ static struct pgp_cert *
 flooded(void)
 {
 	struct pgp_cert *alice = cert_of_key("alice.asc"), *cert;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_blob b;
 	struct row row;
 	unsigned i;
@@ -294,7 +294,7 @@ whole_of_parts(void **state)
 {
 	struct pgp_cert *whole = cert_of_key("debian-ecdsa-photo.asc"), *sum,
 			*one;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_added added;
 	struct pgp_claim *claims;
 	size_t i, n;

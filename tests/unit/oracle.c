@@ -325,7 +325,7 @@ static void
 flip_unhashed(struct heap *h, const struct small *s, unsigned kind)
 {
 	struct heap bent = {NULL, 0, 0};
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert;
 
 	flip(&bent, s, F_UNHASHED, kind);

@@ -142,7 +142,7 @@ static struct pgp_cert *
 read_again(const struct pgp_cert *cert)
 {
 	struct pgp_blob b = octets_of(cert);
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *again = NULL;
 
 	assert_int_equal(pgp_cert_parse(b.data, b.len, &all, PGP_VERIFIED,

@@ -184,7 +184,7 @@ static inline struct pgp_cert *
 cert_of_key(const char *name)
 {
 	struct pgp_blob b = octets_of_key(name);
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = parse(b, &left);
 
 	pgp_blob_free(&b, false);

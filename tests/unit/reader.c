@@ -253,7 +253,7 @@ stream_one(void **state)
 
 	for (i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
 		struct source s = {b.data, b.len, steps[i], false};
-		struct pgp_left_out left = {{0}};
+		struct pgp_left_out left = {0};
 
 		trace_source(&s, &pgp_policy_default, &left);
 		assert_string_equal(trace, c->want);
@@ -276,7 +276,7 @@ packets_as_they_came(void **state)
 
 	(void)state;
 	for (i = 0; i < 4; i++) {
-		struct pgp_left_out left = {{0}}, whole = {{0}};
+		struct pgp_left_out left = {0}, whole = {0};
 		struct source s;
 
 		b = octets_of_key(files[i]);
@@ -310,7 +310,7 @@ failed_read(void **state)
 {
 	struct pgp_blob b = octets_of_key("alice.asc");
 	struct source s = {b.data, b.len, 100, true};
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 
 	(void)state;
 	/* It might have gone on: this is not the whole certificate. */
@@ -324,7 +324,7 @@ caps_on_packets(void **state)
 {
 	struct pgp_policy policy = pgp_policy_default;
 	struct pgp_blob b = octets_of_stream("+bob +alice");
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct source s = {b.data, b.len, SIZE_MAX, false};
 
 	(void)state;
@@ -525,7 +525,7 @@ secrets_are_wiped(void **state)
 	struct pgp_blob b = octets_of_key("erin.sec.asc");
 	struct pgp_blob text = octets_of_file("erin.sec.asc"), in;
 	const unsigned char *packets, *secret = b.data + 2 + 51 + 3;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct source s;
 	struct pgp_reader *r;
 	size_t len, i, size;
@@ -645,7 +645,7 @@ static void
 flood_one(void **state)
 {
 	const struct case_flood *c = *state;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	const unsigned char *packets;
 	struct timespec start, now;
 	struct pgp_reader *r;
@@ -686,7 +686,7 @@ revocation_behind_a_flood(void **state)
 {
 	struct pgp_blob revocation = octets_of_key("carol-revocation.asc");
 	struct pgp_blob bob = octets_of_key("bob.asc"), b;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	const unsigned char *packets;
 	struct pgp_cert *carol = cert_of_key("carol.asc"), *cert;
 	const struct pgp_component *sub = &carol->components[2];
@@ -736,7 +736,7 @@ claimed_lengths(void **state)
 	static const unsigned char in[] = {
 	    0xc6, 0xff, 0xff, 0xff, 0xff, 0xff, 4};
 	struct source s = {in, sizeof(in), SIZE_MAX, false};
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	size_t before = resident_pages();
 
 	(void)state;

@@ -65,7 +65,7 @@ ask_oscar(struct pgp_cert *cert)
 static struct pgp_cert *
 nora_stored(void)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *cert = cert_of_key("nora.asc");
 
 	verify_all(cert);
@@ -88,7 +88,7 @@ taken(void **state)
 {
 	struct pgp_cert *cert = cert_of_key("nora-revoked.asc"), *again;
 	struct pgp_cert *stored = nora_stored();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_added added;
 	struct pgp_blob one, two;
 
@@ -131,7 +131,7 @@ without(unsigned number, unsigned flip)
 {
 	struct pgp_blob b = octets_of_key("nora-revoked.asc"),
 			joined = {NULL, 0};
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_packet p;
 	struct pgp_cert *cert;
 	struct row r;
@@ -157,7 +157,7 @@ static void
 named_in_the_store(void **state)
 {
 	struct pgp_cert *cert = without(2, 9), *stored = nora_stored();
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 
 	(void)state;
 	assert_int_equal(ask_oscar(cert), 0);
@@ -175,7 +175,7 @@ named_in_the_store(void **state)
 static void
 refused(struct pgp_cert *cert, bool found, size_t judged)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 
 	if (found)
 		ask_oscar(cert);
@@ -213,7 +213,7 @@ static void
 named_by_a_forgery(void **state)
 {
 	struct pgp_cert *cert = cert_of_key("nora-revoked.asc");
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 
 	(void)state;
 	ask_oscar(cert);
@@ -266,7 +266,7 @@ flooded(void **state)
 {
 	struct pgp_blob b = octets_of_key("nora-revoked.asc"),
 			joined = {NULL, 0};
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_packet primary, sig;
 	struct pgp_cert *cert;
 	struct row r;

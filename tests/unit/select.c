@@ -9,7 +9,7 @@ static struct pgp_cert *
 clean_key(const char *name)
 {
 	struct pgp_cert *cert = cert_of_key(name);
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 
 	verify_all(cert);
 	assert_int_equal(pgp_cert_clean(cert, policy, &left), PGP_OK);
@@ -91,7 +91,7 @@ news_one(void **state)
 static struct pgp_cert *
 bare(const struct pgp_cert *cert)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *key;
 	struct pgp_blob b;
 	struct row row;
@@ -135,7 +135,7 @@ one_at_a_time(void **state)
 	static const char *const want[] = {
 	    " 6 13 2", " 6 13 2", " 6 13 2 14 2", " 6 13 2 14 2"};
 	struct pgp_cert *alice = clean_key("alice.asc"), *key = bare(alice);
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *got;
 	struct pgp_claim *claims;
 	digest_t *digest;
@@ -171,7 +171,7 @@ without(const struct pgp_cert *cert, size_t skip)
 	    [PGP_ATTRIBUTE] = PGP_TAG_ATTRIBUTE,
 	    [PGP_SUBKEY] = PGP_TAG_PUBLIC_SUBKEY};
 	const struct pgp_component *c;
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *rest;
 	struct pgp_blob b;
 	struct row row;
@@ -220,7 +220,7 @@ which_userid(void **state)
 	struct pgp_cert *alice = clean_key("alice-later.asc"), *one, *none;
 	const struct pgp_component *primary = pgp_cert_primary_userid(alice);
 	size_t at = (size_t)(primary - alice->components);
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_cert *got;
 	struct pgp_blob b;
 	digest_t digest;

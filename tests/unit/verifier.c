@@ -110,7 +110,7 @@ static struct trial trial;
 static void
 read_cert(const char *path)
 {
-	struct pgp_left_out left = {{0}};
+	struct pgp_left_out left = {0};
 	struct pgp_armored block = {0};
 	char text[65536];
 	size_t len, pos = 0;
