@@ -37,6 +37,7 @@ static const struct control_command *const commands[] = {
     &control_pause,
     &control_backup,
     &control_reload,
+    &control_quarantine,
 };
 
 struct control {

@@ -12,6 +12,7 @@
  *   STATS    a: 1 = as a table for programs
  *   QUEUE    a: enum control_queue; b: the number of a mail, 0 = all
  *   PAUSE    a: 1 = take no mails, 0 = take them again
+ *   QUARANTINE  a: enum control_quarantine; text: how the digest begins
  *   RELOAD   the configuration is read again
  *   BACKUP   text: the absolute path of a directory to be made
  *   SYNC     what waits for the peers goes
@@ -61,6 +62,7 @@ enum control_type {
 	CONTROL_PAUSE,
 	CONTROL_BACKUP,
 	CONTROL_RELOAD,
+	CONTROL_QUARANTINE,
 	CONTROL_SOURCE = 50,
 	CONTROL_FINISH,
 	CONTROL_DATA = 100,
@@ -75,6 +77,13 @@ enum control_queue {
 	QUEUE_SHOW,
 	QUEUE_TRY, /* now; 0 = all */
 	QUEUE_DROP
+};
+
+enum control_quarantine {
+	QUARANTINE_LIST,
+	QUARANTINE_SHOW,
+	QUARANTINE_RETRY,
+	QUARANTINE_DROP
 };
 
 struct control;

@@ -247,6 +247,7 @@ job_poison(struct job *job, const char *why)
 	const char *sender = job->sender;
 	unsigned char digest[DIGEST_LEN];
 	char hex[2 * DIGEST_LEN + 1];
+	struct quarantined q;
 	enum ks_status status;
 	unsigned count = 0;
 
@@ -270,7 +271,11 @@ job_poison(struct job *job, const char *why)
 		return;
 	}
 	mail_digest_hex(digest, sizeof(digest), hex);
-	if (quarantine_add(gw->parts.config, hex, job->memfd, why) == -1) {
+	q = (struct quarantined){.hex = hex,
+	    .sender = job->sender,
+	    .recipient = job->recipient,
+	    .why = why};
+	if (quarantine_add(gw->parts.config, &q, job->memfd) == -1) {
 		log_line(LOG_ERR, "%s: event=quarantine error=\"%s\"",
 		    job->log_id, strerror(errno));
 		job_later(job, "the quarantine cannot be written");

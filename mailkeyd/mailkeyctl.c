@@ -35,6 +35,7 @@ static const struct verb *const verbs[] = {
     &verb_resume,
     &verb_backup,
     &verb_reload,
+    &verb_quarantine,
 };
 
 static void

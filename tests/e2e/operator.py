@@ -153,6 +153,42 @@ def pause(place):
     ask(daemon, sink, "HELP")
 
 
+def quarantine(place):
+    """mails that were set aside are listed, shown, tried again and dropped"""
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port))
+    daemon.start()
+    expect("no mail is there" in said(daemon, "quarantine", status=0),
+           "an empty quarantine")
+    folder = os.path.join(daemon.state, "quarantine")
+    message_id = new_id()
+    for digit, sender in (("a", ALICE), ("b", "bob@example.net")):
+        for suffix, text in (("eml", mail("HELP", message_id=message_id)),
+                             ("why", b"signal 11\n"),
+                             ("from", f"<{sender}>\n?\n".encode())):
+            with open(os.path.join(folder, f"{digit * 64}.{suffix}"),
+                      "wb") as f:
+                f.write(text)
+    listed = ctl(daemon, "quarantine")
+    for part in ("a" * 12, "b" * 12, "from bob@example.net\n  signal 11\n"):
+        expect(part in listed, f"no {part!r} in", listed)
+    expect(message_id in ctl(daemon, "quarantine", "show", "bb"), "the mail")
+    ctl(daemon, "quarantine", "drop", "a" * 64)
+    expect("aaaa" not in ctl(daemon, "quarantine"), "it is still there")
+    expect("no mail of that name" in
+           said(daemon, "quarantine", "drop", "a", status=69), "what is gone")
+    expect("write quarantine" in
+           said(daemon, "quarantine", "show", status=64), "no name")
+    ctl(daemon, "pause")
+    expect("takes no mails" in
+           said(daemon, "quarantine", "retry", "b", status=75), "a pause")
+    ctl(daemon, "resume")
+    ctl(daemon, "quarantine", "retry", "b")
+    equal(sink.answer_to(message_id).recipients, ["bob@example.net"],
+          "recipients")
+    equal(os.listdir(folder), [], "files")
+
+
 def stats(place):
     """counters come as names and numbers"""
     sink = place.sink()
@@ -328,4 +364,4 @@ def reloading_under_load(place):
     note(f"the slowest of {len(some)} ADDs took {adds.slowest:.2f} s")
 
 
-run(reloading, reloading_under_load, backup, queue, queue_without_daemon, pause, stats)
+run(reloading, reloading_under_load, backup, queue, queue_without_daemon, pause, quarantine, stats)

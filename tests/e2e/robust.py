@@ -355,13 +355,14 @@ def killer(place):
         equal(lmtp.send(again)[0][0], 250, "third delivery")
     ask(daemon, sink, "GET alice")
     files = sorted(glob.glob(daemon.state + "/quarantine/*"))
-    equal([os.path.splitext(f)[1] for f in files], [".eml", ".why"],
-          "in quarantine")
+    equal([os.path.splitext(f)[1] for f in files], [".eml", ".from", ".why"], "in quarantine")
     for f in files:
         equal(stat.S_IMODE(os.stat(f).st_mode), 0o600, "mode")
     with open(files[0], "rb") as f:
         equal(f.read().replace(b"\r\n", b"\n"), again, "the mail set aside")
     with open(files[1], encoding="ascii") as f:
+        equal(f.read(), f"<{ALICE}>\n<{ADDRESS}>\n", "its envelope")
+    with open(files[2], encoding="ascii") as f:
         reason = f.read()
     note("reason:", reason.strip())
     expect(reason.strip() and reason.count("\n") == 1, repr(reason))
@@ -370,6 +371,11 @@ def killer(place):
     stats = daemon.ctl("stats").stdout.decode()
     expect(any(s.split() == ["quarantined", "2"]
                for s in stats.splitlines()), stats)
+    name = os.path.basename(files[0])[:12]
+    done = daemon.ctl("quarantine", "retry", name)
+    equal(done.returncode, 65, "retry")
+    expect(b"killed its reader again" in done.stderr, done.stderr)
+    expect(name in daemon.ctl("quarantine").stdout.decode(), "it is gone")
     own_faults_only(place, daemon)
 
 
