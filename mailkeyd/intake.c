@@ -107,6 +107,35 @@ candidate_welcome(
 	return false;
 }
 
+/* The certificate of a fingerprint, from the store or the mail itself: who has
+ * that fingerprint is the one who is meant.  NULL: neither has it. */
+static struct pgp_cert *
+revoker_find(struct intake *intake, const struct pgp_fpr *fpr)
+{
+	const struct mail *mail = intake->mail;
+	struct pgp_left_out left = {.n = {0}};
+	struct pgp_cert *cert = NULL;
+
+	if (ks_get(intake->ks, fpr, &cert, NULL) == KS_OK)
+		return cert;
+	for (size_t i = 0; i < mail->ncerts; i++) {
+		const struct mail_cert *c = &mail->certs[i];
+
+		if (pgp_fpr_cmp(&c->fpr, fpr) != 0 || c->packets.len == 0)
+			continue;
+		if (pgp_cert_parse(c->packets.data, c->packets.len,
+			&intake->config->limits.policy, PGP_CLAIMED,
+			(uint32_t)intake->now, &left, &cert) != PGP_OK)
+			return NULL;
+		/* a child said so */
+		if (pgp_fpr_cmp(pgp_cert_fpr(cert), fpr) == 0)
+			return cert;
+		pgp_cert_free(cert);
+		return NULL;
+	}
+	return NULL;
+}
+
 /* Whose revocations its owner may have allowed: their keys, where we have
  * them.  False: no memory. */
 static bool
@@ -117,9 +146,9 @@ revokers_find(struct intake *intake, struct pgp_cert *cert)
 	bool good = true;
 
 	for (size_t i = 0; i < n && good; i++) {
-		struct pgp_cert *revoker = NULL;
+		struct pgp_cert *revoker = revoker_find(intake, &fpr[i]);
 
-		if (ks_get(intake->ks, &fpr[i], &revoker, NULL) != KS_OK)
+		if (revoker == NULL)
 			continue;
 		good = pgp_cert_revoker(cert, &revoker->components[0]);
 		pgp_cert_free(revoker);
