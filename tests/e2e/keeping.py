@@ -85,6 +85,57 @@ def fifty_one(place):
     expect(answer.keys(), "the last one is stored now")
 
 
+def v6_packet(tag, body):
+    return bytes([0xC0 | tag, 255]) + len(body).to_bytes(4, "big") + body
+
+
+def slh_dsa():
+    """(fingerprint, certificate): SLH-DSA-SHAKE-256s, with random values"""
+    key = (b"\x06\x5e\x0c\x89\xc0" + bytes([34])
+           + (64).to_bytes(4, "big") + os.urandom(64))
+    fpr = hashlib.sha256(b"\x9b" + len(key).to_bytes(4, "big") + key).digest()
+    hashed = b"\x05\x02\x5e\x0c\x89\xc0" + b"\x22\x21\x06" + fpr
+
+    def signature(kind):
+        return v6_packet(2, bytes([6, kind, 34, 14])
+                         + len(hashed).to_bytes(4, "big") + hashed
+                         + bytes(4) + b"\x12\x34" + bytes([32])
+                         + os.urandom(32) + os.urandom(29792))
+    kem = (b"\x06\x5e\x0c\x89\xc0" + bytes([36])
+           + (1624).to_bytes(4, "big") + os.urandom(1624))
+    return fpr.hex().upper(), (
+        v6_packet(6, key) + signature(0x1F)
+        + v6_packet(13, b"Nemo <nemo@example.org>") + signature(0x13)
+        + v6_packet(14, kem) + signature(0x18))
+
+
+def unverified(place):
+    """a post-quantum key of 91 KB is kept, found by its fingerprint, and told
+    from others, where the operator wants it"""
+    fpr, sent = slh_dsa()
+    daemon, sink = daemon_and_sink(place, name="drop")
+    answer = ask(daemon, sink, "ADD", armor(sent)).text()
+    expect(fpr in answer and "not stored" in answer, answer)
+    daemon, sink = daemon_and_sink(
+        place, name="keep", extra="certificates { unverified = keep }")
+    answer = ask(daemon, sink, "ADD", armor(sent)).text()
+    expect("New key: 1 user ID, 1 subkey" in answer, answer)
+    expect("*** UNVERIFIED ***" in answer, answer)
+    answer = ask(daemon, sink, f"GET 0x{fpr}")
+    expect("*** UNVERIFIED ***" in answer.text(), answer.text())
+    got = gpg(place, "--dearmor", stdin=answer.keys())
+    expect(len(got) > 91000, len(got))
+    values = [[data[a:b][-29700:] for tag, a, b in packets(data) if tag == 2]
+              for data in (sent, got)]
+    equal(len(values[1]), 3, "signatures")
+    equal(values[1], values[0], "the values")
+    for who in ("nemo@example.org", "0x" + fpr[:16], "0x" + fpr[8:16]):
+        answer = ask(daemon, sink, f"GET {who}").text()
+        expect("No matching keys" in answer, answer)
+    answer = ask(daemon, sink, "ADD", armor(sent)).text()
+    expect("Nothing new" in answer, answer)
+
+
 def cut(ring):
     """How much of the beginning of a ring is whole packets."""
     end = 0
@@ -194,4 +245,4 @@ def peer_gets_them(place):
 
 
 run(attributes, attribute_too_large, fifty_one, certifications, no_modify,
-    peer_gets_them)
+    peer_gets_them, unverified)
