@@ -32,6 +32,7 @@ static const struct control_command *const commands[] = {
     &control_stats,
     &control_queue,
     &control_sync,
+    &control_check,
     &control_forget,
     &control_unforget,
     &control_pause,

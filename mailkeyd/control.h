@@ -16,6 +16,7 @@
  *   RELOAD   the configuration is read again
  *   BACKUP   text: the absolute path of a directory to be made
  *   SYNC     what waits for the peers goes
+ *   CHECK    fd[0]: memfd with what would be attached to a mail
  *   FORGET, UNFORGET  text: a fingerprint
  *
  * and in answer any number of DATA (fd[0]: memfd, for standard output; of a
@@ -57,6 +58,7 @@ enum control_type {
 	CONTROL_STATS,
 	CONTROL_QUEUE,
 	CONTROL_SYNC,
+	CONTROL_CHECK,
 	CONTROL_FORGET,
 	CONTROL_UNFORGET,
 	CONTROL_PAUSE,

@@ -29,6 +29,7 @@ static const struct verb *const verbs[] = {
     &verb_stats,
     &verb_queue,
     &verb_sync,
+    &verb_check,
     &verb_forget,
     &verb_unforget,
     &verb_pause,
