@@ -831,11 +831,11 @@ import_go_on(void *ctx)
 	}
 	if (import->why == NULL)
 		import_read(import);
-	else if (import->njudging == 0)
-		import_finish(import);
-	if (!import->done && import->why == NULL && import->ended &&
-	    import->bulk == NULL && TAILQ_EMPTY(&import->batches) &&
-	    import->file.fd == -1)
+	/* in which the caller may free it */
+	if (import->why != NULL
+		? import->njudging == 0
+		: import->ended && import->bulk == NULL &&
+		      TAILQ_EMPTY(&import->batches) && import->file.fd == -1)
 		import_finish(import);
 }
 
