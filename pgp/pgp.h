@@ -561,10 +561,11 @@ void pgp_reader_free(struct pgp_reader *);
 /*
  * The next certificate's packets, lent until the next call, as they came but
  * for packets that no policy keeps (trust, marker, padding), packets over
- * their cap, signatures that are plainly by others or cannot be read, user IDs
+ * their cap, signatures that cannot be read or are plainly by others (but for
+ * what policy->certifications keeps, up to half of what is collected), user IDs
  * and subkeys without a signature that could be the key's, and what is beyond
  * 16 times policy->certificate_size (at least 4 MiB), which are counted into
- * *left so that a flooded certificate needs no memory.
+ * left so that a flooded certificate needs no memory.
  * PGP_OK; PGP_END; PGP_SECRET (skipped, wiped); PGP_UNSUPPORTED, PGP_TOO_LARGE
  * (the primary key; skipped: call again; the packets are those of it alone, for
  * pgp_key_identify(), or none); PGP_NOT_CERT (other packets, skipped: call
