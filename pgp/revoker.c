@@ -151,7 +151,8 @@ is_named(const struct pgp_component *primary, const struct pgp_signature *sig)
 	size_t i;
 
 	for (i = 0; i < primary->nsigs; i++) {
-		if (!primary->sigs[i]->verified)
+		/* what settle() has dropped is NULL */
+		if (primary->sigs[i] == NULL || !primary->sigs[i]->verified)
 			continue;
 		area = hashed_of(primary->sigs[i]);
 		while (next_revoker(&area, &fpr))

@@ -229,6 +229,44 @@ named_by_a_forgery(void **state)
 	pgp_cert_free(cert);
 }
 
+/* Several of them go, one after the other. */
+static void
+none_is_named(void **state)
+{
+	struct pgp_blob b = octets_of_key("nora-revoked.asc"),
+			joined = {NULL, 0};
+	struct pgp_left_out left = {.n = {0}};
+	struct pgp_cert *cert;
+	struct pgp_packet p;
+	struct row r;
+	size_t pos = 0;
+
+	(void)state;
+	row_open(&r);
+	for (unsigned i = 0;
+	     pgp_packet_read(b.data, b.len, &pos, &joined, &p) == PGP_OK; i++) {
+		row_packet(&r, p.tag, p.body, p.len);
+		if (i != 1)
+			continue;
+		b.data[p.end - 5] ^= 1;
+		row_packet(&r, p.tag, p.body, p.len);
+	}
+	pgp_blob_free(&b, false);
+	b = row_close(&r);
+	cert = parse(b, &left);
+	pgp_blob_free(&b, false);
+	assert_int_equal(cert->components[0].nsigs, 3);
+	verify_all(cert);
+	for (size_t i = 0; i < 3; i++)
+		if (cert->components[0].sigs[i]->type == 0x1f)
+			cert->components[0].sigs[i]->verified = false;
+	assert_int_equal(
+	    pgp_cert_clean(cert, &pgp_policy_default, &left), PGP_NOT_CERT);
+	assert_int_equal(cert->components[0].nsigs, 0);
+	assert_int_equal(left.n[PGP_LEFT_THIRD_PARTY], 2);
+	pgp_cert_free(cert);
+}
+
 /* Another key's signature is no owner's, whoever is put in the owner's place.
  */
 static void
@@ -298,6 +336,7 @@ main(void)
 	    cmocka_unit_test(not_stored),
 	    cmocka_unit_test(bent),
 	    cmocka_unit_test(named_by_a_forgery),
+	    cmocka_unit_test(none_is_named),
 	    cmocka_unit_test(not_by_the_owner),
 	    cmocka_unit_test(flooded),
 	};
