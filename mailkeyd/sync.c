@@ -559,7 +559,7 @@ sync_reload(struct sync *s)
 {
 	enum ks_status status = KS_NOMEM;
 
-	window_free(&s->window);
+	window_drop(s);
 	free(s->peers);
 	s->npeers = s->config->npeer;
 	s->peers = calloc(s->npeers + 1, sizeof(*s->peers));

@@ -282,13 +282,16 @@ window_put(struct window *w, struct letter *l, struct item *old,
 static enum ks_status
 split_all(struct keystore *ks, const struct pgp_fpr *fpr, struct split *split)
 {
-	const struct pgp_cert none = {0};
+	struct pgp_component primary;
+	const struct pgp_cert bare = {.components = &primary, .ncomponents = 1};
 	struct pgp_cert *cert;
 	enum ks_status status = ks_get(ks, fpr, &cert, NULL);
 
 	if (status != KS_OK)
 		return status;
-	if (pgp_cert_news(&none, cert, &split->digest, &split->n) != PGP_OK)
+	primary = cert->components[0];
+	primary.nsigs = 0;
+	if (pgp_cert_news(&bare, cert, &split->digest, &split->n) != PGP_OK)
 		status = KS_NOMEM;
 	pgp_cert_free(cert);
 	return status;
@@ -341,7 +344,7 @@ split_fewer(const struct window *w, size_t n, size_t octets)
 	size_t size = w->peer->mail_size;
 	uint64_t most = 0;
 
-	if (size > head)
+	if (size > head && octets > 0)
 		most = (uint64_t)(size - head) / 66 * 48 * n / octets;
 	return most < 1 ? 1 : most < n ? (size_t)most : n - 1;
 }

@@ -137,6 +137,7 @@ test_literal(void **state)
 	assert_null(room->request.scan);
 
 	/* The time is up. */
+	request_free(&room->request);
 	command = request_parse("GET \"lic\"", &room->request);
 	assert_non_null(command);
 	assert_true(command->scans(&room->request));

@@ -560,6 +560,23 @@ respects_the_size(void **state)
 	assert_int_equal(position(s, "alfa").handed, 200);
 }
 
+/* Takes the next mail that comes; false: the peer has all up to `serial`. */
+static bool
+next_mail(struct server *s, uint64_t serial, struct outbox_item *item)
+{
+	for (int i = 0; i < 1000; i++) {
+		if (waiting(s) > 0) {
+			*item = take(s, "alfa", true);
+			return true;
+		}
+		if (position(s, "alfa").handed >= serial)
+			return false;
+		turn(s);
+	}
+	fail_msg("no mail");
+	return false;
+}
+
 static void
 receive_cert(struct tempstore *there, const unsigned char *packets, size_t len)
 {
@@ -634,8 +651,7 @@ splits_what_is_too_large(void **state)
 		put(s, large, "a@b");
 		put_new(s, 7 + round, "");
 		mails = 0;
-		for (turn(s); waiting(s) > 0; turn(s)) {
-			item = take(s, "alfa", true);
+		while (next_mail(s, 2 * (round + 1), &item)) {
 			assert_true(item.message.len <= 8192);
 			receive(&there, &item);
 			mails++;
@@ -675,8 +691,7 @@ joins_what_fits(void **state)
 	large = forge(&what);
 	assert_non_null(large);
 	put(s, large, "");
-	for (turn(s); waiting(s) > 0; turn(s)) {
-		item = take(s, "alfa", true);
+	while (next_mail(s, 2, &item)) {
 		assert_true(item.message.len <= 8192);
 		receive(&there, &item);
 		outbox_item_free(&item);
@@ -724,7 +739,8 @@ splits_over_hours(void **state)
 	start(s);
 	put(s, large, "");
 	pgp_cert_free(large);
-	turn(s);
+	for (int i = 0; i < 1000 && waiting(s) == 0; i++)
+		turn(s);
 	p = position(s, "alfa");
 	assert_in_range(p.waiting, 3, 8);
 	dues.hour = p.hour - HOUR * ((p.waiting - 1) / 2);
@@ -759,6 +775,32 @@ leaves_out_what_is_too_large(void **state)
 	assert_int_equal(waiting(s), 1);
 	drop(s, "alfa", true);
 	assert_int_equal(position(s, "alfa").handed, 2);
+}
+
+/* A window that is half made is made again for the peers of the new
+ * configuration. */
+static void
+reloads_in_the_middle(void **state)
+{
+	struct server *s = *state;
+	struct outbox_item item;
+	unsigned seen = 0;
+
+	start(s);
+	for (unsigned i = 1; i <= 1000; i++)
+		put_new(s, i, "");
+	/* One round of the loop, in which there is not time for all. */
+	loop_timer_set(s->stop, 0);
+	assert_int_equal(loop_run(s->loop), 0);
+	s->peer[0].mail_size = 65536;
+	sync_reload(s->sync);
+	while (next_mail(s, 1000, &item)) {
+		assert_true(item.message.len <= 65536);
+		seen += count_packets(&item, PGP_TAG_PUBLIC_KEY);
+		outbox_item_free(&item);
+	}
+	assert_int_equal(seen, 1000);
+	assert_int_equal(position(s, "alfa").handed, 1000);
 }
 
 /* The operator gives up what a peer refuses each time. */
@@ -1054,6 +1096,7 @@ main(void)
 	    server_test(joins_what_fits),
 	    server_test(splits_over_hours),
 	    server_test(leaves_out_what_is_too_large),
+	    server_test(reloads_in_the_middle),
 	    server_test(skips),
 	    server_test(respects_the_hour),
 	    server_test(gathers),
