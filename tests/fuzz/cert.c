@@ -60,6 +60,22 @@ fixed_point(const struct pgp_cert *cert)
 	pgp_cert_free(again);
 }
 
+/* Whoever is named has a key here, if only by its key ID. */
+static void
+name_revokers(struct pgp_cert *cert)
+{
+	struct pgp_component key = cert->components[0];
+	struct pgp_fpr fpr[PGP_REVOKERS];
+	size_t i, n = pgp_cert_revokers(cert, fpr, PGP_REVOKERS);
+
+	key.others = NULL;
+	key.nothers = 0;
+	for (i = 0; i < n; i++) {
+		memcpy(key.keyid, fpr[i].octet + 12, 8);
+		require(pgp_cert_revoker(cert, &key));
+	}
+}
+
 /* Every other signature is taken for verified, as `salt` says. */
 static void
 judge(struct pgp_cert *cert, unsigned salt)
@@ -68,6 +84,7 @@ judge(struct pgp_cert *cert, unsigned salt)
 	struct pgp_claim *claims;
 	size_t i, n;
 
+	name_revokers(cert);
 	claims = pgp_cert_claims(cert, &policy, &left, &n);
 	require(n != SIZE_MAX);
 	for (i = 0; i < n; i++)
