@@ -22,13 +22,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define IN_WORK	     32		/* mails in the gateway's hands */
-#define BATCH	     1000	/* names that are read, and sorted, together */
-#define COPY	     (1u << 20) /* octets of a mail copied in one turn */
-#define TURN_MS	     5
-#define RESCAN_MS    60000L /* without an event */
+#define IN_WORK 32	   /* mails in the gateway's hands */
+#define BATCH	1000	   /* names that are read, and sorted, together */
+#define COPY	(1u << 20) /* octets of a mail copied in one turn */
+#define TURN_MS 5
+/* Without an event.  A folder that is removed while we have it open gives none.
+ */
+#define RESCAN_MS    5000L
 #define SOON_MS	     1000L
-#define GONE_MS	     5000L /* between looks for a folder that is gone */
 #define FIRST_MS     1000L /* until a mail is tried again; doubles */
 #define LAST_MS	     600000L
 #define PAUSE_MAX    60000L /* of the whole folder, likewise */
@@ -317,9 +318,9 @@ file_submit(struct file *file)
 
 	close(file->fd);
 	file->fd = -1;
-	m->copied = NULL;
 	file->job =
 	    gateway_submit(m->gateway, file->mail, &envelope, file_done, file);
+	m->copied = NULL;
 	if (file->job != NULL) {
 		file->mail = -1; /* the gateway's now */
 		return;
@@ -350,6 +351,7 @@ file_copy(struct file *file)
 	if (n == -1) {
 		int error = errno;
 
+		/* NOLINTNEXTLINE: what was submitted is not copied any more */
 		if (try_later(m, file->name, false))
 			say(m, LOG_WARNING, file->name, "not_read",
 			    strerror(error));
@@ -604,7 +606,7 @@ maildir_gone(struct maildir *m, const char *why)
 	m->dir = -1;
 	unwatch(m);
 	names_drop(m);
-	rescan_in(m, GONE_MS);
+	rescan_in(m, RESCAN_MS);
 }
 
 /* Something has happened; what, the folder itself will say. */
@@ -634,7 +636,7 @@ maildir_event(void *ctx, uint32_t events)
 		loop_timer_set(m->turn, 0);
 }
 
-/* Without inotify the timer alone looks, and more often. */
+/* Without inotify the timer alone looks. */
 static void
 watch(struct maildir *m)
 {
@@ -691,14 +693,14 @@ maildir_look(void *ctx)
 	if (m->dir == -1) {
 		m->dir = open_folder(m->path);
 		if (m->dir == -1) {
-			rescan_in(m, GONE_MS);
+			rescan_in(m, RESCAN_MS);
 			return;
 		}
 		say(m, LOG_NOTICE, NULL, "back", "");
 		watch(m);
 	}
 	m->again = true;
-	rescan_in(m, m->notify == -1 ? GONE_MS : RESCAN_MS);
+	rescan_in(m, RESCAN_MS);
 	if (m->paused_until == 0)
 		loop_timer_set(m->turn, 0);
 }

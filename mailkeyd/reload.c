@@ -13,7 +13,7 @@
 
 /* What a mail in hand may still point into. */
 struct retired {
-	SLIST_ENTRY(retired) next;
+	LIST_ENTRY(retired) next;
 	struct config *config;
 };
 
@@ -21,7 +21,7 @@ struct reload {
 	struct config *config;
 	struct gateway_parts parts;
 	struct gateway *gateway;
-	SLIST_HEAD(, retired) retired;
+	LIST_HEAD(, retired) retired;
 };
 
 struct reload *
@@ -43,8 +43,8 @@ drop_all(struct reload *r)
 {
 	struct retired *old;
 
-	while ((old = SLIST_FIRST(&r->retired)) != NULL) {
-		SLIST_REMOVE_HEAD(&r->retired, next);
+	while ((old = LIST_FIRST(&r->retired)) != NULL) {
+		LIST_REMOVE(old, next);
 		config_free(old->config);
 		free(old);
 	}
@@ -129,7 +129,7 @@ reload_now(void *ctx, char **line)
 		blocklist_free(&list);
 		return false;
 	}
-	SLIST_INSERT_HEAD(&r->retired, old, next);
+	LIST_INSERT_HEAD(&r->retired, old, next);
 	tell(r, &list);
 	blocklist_free(&list);
 	log_line(
