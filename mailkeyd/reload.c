@@ -21,7 +21,7 @@ struct reload {
 	struct config *config;
 	struct gateway_parts parts;
 	struct gateway *gateway;
-	LIST_HEAD(, retired) retired;
+	LIST_HEAD(retired_list, retired) retired;
 };
 
 struct reload *

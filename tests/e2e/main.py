@@ -616,10 +616,16 @@ cat >>{place.path}/message
     with daemon.lmtp() as lmtp:
         equal(lmtp.send(mail("HELP", message_id=message_id))[0][0], 250,
               "status")
-    wait_until(lambda: os.path.exists(place / "arguments"), 10, "a call")
-    with open(place / "arguments", encoding="utf-8") as f:
-        equal(f.read().split("\n")[:5], ["-i", "-f", "<>", "--", ALICE],
-              "arguments")
+
+    def arguments():
+        try:
+            with open(place / "arguments", encoding="utf-8") as f:
+                lines = f.read().split("\n")
+        except FileNotFoundError:
+            return None
+        return lines[:5] if len(lines) > 5 else None
+    equal(wait_until(arguments, 10, "a call"),
+          ["-i", "-f", "<>", "--", ALICE], "arguments")
     os.remove(place / "later")
     wait_until(lambda: queue_is_empty(daemon), 15, "an empty queue")
     with open(place / "message", "rb") as f:
