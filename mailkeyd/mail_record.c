@@ -242,7 +242,7 @@ get_part(struct ipc_in *in, struct pgp_left_parts *parts)
 	    .why = (enum pgp_left_reason)why, .kind = (enum pgp_kind)kind};
 	struct pgp_blob name = {0};
 
-	part.whole = ipc_get_u32(in) != 0;
+	part.whole = get_bool(in);
 	part.n = ipc_get_u32(in);
 	get_fpr(in, &part.fpr);
 	get_octets(in, &name);

@@ -977,6 +977,29 @@ test_spoilt_records(void **state)
 	}
 }
 
+/* A truth that is neither 0 nor 1. */
+static void
+test_record_of_parts(void **state)
+{
+	static const unsigned char n[] = {4, 3, 2, 1};
+	struct pgp_left_part part = {.whole = true, .n = 0x01020304};
+	struct pgp_left_parts parts = {.part = &part, .n = 1};
+	struct mail_cert cert = {.left = {.parts = &parts}};
+	struct mail m = {.certs = &cert, .ncerts = 1};
+	struct ipc_out out = {0};
+	unsigned char *at;
+
+	(void)state;
+	mail_put(&out, &m);
+	at = memmem(out.data, out.len, n, sizeof(n));
+	assert_non_null(at);
+	assert_int_equal(at[-4], 1);
+	assert_int_equal(get(out.data, out.len), 0);
+	at[-4] = 2;
+	assert_int_equal(get(out.data, out.len), -1);
+	ipc_out_free(&out);
+}
+
 /* Cut anywhere, or with something behind it, it is refused. */
 static void
 test_cut_records(void **state)
@@ -1065,6 +1088,7 @@ main(void)
 	    cmocka_unit_test(test_many_problems),
 	    cmocka_unit_test(test_html),
 	    cmocka_unit_test(test_spoilt_records),
+	    cmocka_unit_test(test_record_of_parts),
 	    cmocka_unit_test(test_cut_records),
 	};
 
