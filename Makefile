@@ -194,7 +194,8 @@ install: all
 	install $(B)/mailkeyd-parser $(B)/mailkeyd-verifier \
 	    $(B)/mailkeyd-checker $(B)/mailkeyd-sender $(DESTDIR)$(LIBEXECDIR)
 	install -m 644 mailkeyd/mailkeyd.conf.5 $(DESTDIR)$(MANDIR)/man5
-	install -m 644 mailkeyd/mailkeyd-protocol.7 $(DESTDIR)$(MANDIR)/man7
+	install -m 644 mailkeyd/mailkeyd-operation.7 \
+	    mailkeyd/mailkeyd-protocol.7 $(DESTDIR)$(MANDIR)/man7
 	install -m 644 mailkeyd/mailkeyd.8 mailkeyd/mailkeyctl.8 \
 	    $(DESTDIR)$(MANDIR)/man8
 	install -m 644 README.md INSTALL ARCHITECTURE.md LICENSE \
