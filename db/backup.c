@@ -1,4 +1,5 @@
-/* A copy of the store while it is in use, made in a thread of its own. */
+/* A copy of the store while it is in use, made in a thread of its own: to be
+ * kept, or to be verified. */
 #include "db/internal.h"
 
 #include <dirent.h>
@@ -15,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHUNK 262144
+#define CHUNK	     262144
+#define VERIFY_CACHE (16u << 20)
 
 struct backup {
 	struct keystore *ks;
@@ -24,6 +26,8 @@ struct backup {
 	char *tmp;   /* where it is made: DIR.new, a state directory */
 	char *store; /* DIR.new/db */
 	char *error; /* NULL: none yet */
+	bool verify; /* it is looked at, and removed */
+	uint64_t wrong;
 	atomic_bool done;
 };
 
@@ -234,6 +238,41 @@ put_in_place(struct backup *b)
 	return ok;
 }
 
+static int
+look_into(struct backup *b)
+{
+	const struct ks_options options = {
+	    .cache = VERIFY_CACHE, .policy = pgp_policy_default};
+	struct keystore *copy;
+	const char *error = "";
+	enum ks_status st = ks_open(b->store, &options, &copy, &error);
+
+	if (st != KS_OK)
+		return fail(b, "%s: %s", b->store, error);
+	st = ks_verify(copy, &b->wrong);
+	if (st != KS_OK)
+		fail(b, "%s: %s", ks_strerror(st), ks_last_error(copy));
+	(void)ks_close(copy);
+	return st == KS_OK ? 0 : -1;
+}
+
+/* What becomes of a copy that is there. */
+static int
+use_copy(struct backup *b)
+{
+	int ok = recover(b);
+
+	if (ok == 0 && b->verify) {
+		ok = look_into(b);
+		remove_rest(b);
+	} else if (ok == 0) {
+		ok = sync_store(b);
+		if (ok == 0)
+			ok = put_in_place(b);
+	}
+	return ok;
+}
+
 /* No log goes while it runs: the copy needs all since its beginning. */
 static void *
 backup_run(void *arg)
@@ -249,11 +288,7 @@ backup_run(void *arg)
 			ok = copy_logs(b);
 		env->log_set_config(env, DB_LOG_AUTO_REMOVE, 1);
 		if (ok == 0)
-			ok = recover(b);
-		if (ok == 0)
-			ok = sync_store(b);
-		if (ok == 0)
-			ok = put_in_place(b);
+			ok = use_copy(b);
 		if (ok == -1)
 			remove_rest(b);
 	}
@@ -301,11 +336,13 @@ backup_thread(struct backup *b)
 	return error;
 }
 
-enum ks_status
-ks_backup_start(struct keystore *ks, const char *dir)
+static enum ks_status
+backup_start(struct keystore *ks, const char *dir, bool verify)
 {
 	struct backup *b;
 
+	if (ks->closed != KS_OK)
+		return ks->closed;
 	/* One that nobody waited for any more. */
 	if (ks->backup != NULL && atomic_load(&ks->backup->done))
 		backup_wait(ks);
@@ -314,6 +351,7 @@ ks_backup_start(struct keystore *ks, const char *dir)
 	if ((b = calloc(1, sizeof(*b))) == NULL)
 		return KS_NOMEM;
 	b->ks = ks;
+	b->verify = verify;
 	b->dir = strdup(dir);
 	if (asprintf(&b->tmp, "%s.new", dir) == -1)
 		b->tmp = NULL;
@@ -326,6 +364,40 @@ ks_backup_start(struct keystore *ks, const char *dir)
 	}
 	ks->backup = b;
 	return KS_OK;
+}
+
+enum ks_status
+ks_backup_start(struct keystore *ks, const char *dir)
+{
+	return backup_start(ks, dir, false);
+}
+
+enum ks_status
+ks_verify_start(struct keystore *ks)
+{
+	enum ks_status st;
+	uint64_t octets;
+	char *dir;
+
+	if (ks->closed != KS_OK)
+		return ks->closed;
+	if ((st = disk_used(ks, &octets)) != KS_OK ||
+	    (st = room_for(ks, octets)) != KS_OK)
+		return st;
+	if (asprintf(&dir, "%s/../verify", ks->dir) == -1)
+		return KS_NOMEM;
+	st = backup_start(ks, dir, true);
+	free(dir);
+	return st;
+}
+
+bool
+ks_verify_done(struct keystore *ks, uint64_t *wrong, char **error)
+{
+	const struct backup *b = ks->backup;
+
+	*wrong = b != NULL && atomic_load(&b->done) ? b->wrong : 0;
+	return ks_backup_done(ks, error);
 }
 
 bool

@@ -68,8 +68,9 @@ status_of_errno(void)
 		return KS_FULL;
 	case EACCES:
 	case EPERM:
-	case EROFS:
 		return KS_DENIED;
+	case EROFS:
+		return KS_READ_ONLY;
 	default:
 		return KS_IO;
 	}
@@ -289,6 +290,8 @@ ks_bulk_begin(struct keystore *ks, size_t memory,
 	int fd;
 
 	assert(ks->txn == NULL);
+	if (ks->closed != KS_OK)
+		return ks->closed;
 	if (!is_blank(ks))
 		return KS_BUSY;
 	b = calloc(1, sizeof(*b));
@@ -762,6 +765,7 @@ ks_bulk_finish(struct ks_bulk *b, struct ks_bulk_counts *counts)
 	st = store_down(ks);
 	fault_point("down");
 	up = store_up(ks);
+	ks->closed = up;
 	st = st == KS_OK ? up : st;
 	if (st == KS_OK)
 		st = again_put(b, counts);

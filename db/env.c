@@ -1,15 +1,10 @@
-/* The one environment: lock, recovery, tables, checkpoints. */
+/* The one environment: recovery, tables, checkpoints. */
 #include "db/internal.h"
 
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +45,6 @@ struct last_error {
 	pthread_mutex_t mutex; /* the checkpoint thread may fail, too */
 	char text[256];
 	char copy[256];
-	bool read_only; /* the file system is */
 };
 
 const char *
@@ -69,6 +63,8 @@ ks_strerror(enum ks_status st)
 		return "the store is in use by another process";
 	case KS_FULL:
 		return "the file system is below free_space";
+	case KS_READ_ONLY:
+		return "the file system is read-only";
 	case KS_TOO_NEW:
 		return "the store was written by a newer version";
 	case KS_TOO_OLD:
@@ -114,8 +110,15 @@ ks_last_error(const struct keystore *ks)
 	return e->copy;
 }
 
-/* What a system call said about a file, as the cause that is kept. */
-static enum ks_status
+static void
+forget_error(struct keystore *ks)
+{
+	pthread_mutex_lock(&ks->error->mutex);
+	ks->error->text[0] = '\0';
+	pthread_mutex_unlock(&ks->error->mutex);
+}
+
+enum ks_status
 system_error(struct keystore *ks, const char *path)
 {
 	int number = errno;
@@ -134,8 +137,7 @@ system_error(struct keystore *ks, const char *path)
 	case ENOMEM:
 		return KS_NOMEM;
 	case EROFS:
-		ks->error->read_only = true;
-		return KS_IO;
+		return KS_READ_ONLY;
 	default:
 		return KS_IO;
 	}
@@ -145,7 +147,7 @@ system_error(struct keystore *ks, const char *path)
 static const char *
 advice(const struct keystore *ks, enum ks_status st)
 {
-	static char text[512];
+	static _Thread_local char text[512];
 	const char *what, *why;
 
 	switch (st) {
@@ -155,7 +157,12 @@ advice(const struct keystore *ks, enum ks_status st)
 		break;
 	case KS_FULL:
 		what = "the file system is full, and recovery needs room: "
-		       "copy the store to a larger one and start there";
+		       "make some, or copy the store to a larger one and "
+		       "start there";
+		break;
+	case KS_READ_ONLY:
+		what = "the store is on a read-only file system: mount it for "
+		       "writing";
 		break;
 	case KS_TOO_NEW:
 		what = "a newer mailkeyd wrote this store: run that version";
@@ -176,132 +183,13 @@ advice(const struct keystore *ks, enum ks_status st)
 		       "or written: give it to the user that runs mailkeyd";
 		break;
 	default:
-		what = ks != NULL && ks->error->read_only
-			   ? "the store is on a read-only file system: mount "
-			     "it for writing"
-			   : "the store's directory or a file in it cannot be "
-			     "read or written: look at its disk";
+		what = "the store's directory or a file in it cannot be read "
+		       "or written: look at its disk";
 	}
 	why = ks == NULL || ks->error == NULL ? "" : ks_last_error(ks);
 	(void)snprintf(
 	    text, sizeof(text), *why == '\0' ? "%s" : "%s (%s)", what, why);
 	return text;
-}
-
-/* ---- directory ----------------------------------------------------------- */
-
-/*
- * The lock ends with its process, however that dies.  Closing any descriptor
- * of the file would end it too, so nobody else may open it.
- */
-static enum ks_status
-store_lock(struct keystore *ks)
-{
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	char path[PATH_MAX];
-
-	if (snprintf(path, sizeof(path), "%s/lock", ks->dir) >=
-	    (int)sizeof(path)) {
-		errno = ENAMETOOLONG;
-		return system_error(ks, ks->dir);
-	}
-	ks->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (ks->lock < 0)
-		return system_error(ks, path);
-	if (fcntl(ks->lock, F_SETLK, &lock) == 0)
-		return KS_OK;
-	return errno == EACCES || errno == EAGAIN ? KS_BUSY
-						  : system_error(ks, path);
-}
-
-/* Those that Berkeley DB opens. */
-static bool
-is_store_file(const char *name)
-{
-	size_t len = strlen(name);
-
-	return strncmp(name, "log.", 4) == 0 ||
-	       (len > 3 && strcmp(name + len - 3, ".db") == 0);
-}
-
-/* Recovery takes a file that it may not open for a damaged one. */
-static enum ks_status
-store_files(struct keystore *ks)
-{
-	enum ks_status st = KS_OK;
-	DIR *dir = opendir(ks->dir);
-	struct dirent *d;
-
-	if (dir == NULL)
-		return system_error(ks, ks->dir);
-	while (st == KS_OK && (d = readdir(dir)) != NULL)
-		if (is_store_file(d->d_name) &&
-		    faccessat(dirfd(dir), d->d_name, R_OK | W_OK, AT_EACCESS) !=
-			0)
-			st = system_error(ks, d->d_name);
-	closedir(dir);
-	return st;
-}
-
-static enum ks_status
-store_directory(struct keystore *ks, const char *dir)
-{
-	enum ks_status st;
-
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-		return system_error(ks, dir);
-	/* Berkeley DB opens log files later by this name, from anywhere. */
-	ks->dir = realpath(dir, NULL);
-	if (ks->dir == NULL)
-		return system_error(ks, dir);
-	st = store_lock(ks);
-	return st == KS_OK ? store_files(ks) : st;
-}
-
-uint64_t
-room_needed(uint64_t free_space, uint64_t total, enum ks_room purpose)
-{
-	if (purpose == KS_ROOM_NONE)
-		return 0;
-	if (free_space > total / 10)
-		free_space = total / 10;
-	return purpose == KS_ROOM_QUERY ? free_space / 4 : free_space;
-}
-
-enum ks_status
-room(const struct keystore *ks, uint64_t free_space, enum ks_room purpose)
-{
-	uint64_t unit, need;
-	struct statvfs fs;
-
-	if (purpose == KS_ROOM_NONE)
-		return KS_OK;
-	if (statvfs(ks->dir, &fs) != 0)
-		return KS_IO;
-	unit = fs.f_frsize;
-	need = room_needed(free_space, (uint64_t)fs.f_blocks * unit, purpose);
-	return (uint64_t)fs.f_bavail * unit < need ? KS_FULL : KS_OK;
-}
-
-static enum ks_status
-disk_used(const struct keystore *ks, uint64_t *octets)
-{
-	DIR *dir = opendir(ks->dir);
-	struct dirent *d;
-	struct stat st;
-
-	if (dir == NULL)
-		return KS_IO;
-	*octets = 0;
-	while ((d = readdir(dir)) != NULL) {
-		/* A log file may go while we look. */
-		if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) ==
-			0 &&
-		    S_ISREG(st.st_mode))
-			*octets += (uint64_t)st.st_size;
-	}
-	closedir(dir);
-	return KS_OK;
 }
 
 /* ---- meta ---------------------------------------------------------------- */
@@ -513,6 +401,17 @@ open_status(struct keystore *ks, int ret)
 	return table_status(ks, ret == EINVAL ? DB_VERIFY_BAD : ret);
 }
 
+/* May come from any thread. */
+static void
+note_event(DB_ENV *env, uint32_t event, void *info)
+{
+	struct keystore *ks = env->app_private;
+
+	(void)info;
+	if (event == DB_EVENT_PANIC)
+		atomic_store(&ks->panicked, true);
+}
+
 static enum ks_status
 env_open(struct keystore *ks)
 {
@@ -527,6 +426,8 @@ env_open(struct keystore *ks)
 	ks->env = env;
 	env->app_private = ks;
 	env->set_errcall(env, note_error);
+	atomic_store(&ks->panicked, false);
+	(void)env->set_event_notify(env, note_event);
 	if ((ret = env->set_cachesize(env, (uint32_t)(ks->options.cache >> 30),
 		 (uint32_t)(ks->options.cache & ((1U << 30) - 1)), 1)) != 0 ||
 	    (ret = env->set_lg_bsize(env, LOG_BUFFER)) != 0 ||
@@ -534,11 +435,7 @@ env_open(struct keystore *ks)
 	    (ret = env->log_set_config(env, DB_LOG_AUTO_REMOVE, 1)) != 0 ||
 	    (ret = env->set_lk_detect(env, DB_LOCK_MINWRITE)) != 0)
 		return table_status(ks, ret);
-	ret = env->open(env, ks->dir, flags, 0600);
-	/* Recovery that ran out of disk says so in many ways. */
-	if (ret != 0 && room(ks, RECOVERY_ROOM, KS_ROOM_ADD) == KS_FULL)
-		return KS_FULL;
-	return open_status(ks, ret);
+	return open_status(ks, env->open(env, ks->dir, flags, 0600));
 }
 
 const char *
@@ -606,11 +503,23 @@ store_up(struct keystore *ks)
 	if ((st = bulk_recover(ks)) == KS_OK && (st = env_open(ks)) == KS_OK &&
 	    (st = tables_open(ks)) == KS_OK && (st = bulk_settle(ks)) == KS_OK)
 		st = checkpointer_start(ks);
+	/* Recovery that ran out of disk says so in many ways. */
+	if ((st == KS_IO || st == KS_CORRUPT) &&
+	    room(ks, RECOVERY_ROOM, KS_ROOM_ADD) == KS_FULL)
+		st = KS_FULL;
 	return st;
 }
 
-enum ks_status
-ks_open(const char *dir, const struct ks_options *options,
+/* What may be otherwise soon, without anybody's doing to the store. */
+static bool
+may_pass(enum ks_status st)
+{
+	return st == KS_FULL || st == KS_READ_ONLY || st == KS_NOMEM;
+}
+
+/* With *out, or the reason why there is none. */
+static enum ks_status
+open_at(const char *dir, const struct ks_options *options, bool later,
     struct keystore **out, const char **error)
 {
 	struct keystore *ks = store_new(options);
@@ -620,16 +529,68 @@ ks_open(const char *dir, const struct ks_options *options,
 		*error = advice(NULL, KS_NOMEM);
 		return KS_NOMEM;
 	}
-	st = store_directory(ks, dir);
+	ks->name = strdup(dir);
+	st = ks->name == NULL ? KS_NOMEM : store_directory(ks, dir);
 	if (st == KS_OK)
 		st = store_up(ks);
-	if (st != KS_OK) {
+	if (later && ks->name != NULL && may_pass(st)) {
+		ks->closed = st;
+		(void)store_down(ks);
+	} else if (st != KS_OK) {
 		*error = advice(ks, st);
 		(void)ks_close(ks);
 		return st;
 	}
 	*out = ks;
 	return KS_OK;
+}
+
+enum ks_status
+ks_open(const char *dir, const struct ks_options *options,
+    struct keystore **out, const char **error)
+{
+	return open_at(dir, options, false, out, error);
+}
+
+enum ks_status
+ks_open_later(const char *dir, const struct ks_options *options,
+    struct keystore **out, const char **error)
+{
+	return open_at(dir, options, true, out, error);
+}
+
+enum ks_status
+ks_closed(struct keystore *ks, const char **why)
+{
+	if (ks->closed == KS_OK && atomic_load(&ks->panicked))
+		ks->closed = KS_IO;
+	if (why != NULL)
+		*why = ks->closed == KS_OK ? "" : advice(ks, ks->closed);
+	return ks->closed;
+}
+
+enum ks_status
+ks_mend(struct keystore *ks)
+{
+	enum ks_status st = ks_closed(ks, NULL);
+
+	assert(ks->txn == NULL);
+	if (st == KS_OK)
+		return KS_OK;
+	/* Recovery writes, too, and cannot do so again and again. */
+	if (st == KS_FULL && ks->dir != NULL &&
+	    room(ks, ks->options.free_space, KS_ROOM_QUERY) != KS_OK)
+		return st;
+	(void)store_down(ks);
+	forget_error(ks);
+	ks->closed = KS_OK;
+	st = store_directory(ks, ks->name);
+	if (st == KS_OK)
+		st = store_up(ks);
+	if (st != KS_OK)
+		(void)store_down(ks);
+	ks->closed = st;
+	return st;
 }
 
 static void
@@ -643,6 +604,7 @@ store_free(struct keystore *ks)
 	free(ks->error);
 	free(ks->blocked);
 	free(ks->dir);
+	free(ks->name);
 	free(ks);
 }
 
@@ -704,5 +666,6 @@ ks_info(struct keystore *ks, struct ks_info *info)
 	info->serial = c->serial;
 	info->last_change = (time_t)c->last_change;
 	info->outbox = c->outbox;
-	return disk_used(ks, &info->disk);
+	info->disk = 0;
+	return ks->dir == NULL ? KS_OK : disk_used(ks, &info->disk);
 }

@@ -10,6 +10,7 @@
 
 #include <db.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define KS_SCHEMA 2
 
@@ -46,6 +47,7 @@ struct counters {
 struct last_error;
 
 struct keystore {
+	char *name; /* as it was given */
 	char *dir;
 	int lock; /* descriptor; opened once, see store_lock() */
 	DB_ENV *env;
@@ -53,6 +55,8 @@ struct keystore {
 	DB_TXN *txn;
 	DB_TXN *outer;	       /* while ks_try() is on: what it is within */
 	enum ks_status failed; /* of a write in this transaction */
+	enum ks_status closed; /* KS_OK: it is open; else why not */
+	atomic_bool panicked;  /* Berkeley DB refuses all from now on */
 	struct ks_options options;
 	struct counters counters, before; /* now; when the txn began */
 	struct counters untried;	  /* when ks_try() was called */
@@ -108,7 +112,16 @@ moment(time_t t)
 	return t < 0 ? 0 : (uint64_t)t;
 }
 
-/* ---- room (env.c) -------------------------------------------------------- */
+/* ---- where it lies (place.c) --------------------------------------------- */
+
+/* The directory and its lock, as far as it has not got them yet. */
+enum ks_status store_directory(struct keystore *, const char *dir);
+
+/* Whether so many octets more would leave enough free for all purposes. */
+enum ks_status room_for(const struct keystore *, uint64_t octets);
+
+/* Octets of all files. */
+enum ks_status disk_used(const struct keystore *, uint64_t *octets);
 
 /* Octets that must be free on a file system of `total` octets. */
 uint64_t room_needed(uint64_t free_space, uint64_t total, enum ks_room);
@@ -125,10 +138,13 @@ enum ks_status counters_write(struct keystore *);
 
 /* ---- opening, closing (env.c) -------------------------------------------- */
 
-/* Everything but the directory and its lock; after a failure of store_up()
- * only ks_close() may follow. */
+/* All but directory and lock; after a failure of store_up() only store_down()
+ * may follow. */
 enum ks_status store_up(struct keystore *);
 enum ks_status store_down(struct keystore *);
+
+/* What a system call (errno) said about a file, which is kept as the cause. */
+enum ks_status system_error(struct keystore *, const char *path);
 
 const char *table_file(enum table);
 /* What a table's handle is given before it is opened; page 0: as always. */

@@ -17,6 +17,7 @@ enum ks_status {
 	KS_BAD_QUERY, /* not to be looked up; ks_query_parse() says why */
 	KS_BUSY,      /* another process holds the store */
 	KS_FULL,      /* less free space than configured */
+	KS_READ_ONLY, /* the file system is */
 	KS_TOO_NEW,   /* written by a newer mailkeyd */
 	KS_TOO_OLD,   /* by an older one, in a form that is not read */
 	KS_CORRUPT,
@@ -45,6 +46,25 @@ struct ks_options {
 enum ks_status ks_open(const char *dir, const struct ks_options *,
     struct keystore **, const char **error);
 enum ks_status ks_close(struct keystore *);
+
+/*
+ * The same for who can wait: where the store cannot be opened for now (KS_FULL,
+ * KS_READ_ONLY, KS_NOMEM) *out is one that is closed, with KS_OK.  All that
+ * needs its files returns that status, until ks_mend() opens it.
+ */
+enum ks_status ks_open_later(const char *dir, const struct ks_options *,
+    struct keystore **, const char **error);
+
+/* KS_OK: it is open.  Otherwise why not; *why (may be NULL) is a static text.
+ * One that Berkeley DB has given up while it was open is closed, too. */
+enum ks_status ks_closed(struct keystore *, const char **why);
+
+/*
+ * Opens one that is closed, after recovery, which takes a moment; one that is
+ * closed because the disk is full waits for room first.  The status that
+ * ks_closed() has then.  Outside a transaction.
+ */
+enum ks_status ks_mend(struct keystore *);
 
 /* From now on; outside any transaction. */
 void ks_set_limits(
@@ -351,6 +371,11 @@ enum ks_status ks_backup_start(struct keystore *, const char *dir);
 /* Whether it has ended; then *error is NULL, or what kept it from that: a line
  * that the caller frees. */
 bool ks_backup_done(struct keystore *, char **error);
+
+/* The same for ks_verify() on a copy beside the store, which goes again.
+ * KS_FULL: there is no room for one. */
+enum ks_status ks_verify_start(struct keystore *);
+bool ks_verify_done(struct keystore *, uint64_t *wrong, char **error);
 
 /* Recomputes every index entry from the certificates and compares both ways,
  * and holds the change log against them; *wrong counts what differs.  Slow: for

@@ -22,6 +22,9 @@ table_status(struct keystore *ks, int ret)
 	case EDQUOT:
 		st = KS_FULL;
 		break;
+	case EROFS:
+		st = KS_READ_ONLY;
+		break;
 	case DB_RUNRECOVERY:
 	case DB_PAGE_NOTFOUND:
 	case DB_CHKSUM_FAIL:
@@ -78,8 +81,11 @@ table_get(struct keystore *ks, enum table t, const void *key, size_t klen,
     void *buf, size_t size, size_t *len)
 {
 	DBT k = dbt_in(key, klen), v = dbt_room(buf, size);
-	int ret = ks->table[t]->get(ks->table[t], ks->txn, &k, &v, 0);
+	int ret;
 
+	if (ks->closed != KS_OK)
+		return ks->closed;
+	ret = ks->table[t]->get(ks->table[t], ks->txn, &k, &v, 0);
 	if (ret == 0)
 		*len = v.size;
 	return table_status(ks, ret);
@@ -92,6 +98,8 @@ table_get_part(struct keystore *ks, enum table t, const void *key, size_t klen,
 	DBT k = dbt_in(key, klen), v = dbt_room(buf, size);
 	int ret;
 
+	if (ks->closed != KS_OK)
+		return ks->closed;
 	v.flags |= DB_DBT_PARTIAL;
 	v.dlen = (uint32_t)size;
 	ret = ks->table[t]->get(ks->table[t], ks->txn, &k, &v, 0);
@@ -107,6 +115,8 @@ table_get_blob(struct keystore *ks, enum table t, const void *key, size_t klen,
 	DBT k = dbt_in(key, klen), v = dbt_in(NULL, 0);
 	int ret;
 
+	if (ks->closed != KS_OK)
+		return ks->closed;
 	v.flags = DB_DBT_MALLOC;
 	ret = ks->table[t]->get(ks->table[t], ks->txn, &k, &v, 0);
 	if (ret == 0) {
@@ -201,6 +211,8 @@ walk_open(struct keystore *ks, enum table t, struct walk *c)
 {
 	memset(c, 0, sizeof(*c));
 	c->ks = ks;
+	if (ks->closed != KS_OK)
+		return ks->closed;
 	return table_status(
 	    ks, ks->table[t]->cursor(ks->table[t], ks->txn, &c->dbc, 0));
 }

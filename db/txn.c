@@ -11,6 +11,8 @@ ks_begin(struct keystore *ks, enum ks_room purpose)
 	int ret;
 
 	assert(ks->txn == NULL);
+	if (ks->closed != KS_OK)
+		return ks->closed;
 	if ((st = room(ks, ks->options.free_space, purpose)) != KS_OK)
 		return st;
 	ret = ks->env->txn_begin(ks->env, NULL, &ks->txn, 0);

@@ -156,9 +156,10 @@ prepare(const struct config *c, const char *path, bool inner, bool make,
 	return 0;
 }
 
-/* Writing tells more than access(2): read-only mounts, quotas, sandboxes. */
+/* Writing tells more than access(2): read-only mounts, quotas, sandboxes.  What
+ * may pass by itself keeps nobody from starting, who then waits for it. */
 static int
-try_writing(const struct config *c, const char *path, char **error)
+try_writing(const struct config *c, const char *path, bool start, char **error)
 {
 	int fd = open(path, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 	char *name;
@@ -170,6 +171,9 @@ try_writing(const struct config *c, const char *path, char **error)
 			unlink(name);
 		free(name);
 	}
+	if (fd == -1 && start &&
+	    (errno == ENOSPC || errno == EDQUOT || errno == EROFS))
+		return 0;
 	if (fd == -1)
 		return state_error(c, error, "cannot write to %s: %s; %s", path,
 		    strerror(errno), remedy(errno));
@@ -185,13 +189,13 @@ prepare_all(const struct config *c, bool make, char **error)
 	int ok = prepare(c, c->state, false, make, error);
 
 	if (ok == 0)
-		ok = try_writing(c, c->state, error);
+		ok = try_writing(c, c->state, make, error);
 	for (size_t i = 0; ok == 0 && i < COUNT(folders); i++) {
 		if (asprintf(&path, "%s/%s", c->state, folders[i]) == -1)
 			return state_error(c, error, "no memory");
 		ok = prepare(c, path, true, make, error);
 		if (ok == 0)
-			ok = try_writing(c, path, error);
+			ok = try_writing(c, path, make, error);
 		else if (ok == 1)
 			ok = 0; /* its place can be written */
 		free(path);

@@ -39,6 +39,7 @@ static const struct control_command *const commands[] = {
     &control_backup,
     &control_reload,
     &control_quarantine,
+    &control_verify,
 };
 
 struct control {

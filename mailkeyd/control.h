@@ -14,6 +14,7 @@
  *   PAUSE    a: 1 = take no mails, 0 = take them again
  *   QUARANTINE  a: enum control_quarantine; text: how the digest begins
  *   RELOAD   the configuration is read again
+ *   VERIFY   whether the indexes agree with the certificates
  *   BACKUP   text: the absolute path of a directory to be made
  *   SYNC     what waits for the peers goes
  *   CHECK    fd[0]: memfd with what would be attached to a mail
@@ -65,6 +66,7 @@ enum control_type {
 	CONTROL_BACKUP,
 	CONTROL_RELOAD,
 	CONTROL_QUARANTINE,
+	CONTROL_VERIFY,
 	CONTROL_SOURCE = 50,
 	CONTROL_FINISH,
 	CONTROL_DATA = 100,

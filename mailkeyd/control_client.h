@@ -34,7 +34,8 @@ struct control_command {
 extern const struct control_command control_deliver, control_import,
     control_dump, control_get, control_index, control_stats, control_queue,
     control_sync, control_check, control_forget, control_unforget,
-    control_pause, control_backup, control_reload, control_quarantine;
+    control_pause, control_backup, control_reload, control_quarantine,
+    control_verify;
 
 struct client {
 	struct control *control;

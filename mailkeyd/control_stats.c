@@ -43,6 +43,19 @@ print_store(const struct stats *s, const struct ks_info *info)
 	row(s, "disk_octets", "octets on disk", info->disk);
 }
 
+/* What else there is to know of a store that is closed lies in its files. */
+static void
+print_place(const struct stats *s, struct keystore *ks)
+{
+	const char *why;
+	bool open = ks_closed(ks, &why) == KS_OK;
+
+	if (s->tsv)
+		row(s, "store_open", "", open);
+	else if (!open)
+		fprintf(s->f, "%-21s %s\n", "the store is closed:", why);
+}
+
 static void
 print_mails(const struct stats *s, const struct gateway *gateway)
 {
@@ -100,7 +113,9 @@ do_stats(struct client *client, struct ipc_msg *msg)
 		return;
 	status = ks_info(client->parts->ks, &info);
 	if (status == KS_OK) {
-		print_store(&s, &info);
+		print_place(&s, client->parts->ks);
+		if (ks_closed(client->parts->ks, NULL) == KS_OK)
+			print_store(&s, &info);
 		if (client->parts->despatch != NULL)
 			print_running(&s, client);
 	}

@@ -46,7 +46,7 @@ struct verb {
 extern const struct verb verb_deliver, verb_import, verb_dump, verb_get,
     verb_index, verb_stats, verb_queue, verb_sync, verb_check, verb_forget,
     verb_unforget, verb_pause, verb_resume, verb_backup, verb_reload,
-    verb_quarantine;
+    verb_quarantine, verb_verify;
 
 /* Reads the configuration; -1: it has said why not. */
 int ctl_config(struct ctl *);

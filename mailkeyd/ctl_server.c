@@ -1,5 +1,6 @@
 /*
- * mailkeyctl stats, sync, pause, resume and reload: how the server fares.
+ * mailkeyctl stats, sync, pause, resume, reload and verify: how the server
+ * fares.
  */
 #include "mailkeyd/ctl.h"
 
@@ -48,6 +49,14 @@ do_reload(struct ctl *ctl, int argc, char **argv)
 				      : ctl_simple(ctl, CONTROL_RELOAD, "", 0);
 }
 
+static int
+do_verify(struct ctl *ctl, int argc, char **argv)
+{
+	(void)argv;
+	return ctl_no_arguments(argc) ? EX_USAGE
+				      : ctl_simple(ctl, CONTROL_VERIFY, "", 0);
+}
+
 const struct verb verb_stats = {"stats", "[--tsv]", "show counters", do_stats};
 const struct verb verb_sync = {"sync", "[--skip=PEER]",
     "send what waits for the peers, show how far they are", do_sync};
@@ -56,3 +65,5 @@ const struct verb verb_pause = {
 const struct verb verb_resume = {"resume", "", "take mails again", do_resume};
 const struct verb verb_reload = {
     "reload", "", "read the configuration again", do_reload};
+const struct verb verb_verify = {
+    "verify", "", "hold the indexes against the certificates", do_verify};

@@ -184,11 +184,13 @@ despatch_kick(struct despatch *d)
 			continue;
 		status = outbox_due(d->ks, now, in_hand, d, &item, &next);
 		if (status != KS_OK) {
-			if (status != KS_NOT_FOUND) {
+			if (status != KS_NOT_FOUND)
+				next = now + 10;
+			/* The keeper has a line about a closed store. */
+			if (status != KS_NOT_FOUND &&
+			    ks_closed(d->ks, NULL) == KS_OK)
 				log_line(LOG_ERR, "event=outbox error=\"%s\"",
 				    ks_strerror(status));
-				next = now + 10;
-			}
 			despatch_sleep(d, now, next);
 			return;
 		}

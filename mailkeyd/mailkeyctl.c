@@ -37,6 +37,7 @@ static const struct verb *const verbs[] = {
     &verb_backup,
     &verb_reload,
     &verb_quarantine,
+    &verb_verify,
 };
 
 static void

@@ -7,6 +7,7 @@
 #include "mailkeyd/gateway.h"
 #include "mailkeyd/ipc.h"
 #include "mailkeyd/jail.h"
+#include "mailkeyd/keeper.h"
 #include "mailkeyd/log.h"
 #include "mailkeyd/quarantine.h"
 #include "mailkeyd/receive.h"
@@ -50,6 +51,7 @@ struct server {
 	struct service *service;
 	struct loop *loop;
 	struct keystore *ks;
+	struct keeper *keeper;
 	struct reader *reader;
 	struct judge *judge;
 	struct despatch *despatch;
@@ -243,6 +245,7 @@ exit_of(enum ks_status status)
 	switch (status) {
 	case KS_BUSY:
 	case KS_FULL:
+	case KS_READ_ONLY:
 	case KS_NOMEM:
 		return EX_TEMPFAIL;
 	case KS_TOO_NEW:
@@ -286,7 +289,9 @@ server_store(struct server *s)
 	if (snprintf(dir, sizeof(dir), "%s/db", config->state) >=
 	    (int)sizeof(dir))
 		fatal(EX_CONFIG, "%s: the path is too long", config->state);
-	status = ks_open(dir, &options, &s->ks, &error);
+	status = s->options.mode == MODE_DAEMON
+		     ? ks_open_later(dir, &options, &s->ks, &error)
+		     : ks_open(dir, &options, &s->ks, &error);
 	if (status != KS_OK)
 		fatal(exit_of(status), "%s: %s", dir, error);
 	if (server_block(s, &why) == -1)
@@ -361,6 +366,16 @@ helper_missing(struct server *s, const char *what)
 	    "%s: %s: cannot be started (%s); set `libexec` in %s to where "
 	    "mailkeyd's helpers are installed",
 	    s->config->libexec, what, strerror(errno), s->config->file);
+}
+
+/* The store is there again, which may have been closed since the start. */
+static void
+server_opened(void *ctx)
+{
+	struct server *s = ctx;
+
+	sync_reload(s->sync);
+	despatch_kick(s->despatch);
 }
 
 /* Sync mails are in the outbox. */
@@ -456,7 +471,8 @@ server_listen(struct server *s)
 	if (s->control == NULL)
 		server_fatal(s, EX_CONFIG, "%s: %s", s->config->file, error);
 	s->reload = reload_new(s->config, &parts, s->gateway);
-	if (s->reload == NULL)
+	s->keeper = keeper_new(s->loop, s->ks, server_opened, s);
+	if (s->reload == NULL || s->keeper == NULL)
 		server_fatal(s, EX_OSERR, "no memory");
 	control_on_reload(s->control, reload_now, s->reload);
 	server_sources(s);
@@ -470,6 +486,7 @@ server_free(struct server *s)
 
 	/* Who waits for what is still in hand hears now to come later. */
 	server_stop(s);
+	keeper_free(s->keeper);
 	judge_free(s->judge);
 	reader_free(s->reader);
 	gateway_free(s->gateway);

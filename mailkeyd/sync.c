@@ -404,6 +404,9 @@ sync_thin(struct sync *s, time_t now, unsigned max, unsigned *removed)
 	enum ks_status status = KS_OK;
 	uint64_t passed = UINT64_MAX;
 
+	*removed = 0;
+	if (s->npeers != s->config->npeer)
+		return KS_OK; /* how far they are is not known */
 	for (size_t i = 0; i < s->npeers && status == KS_OK; i++) {
 		struct peer *p = &s->peers[i];
 
@@ -544,7 +547,10 @@ sync_new(struct loop *loop, const struct config *config, struct keystore *ks,
 		return NULL;
 	}
 	status = sync_start(s);
-	if (status != KS_OK) {
+	/* Else there is sync_reload(), once it is open. */
+	if (status != KS_OK && ks_closed(ks, NULL) != KS_OK) {
+		s->npeers = 0;
+	} else if (status != KS_OK) {
 		log_line(LOG_ERR, "event=sync error=\"%s\" detail=\"%s\"",
 		    ks_strerror(status), ks_last_error(ks));
 		sync_free(s);

@@ -1,0 +1,86 @@
+/*
+ * Watches over the store: it may be closed because the disk is full or
+ * read-only, at the start or later.  Meanwhile the sources hear to come later.
+ */
+#include "mailkeyd/keeper.h"
+#include "mailkeyd/log.h"
+
+#include <stdlib.h>
+
+#define LOOK_MS 1000L
+#define LAST_MS 60000L /* of a store that does not open for other reasons */
+
+struct keeper {
+	struct keystore *ks;
+	struct loop_timer *look;
+	enum ks_status said; /* what the log knows */
+	long wait;
+	loop_fn *opened;
+	void *ctx;
+};
+
+static void
+keeper_say(struct keeper *k, enum ks_status status)
+{
+	const char *why = "";
+
+	if (status == k->said)
+		return;
+	k->said = status;
+	ks_closed(k->ks, &why);
+	if (status == KS_OK)
+		log_line(LOG_NOTICE, "event=store what=open");
+	else
+		log_line(LOG_ERR, "event=store what=closed error=\"%s\"", why);
+}
+
+/* Looking costs nothing where what is missing is room, or leave to write. */
+static void
+keeper_look(void *ctx)
+{
+	struct keeper *k = ctx;
+	enum ks_status status = ks_closed(k->ks, NULL);
+
+	if (status != KS_OK) {
+		keeper_say(k, status);
+		status = ks_mend(k->ks);
+		keeper_say(k, status);
+		if (status == KS_OK)
+			k->opened(k->ctx);
+	}
+	if (status == KS_OK || status == KS_FULL || status == KS_READ_ONLY)
+		k->wait = LOOK_MS;
+	else if (k->wait < LAST_MS)
+		k->wait *= 2;
+	loop_timer_set(k->look, k->wait);
+}
+
+struct keeper *
+keeper_new(struct loop *loop, struct keystore *ks, loop_fn *opened, void *ctx)
+{
+	struct keeper *k = calloc(1, sizeof(*k));
+
+	if (k == NULL)
+		return NULL;
+	k->ks = ks;
+	k->opened = opened;
+	k->ctx = ctx;
+	k->wait = LOOK_MS;
+	k->look = loop_timer_new(loop, keeper_look, k);
+	if (k->look == NULL) {
+		free(k);
+		return NULL;
+	}
+	keeper_say(k, ks_closed(ks, NULL));
+	loop_timer_set(k->look, LOOK_MS);
+	return k;
+}
+
+void
+keeper_free(struct keeper *k)
+{
+	if (k == NULL)
+		return;
+	loop_timer_free(k->look);
+	free(k);
+}

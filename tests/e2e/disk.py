@@ -1,0 +1,250 @@
+#!/usr/bin/env -S python3 -B
+# Disks that are full or read-only, and other lacks: the sources hear to come
+# later, queries are answered as long as there is room for that, nothing is
+# half written, and all goes on by itself.  The file systems are small ones in
+# a mount namespace of the test's own.
+
+import ctypes
+import os
+import resource
+import subprocess
+import time
+
+from lib import (ALICE, SLOW, Lmtp, Skip, armor, ask, certificates, equal,
+                 expect, key, mail, new_id, note, run, smtp_to, wait_until)
+
+from debian_ring import fingerprint
+
+RING = "/usr/share/keyrings/debian-maintainers.gpg"
+CLONE_NEWNS = 0x20000
+MS_REC, MS_PRIVATE, MS_RDONLY, MS_REMOUNT = 0x4000, 0x40000, 1, 0x20
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def mount(source, target, kind, flags, data):
+    def octets(s):
+        return s.encode() if s else None
+    if libc.mount(octets(source), octets(target), octets(kind), flags,
+                  octets(data)):
+        raise OSError(ctypes.get_errno(), f"mount {target}")
+
+
+def private_mounts():
+    """What is mounted from now on is seen here only; why not, or None."""
+    try:
+        if libc.unshare(CLONE_NEWNS):
+            raise OSError(ctypes.get_errno(), "unshare")
+        mount(None, "/", None, MS_REC | MS_PRIVATE, None)
+    except OSError as why:
+        return f"no file system can be mounted: {why}"
+    return None
+
+
+NO_MOUNTS = private_mounts()
+
+
+def small_certificates(count):
+    with open(RING, "rb") as f:
+        found = {fingerprint(c): c for c in certificates(f.read())}
+    return sorted(found.items(), key=lambda pair: len(pair[1]))[:count]
+
+
+def on_small_disk(place, megabytes, **limits):
+    """A daemon whose state lies on a file system of that size, and a sink."""
+    if NO_MOUNTS:
+        raise Skip(NO_MOUNTS)
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port), limits=limits)
+    os.mkdir(daemon.state, 0o700)
+    mount("none", daemon.state, "tmpfs", 0, f"size={megabytes}m,mode=700")
+    place.at_close(lambda: libc.umount2(daemon.state.encode(), 2))
+    daemon.start()
+    return daemon, sink
+
+
+class Ballast:
+    """A file that takes the room away."""
+
+    def __init__(self, daemon):
+        self.state = daemon.state
+        self.path = os.path.join(daemon.state, "ballast")
+
+    def free(self):
+        fs = os.statvfs(self.state)
+        return fs.f_bavail * fs.f_frsize
+
+    def leave(self, octets):
+        """Writes until no more than that is free."""
+        with open(self.path, "ab", buffering=0) as f:
+            size = 1 << 20
+            while size:
+                if self.free() - size < octets:
+                    size //= 2
+                    continue
+                try:
+                    f.write(bytes(size))
+                except OSError:
+                    size //= 2
+
+    def remove(self):
+        os.remove(self.path)
+
+
+def send(daemon, message):
+    """The status of one mail; None: no connection."""
+    try:
+        with Lmtp(daemon.lmtp_path, timeout=20) as lmtp:
+            return lmtp.send(message)[0][0]
+    except OSError:
+        return None
+
+
+def is_later(code):
+    return code in (451, 452)
+
+
+def stats(daemon):
+    done = daemon.ctl("stats", "--tsv")
+    equal(done.returncode, 0, "exit status of stats")
+    return {name: int(value) for name, value in
+            (line.split("\t") for line in done.stdout.decode().splitlines())}
+
+
+def taken(daemon, message, seconds=40):
+    """An MTA's patience; every other status must be one that asks for it."""
+    def once():
+        code = send(daemon, message)
+        expect(code == 250 or is_later(code), "status", code)
+        return code == 250
+    wait_until(once, seconds, "a 250")
+
+
+class Keys:
+    """ADDs, and which of them were acknowledged."""
+
+    def __init__(self, daemon, work):
+        self.daemon, self.work, self.stored = daemon, list(work), {}
+
+    def add(self):
+        """One more; its status."""
+        fpr, certificate = self.work[0]
+        message_id = new_id()
+        code = send(self.daemon, mail("ADD", armor(certificate),
+                                      message_id=message_id))
+        if code == 250:
+            self.work.pop(0)
+            self.stored[fpr] = message_id
+        return code
+
+    def check(self, sink):
+        """All of them are there, whole, and were answered."""
+        for fpr, message_id in self.stored.items():
+            done = self.daemon.ctl("get", "0x" + fpr)
+            equal(done.returncode, 0, f"{fpr}, which was acknowledged: get")
+            sink.answer_to(message_id)
+        done = self.daemon.ctl("verify")
+        equal((done.returncode, done.stderr), (0, b""), "mailkeyctl verify")
+
+
+def until_full(daemon, keys, ballast):
+    """ADDs while the room goes, to the last octet."""
+    ballast.leave(1 << 20)
+    for _ in range(400):
+        code = keys.add()
+        if code != 250:
+            expect(is_later(code), "status", code)
+            break
+    ballast.leave(0)
+
+
+def goes_on(daemon, sink, keys):
+    """By itself, and with nothing lost."""
+    wait_until(lambda: stats(daemon)["store_open"], 30, "the store to open")
+    taken(daemon, mail("HELP"))
+    wait_until(lambda: keys.add() == 250, 30, "an ADD to be taken")
+    keys.check(sink)
+
+
+def low(place):
+    """little room: no ADD, but queries; less room: nothing; then all again"""
+    daemon, sink = on_small_disk(place, 24)
+    ballast, keys = Ballast(daemon), Keys(daemon, small_certificates(60))
+    for _ in range(20):
+        equal(keys.add(), 250, "ADD")
+    limit = (24 << 20) // 10
+    ballast.leave(limit // 2)
+    equal(keys.add(), 452, "ADD below free_space")
+    ask(daemon, sink, "HELP")
+    ballast.leave(limit // 8)
+    equal(keys.add(), 452, "ADD below a quarter of it")
+    equal(send(daemon, mail("HELP")), 452, "HELP below a quarter of it")
+    equal(stats(daemon)["store_open"], 1, "store_open")
+    ballast.remove()
+    goes_on(daemon, sink, keys)
+
+
+def filled(place, megabytes, **limits):
+    daemon, sink = on_small_disk(place, megabytes, **limits)
+    ballast, keys = Ballast(daemon), Keys(daemon, small_certificates(420))
+    for _ in range(10):
+        equal(keys.add(), 250, "ADD")
+    until_full(daemon, keys, ballast)
+    for _ in range(3):
+        expect(is_later(send(daemon, mail("HELP"))) or limits, "HELP")
+    expect(daemon.running(), "the daemon has ended")
+    for _ in range(2):
+        daemon.kill()
+        ballast.leave(0)
+        seconds = daemon.start()
+        code = send(daemon, mail("HELP"))
+        is_open = stats(daemon)["store_open"]
+        note(f"{megabytes} MB, full, killed and started in {seconds:.2f} s: "
+             f"HELP {code}, store {'open' if is_open else 'closed'}, "
+             f"{ballast.free()} octets free")
+        expect(is_later(code) or limits, "HELP", code)
+        expect(is_open or b"closed" in daemon.ctl("stats").stdout,
+               "stats does not say why")
+    ballast.remove()
+    goes_on(daemon, sink, keys)
+    note(f"{len(keys.stored)} keys acknowledged and there")
+
+
+def full_24(place):
+    """24 MB, full to the last octet, killed and started: nothing is lost"""
+    filled(place, 24)
+
+
+def full_300(place):
+    """300 MB, full to the last octet, killed and started: nothing is lost"""
+    filled(place, 300)
+
+
+def no_reserve(place):
+    """the same without free_space: the database itself meets the full disk"""
+    filled(place, 24, free_space=0)
+
+
+def read_only(place):
+    """read-only at the start: it waits, says why, and opens it"""
+    daemon, sink = on_small_disk(place, 24)
+    keys = Keys(daemon, small_certificates(20))
+    for _ in range(5):
+        equal(keys.add(), 250, "ADD")
+    for how in (daemon.kill, daemon.stop):
+        how()
+        mount("none", daemon.state, None, MS_REMOUNT | MS_RDONLY, None)
+        daemon.start()
+        equal(send(daemon, mail("HELP")), 451, "HELP")
+        expect(is_later(keys.add()), "ADD")
+        equal(stats(daemon)["store_open"], 0, "store_open")
+        said = daemon.ctl("stats").stdout.decode()
+        expect("read-only" in said, "stats says", said)
+        expect("read-only file system: mount it" in daemon.log(), "the log")
+        mount("none", daemon.state, None, MS_REMOUNT, None)
+        goes_on(daemon, sink, keys)
+    equal(daemon.log().count("what=closed"), 2, "lines that it is closed")
+    equal(daemon.log().count("what=open"), 2, "lines that it is open")
+
+
+if __name__ == "__main__":
+    run(low, full_24, full_300, no_reserve, read_only)
