@@ -167,7 +167,8 @@ struct pgp_policy {
 	unsigned self_signatures; /* newest kept of one component: 10 */
 	unsigned revocations;	  /* kept of one component: 10 */
 	unsigned claims;	  /* unverified looked at of one component,
-				     revocations counted apart: 32 */
+				     revocations counted apart, and 16
+				     times as many of the key itself: 32 */
 	unsigned all_claims;	  /* of one certificate: 2048 */
 	unsigned certifications;  /* by other keys, of one certificate: 0 */
 	uint32_t future;	  /* seconds a signature may lie ahead: 86400 */
@@ -371,11 +372,11 @@ void pgp_cert_known(struct pgp_cert *, const struct pgp_cert *stored);
 /*
  * Applies policy->claims, userids and subkeys to what is still unverified
  * (newest first; what is stored goes before, of subkeys the newest stay); where
- * that leaves more than policy->all_claims, fewer of each component, but one;
- * and returns the rest as a malloc'ed array (free(3)) of *n claims, in the
- * certificate's order; call it after pgp_cert_known().  NULL with *n == 0 when
- * nothing is to be judged, and for an opaque certificate; NULL with *n ==
- * SIZE_MAX when memory ran out.
+ * that leaves more than policy->all_claims, but for revocations of the primary
+ * key, fewer of each component, but one; and returns the rest as a malloc'ed
+ * array (free(3)) of *n claims, in the certificate's order; call it after
+ * pgp_cert_known().  NULL with *n == 0 when nothing is to be judged, and for an
+ * opaque certificate; NULL with *n == SIZE_MAX when memory ran out.
  */
 struct pgp_claim *pgp_cert_claims(struct pgp_cert *, const struct pgp_policy *,
     struct pgp_left_out *, size_t *n);

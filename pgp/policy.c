@@ -127,16 +127,25 @@ has_verified(const struct pgp_component *c)
 	return false;
 }
 
+/*
+ * A genuine revocation of the key among forged ones that look newer is worth
+ * more work than anything else, so that many times the claims are looked at,
+ * and they are counted apart from all others.
+ */
+#define KEY_REVOCATIONS 16
+
 /* They stand in order: the newest come first. */
 static void
-cap_claims(struct pgp_component *c, unsigned cap, struct pgp_left_out *left)
+cap_claims(struct pgp_component *c, unsigned cap, unsigned revocations,
+    struct pgp_left_out *left)
 {
-	unsigned n[2] = {0, 0};
+	unsigned most[2] = {cap, revocations}, n[2] = {0, 0};
+	bool revokes;
 	size_t i;
 
 	for (i = 0; i < c->nsigs; i++) {
-		if (c->sigs[i]->verified ||
-		    n[signature_is_revocation(c->sigs[i])]++ < cap)
+		revokes = signature_is_revocation(c->sigs[i]);
+		if (c->sigs[i]->verified || n[revokes]++ < most[revokes])
 			continue;
 		signature_free(c->sigs[i]);
 		c->sigs[i] = NULL;
@@ -145,7 +154,8 @@ cap_claims(struct pgp_component *c, unsigned cap, struct pgp_left_out *left)
 	component_pack(c);
 }
 
-/* How many claims a cap on those of each component leaves. */
+/* How many claims a cap on those of each component leaves, but for revocations
+ * of the key. */
 static size_t
 count_claims(const struct pgp_cert *cert, unsigned cap)
 {
@@ -160,7 +170,8 @@ count_claims(const struct pgp_cert *cert, unsigned cap)
 			if (!c->sigs[j]->verified)
 				n[signature_is_revocation(c->sigs[j])]++;
 		all += n[0] < cap ? n[0] : cap;
-		all += n[1] < cap ? n[1] : cap;
+		if (i > 0)
+			all += n[1] < cap ? n[1] : cap;
 	}
 	return all;
 }
@@ -209,7 +220,8 @@ pgp_cert_claims(struct pgp_cert *cert, const struct pgp_policy *policy,
 	while (cap > 1 && count_claims(cert, cap) > policy->all_claims)
 		cap--;
 	for (i = 0; i < cert->ncomponents; i++)
-		cap_claims(&cert->components[i], cap, left);
+		cap_claims(&cert->components[i], cap,
+		    i == 0 ? policy->claims * KEY_REVOCATIONS : cap, left);
 	claims = list_claims(cert, n);
 	if (claims != NULL && *n == 0) {
 		free(claims);

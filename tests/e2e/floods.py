@@ -13,6 +13,7 @@ from lib import (armor, ask, equal, expect, fingerprints, gpg, key, note,
                  packets, run, smtp_to)
 
 ALICE = "231A449802A0FC9B0505E4CD05E825E4425612B5"
+CAROL = "4D293978532AE8CB5EFF7A96D60BDC818F051381"
 CREATED = 1760000000
 BY_ALICE = b"\x00\x0a\x09\x10" + bytes.fromhex(ALICE[-16:])
 BY_OTHER = b"\x00\x0a\x09\x10\x01\x02\x03\x04\x05\x06\x07\x08"
@@ -82,6 +83,22 @@ def over_lmtp(place):
     expect("New key" in text, text)
 
 
+def revocation_among_forged(place):
+    """a genuine revocation is found among 500 forged ones that look newer"""
+    data = gpg(place, "--dearmor", stdin=key("carol.asc"))
+    genuine = gpg(place, "--dearmor", stdin=key("carol-revocation.asc"))
+    by_carol = b"\x00\x0a\x09\x10" + bytes.fromhex(CAROL[-16:])
+    at = list(packets(data))[0][2]
+    daemon, sink = daemon_and_sink(place)
+    ask(daemon, sink, "ADD", key("carol.asc"))
+    forgeries = b"".join(forged(0x20, i, by_carol) for i in range(500))
+    text = ask(daemon, sink, "ADD",
+               armor(data[:at] + forgeries + genuine + data[at:])).text()
+    expect("Added: 1 revocation" in text, text)
+    text = ask(daemon, sink, f"INDEX 0x{CAROL}").text()
+    expect("KEY REVOKED" in text, text)
+
+
 def large_files(place):
     """larger ones by import, while mails are answered"""
     data = gpg(place, "--dearmor", stdin=key("alice.asc"))
@@ -115,4 +132,4 @@ def large_files(place):
         expect(ask(daemon, sink, f"GET 0x{fpr}").keys(), name, "is not there")
 
 
-run(over_lmtp, large_files)
+run(over_lmtp, revocation_among_forged, large_files)

@@ -945,6 +945,50 @@ claims_at_and_past_cap(void **state)
 	pgp_cert_free(cert);
 }
 
+/* Revocations of the key itself, of which more are looked at, and which leave
+ * what is looked at of all others as it is. */
+static void
+key_revocations_at_and_past_cap(void **state)
+{
+	static const unsigned claimed[] = {512, 513};
+	struct pgp_policy policy = pgp_policy_default;
+	struct pgp_cert *alice = cert_of_key("alice.asc"), *cert;
+	struct pgp_left_out left;
+	struct pgp_claim *claims;
+	struct pgp_blob b;
+	struct row row;
+	unsigned i, k;
+	size_t n;
+
+	(void)state;
+	policy.all_claims = policy.claims;
+	for (i = 0; i < 2; i++) {
+		memset(&left, 0, sizeof(left));
+		row_open(&row);
+		row_primary(&row, alice);
+		for (k = 0; k < claimed[i]; k++)
+			row_forged(&row,
+			    (struct forged){0x20, LATER + k, NULL, BY_ID, k});
+		row_packet(&row, PGP_TAG_USERID, "a", 1);
+		for (k = 0; k < policy.claims; k++)
+			row_forged(&row,
+			    (struct forged){0x13, LATER + k, NULL, BY_ID, k});
+		b = row_close(&row);
+		cert = parse(b, &left);
+		claims = pgp_cert_claims(cert, &policy, &left, &n);
+		assert_int_equal(n, 512 + policy.claims);
+		assert_int_equal(left.n[PGP_LEFT_TOO_MANY], claimed[i] - 512);
+		assert_int_equal(claims[511].sig->type, 0x20);
+		assert_int_equal(
+		    claims[511].sig->created, LATER + claimed[i] - 512);
+		assert_int_equal(claims[512].sig->type, 0x13);
+		free(claims);
+		pgp_cert_free(cert);
+		pgp_blob_free(&b, false);
+	}
+	pgp_cert_free(alice);
+}
+
 /* Of all of them together: fewer of each, the newest, but one. */
 static void
 all_claims_at_and_past_cap(void **state)
@@ -1636,6 +1680,7 @@ main(void)
 	ONE(signing_subkey_without_back);
 	ONE(back_signature_among_others);
 	ONE(claims_at_and_past_cap);
+	ONE(key_revocations_at_and_past_cap);
 	ONE(all_claims_at_and_past_cap);
 	ONE(kept_at_and_past_cap);
 	ONE(userids_at_and_past_cap);

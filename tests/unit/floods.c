@@ -425,7 +425,7 @@ static const struct case_flood floods[] = {
 	false, 20000, 32, 1},
     {"20,000 forged direct-key signatures", "alice.asc", direct_key, false,
 	20000, 32, 1},
-    {"20,000 forged revocations", "alice.asc", revocations, false, 20000, 32,
+    {"20,000 forged revocations", "alice.asc", revocations, false, 20000, 512,
 	1},
     {"20,000 forged bindings", "alice.asc", bindings, false, 20000, 32, 1},
     {"10,000 user IDs", "alice.asc", userids, false, 10000, 256, 1},

@@ -157,7 +157,7 @@ static void
 judged_first(void **state)
 {
 	const struct made m = {.names = 2,
-	    .soft = 100,
+	    .soft = 600,
 	    .direct = 100,
 	    .hard = true,
 	    .forged = true};
@@ -169,7 +169,7 @@ judged_first(void **state)
 	(void)state;
 	claims = pgp_cert_claims(cert, &pgp_policy_default, &left, &n);
 	assert_non_null(claims);
-	assert_true(n < 100);
+	assert_true(n < 600);
 	assert_true(claims[0].on == claims[0].primary);
 	assert_true(claims[0].sig->hard);
 	free(claims);
