@@ -207,6 +207,7 @@ static void
 job_committed(struct job *job)
 {
 	struct gateway *gw = job->gateway;
+	const char *said = "taken";
 
 	for (size_t i = 0; gw->parts.answer != NULL && i < job->answer.n; i++)
 		gw->parts.answer(gw->parts.ctx, &job->answer.mails[i]);
@@ -218,10 +219,12 @@ job_committed(struct job *job)
 		gw->counts.refused++;
 	else
 		gw->counts.done++;
-	if (job->outcome == REFUSED)
-		job_finish(job, FATE_DONE, "refused", "taken, see the answer");
-	else
-		job_finish(job, FATE_DONE, "done", "taken");
+	if (job->answer.n == 0)
+		said = "taken, not answered";
+	else if (job->outcome == REFUSED)
+		said = "taken, see the answer";
+	job_finish(
+	    job, FATE_DONE, job->outcome == REFUSED ? "refused" : "done", said);
 }
 
 /* One mail in a transaction of its own. */

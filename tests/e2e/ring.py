@@ -346,6 +346,10 @@ its header says"""
     post.settle(1)
     expect(not has(one, "alice@example.org"), "a stranger's key was stored")
     equal(len(re.findall("no peer", one.log())), 2, "lines in the log")
+    garbage = mail("incremental", b"no key", sender=TWO, headers=headers)
+    code, text = send(post, ONE, garbage, sender=TWO)
+    equal(code, 250)
+    expect(text.endswith("taken, not answered"), text)
     message = mail("incremental", key("alice.asc"), sender="x@two.example",
                    headers=headers)
     equal(send(post, ONE, message, sender="Keys@TWO.example")[0], 250)
