@@ -1,5 +1,6 @@
 /* A copy of the store while it is in use, made in a thread of its own: to be
  * kept, or to be verified. */
+#include "db/fault.h"
 #include "db/internal.h"
 
 #include <dirent.h>
@@ -260,15 +261,19 @@ look_into(struct backup *b)
 static int
 use_copy(struct backup *b)
 {
-	int ok = recover(b);
+	int ok;
 
+	fault("copied");
+	ok = recover(b);
 	if (ok == 0 && b->verify) {
 		ok = look_into(b);
 		remove_rest(b);
 	} else if (ok == 0) {
 		ok = sync_store(b);
+		fault("backup_synced");
 		if (ok == 0)
 			ok = put_in_place(b);
+		fault("backup_renamed");
 	}
 	return ok;
 }

@@ -1,4 +1,5 @@
 /* The one environment: recovery, tables, checkpoints. */
+#include "db/fault.h"
 #include "db/internal.h"
 
 #include <sys/random.h>
@@ -296,11 +297,13 @@ checkpoint(struct keystore *ks, bool all)
 {
 	DB_ENV *env = ks->env;
 
+	fault(all ? "checkpoint" : "");
 	if (all)
 		(void)env->txn_checkpoint(env, 0, 0, DB_FORCE);
 	else
 		(void)env->txn_checkpoint(
 		    env, CHECKPOINT_KB, CHECKPOINT_MINUTES, 0);
+	fault(all ? "checkpointed" : "");
 }
 
 /*
@@ -412,6 +415,16 @@ note_event(DB_ENV *env, uint32_t event, void *info)
 		atomic_store(&ks->panicked, true);
 }
 
+#ifdef FAULTS
+static void
+note_recovery(DB_ENV *env, int what, int percent)
+{
+	(void)env;
+	if (what == DB_RECOVER && percent > 0)
+		fault("recovering");
+}
+#endif
+
 static enum ks_status
 env_open(struct keystore *ks)
 {
@@ -428,6 +441,9 @@ env_open(struct keystore *ks)
 	env->set_errcall(env, note_error);
 	atomic_store(&ks->panicked, false);
 	(void)env->set_event_notify(env, note_event);
+#ifdef FAULTS
+	(void)env->set_feedback(env, note_recovery);
+#endif
 	if ((ret = env->set_cachesize(env, (uint32_t)(ks->options.cache >> 30),
 		 (uint32_t)(ks->options.cache & ((1U << 30) - 1)), 1)) != 0 ||
 	    (ret = env->set_lg_bsize(env, LOG_BUFFER)) != 0 ||
@@ -478,6 +494,7 @@ tables_open(struct keystore *ks)
 	enum ks_status st;
 	int ret;
 
+	fault("recovered");
 	if ((ret = ks->env->txn_begin(ks->env, NULL, &ks->txn, 0)) != 0)
 		return table_status(ks, ret);
 	/* What a newer schema means by the other tables is not known. */
@@ -489,6 +506,7 @@ tables_open(struct keystore *ks)
 	ks->before = ks->counters;
 	for (int t = T_META + 1; t < T_TABLES && st == KS_OK; t++)
 		st = table_open(ks, (enum table)t);
+	fault("opened");
 	if (st == KS_OK)
 		return ks_commit(ks);
 	ks_abort(ks);

@@ -2,6 +2,7 @@
  * Hands due answers to the senders, and writes down what became of them.
  */
 #include "mailkeyd/despatch.h"
+#include "db/fault.h"
 #include "mailkeyd/helper.h"
 #include "mailkeyd/log.h"
 #include "mailkeyd/send.h"
@@ -290,6 +291,7 @@ despatch_settle(struct despatch *d)
 		n += d->slots[i].settled;
 	if (n == 0)
 		return;
+	fault("delivered");
 	status = ks_begin(d->ks, KS_ROOM_NONE);
 	for (size_t i = 0; i < d->nslots && status == KS_OK; i++)
 		if (d->slots[i].settled)
@@ -298,6 +300,7 @@ despatch_settle(struct despatch *d)
 		status = ks_commit_lazy(d->ks);
 	else
 		ks_abort(d->ks);
+	fault("deleted");
 	if (status != KS_OK) {
 		/* The slots stay as they are, and it is tried again. */
 		log_line(

@@ -2,6 +2,7 @@
  * All that mails do to the store: handlers run, and certificates, answers,
  * digests and counters of all mails that wait enter it in one transaction.
  */
+#include "db/fault.h"
 #include "mailkeyd/gateway_job.h"
 #include "mailkeyd/log.h"
 #include "mailkeyd/sync_in.h"
@@ -308,7 +309,9 @@ group_transaction(struct gateway *gw, struct job_list *group)
 		ks_abort(gw->parts.ks);
 		return status;
 	}
+	fault("worked");
 	status = ks_commit(gw->parts.ks);
+	fault("committed");
 	if (status == KS_OK)
 		gw->counts.commits++;
 	return status;

@@ -2,6 +2,7 @@
  * What a mail is: worth an answer or not, a command, a peer's sync mail; its
  * certificates are judged, and what takes long is done in slices.
  */
+#include "db/fault.h"
 #include "mailkeyd/etiquette.h"
 #include "mailkeyd/gateway_job.h"
 #include "mailkeyd/log.h"
@@ -157,6 +158,7 @@ slice_store(struct job *job)
 			status = ks_commit_lazy(ks);
 		else
 			ks_abort(ks);
+		fault("sliced");
 	}
 	if (status != KS_OK)
 		job_later(job, ks_strerror(status));

@@ -2,6 +2,7 @@
  * The end of a mail: its source is told, and the log gets its line; or it goes
  * into the quarantine, when it killed its reader twice.
  */
+#include "db/fault.h"
 #include "mailkeyd/etiquette.h"
 #include "mailkeyd/gateway_job.h"
 #include "mailkeyd/log.h"
@@ -178,6 +179,7 @@ job_poison(struct job *job, const char *why)
 			status = ks_commit(gw->parts.ks);
 		else
 			ks_abort(gw->parts.ks);
+		fault("counted");
 	}
 	if (status != KS_OK || count < POISON_DEATHS) {
 		log_line(LOG_WARNING,
@@ -197,6 +199,7 @@ job_poison(struct job *job, const char *why)
 		job_later(job, "the quarantine cannot be written");
 		return;
 	}
+	fault("set_aside");
 	log_line(LOG_WARNING, "%s: event=quarantine file=%s.eml reason=\"%s\"",
 	    job->log_id, hex, why);
 	gw->counts.quarantined++;

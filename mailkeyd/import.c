@@ -6,6 +6,7 @@
  */
 #include "mailkeyd/import.h"
 #include "db/bulk.h"
+#include "db/fault.h"
 #include "mailkeyd/intake.h"
 #include "mailkeyd/ipc.h"
 #include "mailkeyd/log.h"
@@ -321,7 +322,9 @@ commit_up_to(struct import *import, const struct batch *last)
 		ks_abort(ks);
 		return status;
 	}
+	fault("import_worked");
 	status = ks_commit(ks);
+	fault("import_committed");
 	if (status == KS_OK)
 		import->counts = counts;
 	sync_kick(import->parts.sync);

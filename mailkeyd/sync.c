@@ -3,6 +3,7 @@
  * for each of them.
  */
 #include "mailkeyd/sync.h"
+#include "db/fault.h"
 #include "mailkeyd/log.h"
 #include "mailkeyd/sync_window.h"
 
@@ -153,9 +154,13 @@ window_write(struct sync *s, const struct ks_peer *state, time_t now)
 	status = window_queue(&s->window, s->ks, s->config->address, now);
 	if (status == KS_OK)
 		status = ks_peer_put(s->ks, s->peer->config->title, state);
-	if (status == KS_OK)
-		return ks_commit(s->ks);
-	ks_abort(s->ks);
+	if (status != KS_OK) {
+		ks_abort(s->ks);
+		return status;
+	}
+	fault("window_written");
+	status = ks_commit(s->ks);
+	fault("window_committed");
 	return status;
 }
 
