@@ -65,6 +65,8 @@ MAIL_OBJS = $(call objs,$(filter-out $(MAINS:%=mailkeyd/%.c),\
 
 UNITS = $(patsubst tests/unit/%.c,$(B)/unit/%,$(call src,tests/unit))
 TOOLS = $(patsubst tests/tools/%.c,$(B)/tools/%,$(call src,tests/tools))
+BENCHES = $(patsubst tests/bench/%.c,$(B)/bench/%,$(filter-out \
+    tests/bench/syncs.c,$(call src,tests/bench))) $(B)/bench/syncs.so
 FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(call src,tests/fuzz))
 
 A_pgp = $(B)/libpgp.a
@@ -143,10 +145,21 @@ $(B)/tools/%: $(B)/obj/tests/tools/%.o $(ALL_A)
 	@mkdir -p $(@D)
 	$(LINK) $^ $(ALL_LIBS)
 
+$(B)/bench/%: $(B)/obj/tests/bench/%.o $(ALL_A)
+	@mkdir -p $(@D)
+	$(LINK) $^ $(ALL_LIBS)
+# Preloaded, so without what the sanitizers would want to be first.
+$(B)/bench/syncs.so: tests/bench/syncs.c $(B)/flags
+	@mkdir -p $(@D)
+	$(Q)$(say) LINK $@; $(CC) -std=c11 -g -O2 -fPIC -shared $(WARN) \
+	    -D_GNU_SOURCE -o $@ $< -ldl
+
 deps:
 	@contrib/deps build
 deps-test:
 	@contrib/deps test
+deps-bench:
+	@contrib/deps bench
 deps-lint:
 	@contrib/deps lint
 deps-fuzz:
@@ -162,8 +175,17 @@ run: deps
 
 check: deps-test
 	@+$(MAKE) --no-print-directory -s check-built
-check-built: all $(UNITS) $(TOOLS) $(B)/faults/mailkeyd
+check-built: all $(UNITS) $(TOOLS) $(BENCHES) $(B)/faults/mailkeyd
 	@B=$(B) SAN=$(SAN) tests/run $(T)
+
+# Measures it beside other key servers: tests/bench/bench.py says how.  N=, the
+# numbers of certificates, BENCH=, which rows, and the rest are its environment.
+bench: deps-bench
+	@+$(MAKE) --no-print-directory -s bench-built
+bench-built: all $(BENCHES)
+	@B=$(B) SAN=$(SAN) N='$(N)' BENCH='$(BENCH)' tests/bench/bench.py
+bench-check:
+	@tests/bench/compare.py '$(A)' '$(B)'
 
 lint: deps-lint
 	@contrib/lint
@@ -223,7 +245,8 @@ install: all
 clean:
 	rm -rf build build-san build-fuzz
 
-.PHONY: all deps deps-test deps-lint deps-fuzz demo run check check-built lint \
+.PHONY: all deps deps-test deps-bench deps-lint deps-fuzz demo run check check-built \
+    bench bench-built bench-check lint \
     format refs fuzz fuzzers install clean force
 .SECONDARY:
 
