@@ -8,13 +8,17 @@
 #define BULK_SIZE (64U << 10)
 
 /*
- * Above these many candidates of the rarest word, a search with a limit says
- * that they are too many, before it reads them: one search must not hold up
- * all others for more than some milliseconds.
+ * One search must not hold up all others for more than some milliseconds.  So
+ * one for several words that has a limit says that there are too many, before
+ * it reads them, where the rarest word has more certificates than this and
+ * more entries than that would have to be read.
  */
 #define INTERSECT_MAX 5000
-#define SUBKEY_MAX    1000 /* certificates with one and the same subkey */
-#define BLOCKED_MAX   1000 /* of the block list, read in vain at most */
+#define READ_MAX      200000
+/* Looking one up in an index takes as long as reading so many in a row. */
+#define SEEK_COST   32
+#define SUBKEY_MAX  1000 /* certificates with one and the same subkey */
+#define BLOCKED_MAX 1000 /* of the block list, read in vain at most */
 
 /* ---- fingerprints found -------------------------------------------------- */
 
@@ -48,12 +52,22 @@ by_order(const void *a, const void *b)
 	return fpr_order(a, b);
 }
 
+/* What one key has comes in order, each once. */
+static bool
+in_order(const struct hits *h)
+{
+	for (size_t i = 1; i < h->n; i++)
+		if (fpr_order(&h->fpr[i - 1], &h->fpr[i]) >= 0)
+			return false;
+	return true;
+}
+
 void
 hits_unique(struct hits *h)
 {
 	size_t kept = 0;
 
-	if (h->n == 0)
+	if (h->n == 0 || in_order(h))
 		return;
 	qsort(h->fpr, h->n, sizeof(*h->fpr), by_order);
 	for (size_t i = 1; i < h->n; i++)
@@ -85,54 +99,95 @@ duplicates_count(struct keystore *ks, enum table t, const void *key,
 	return st;
 }
 
-static enum ks_status
-bulk_take(DBT *bulk, struct hits *h)
-{
-	enum ks_status st = KS_OK;
-	void *at, *data;
-	size_t len;
+/* The fingerprints of one key in their order, a buffer full at a time. */
+struct stream {
+	struct walk walk;
+	DBT bulk;
+	void *at; /* in the buffer; NULL: it is used up */
+	uint32_t flag;
+};
 
-	DB_MULTIPLE_INIT(at, bulk);
-	while (st == KS_OK) {
-		DB_MULTIPLE_NEXT(at, bulk, data, len);
-		if (at == NULL)
-			break;
-		st = hits_add(h, data, len);
+static void
+stream_close(struct stream *s)
+{
+	walk_close(&s->walk);
+	free(s->bulk.data);
+}
+
+static enum ks_status
+stream_open(struct keystore *ks, enum table t, const void *key, size_t klen,
+    struct stream *s)
+{
+	enum ks_status st;
+
+	memset(s, 0, sizeof(*s));
+	if ((s->bulk.data = malloc(BULK_SIZE)) == NULL)
+		return KS_NOMEM;
+	s->bulk.ulen = BULK_SIZE;
+	s->bulk.flags = DB_DBT_USERMEM;
+	s->flag = DB_SET;
+	if ((st = walk_open(ks, t, &s->walk)) != KS_OK) {
+		stream_close(s);
+		return st;
 	}
-	return st;
+	memcpy(s->walk.key, key, klen);
+	s->walk.klen = klen;
+	return KS_OK;
+}
+
+static enum ks_status
+stream_fill(struct stream *s)
+{
+	struct walk *w = &s->walk;
+	DBT k = {0};
+	int ret;
+
+	k.data = w->key;
+	k.size = (uint32_t)w->klen;
+	k.ulen = sizeof(w->key);
+	k.flags = DB_DBT_USERMEM;
+	ret = w->dbc->get(w->dbc, &k, &s->bulk, s->flag | DB_MULTIPLE);
+	s->flag = DB_NEXT_DUP;
+	if (ret == 0)
+		DB_MULTIPLE_INIT(s->at, &s->bulk);
+	return table_status(w->ks, ret);
+}
+
+/* The next one, lent until the one after it; KS_NOT_FOUND behind the last. */
+static enum ks_status
+stream_next(struct stream *s, const unsigned char **fpr, size_t *len)
+{
+	enum ks_status st;
+	void *data;
+
+	for (;;) {
+		if (s->at != NULL)
+			DB_MULTIPLE_NEXT(s->at, &s->bulk, data, *len);
+		if (s->at != NULL)
+			break;
+		if ((st = stream_fill(s)) != KS_OK)
+			return st;
+	}
+	*fpr = data;
+	return *len == 0 || *len > PGP_FPR_MAX ? KS_CORRUPT : KS_OK;
 }
 
 static enum ks_status
 duplicates_read(struct keystore *ks, enum table t, const void *key, size_t klen,
     struct hits *h)
 {
-	DBT k = {0}, bulk = {0};
-	struct walk w;
+	const unsigned char *fpr;
+	struct stream s;
 	enum ks_status st;
-	uint32_t flag = DB_SET;
+	size_t len;
 
-	if ((bulk.data = malloc(BULK_SIZE)) == NULL)
-		return KS_NOMEM;
-	bulk.ulen = BULK_SIZE;
-	bulk.flags = k.flags = DB_DBT_USERMEM;
-	if ((st = walk_open(ks, t, &w)) != KS_OK)
-		goto done;
-	memcpy(w.key, key, klen);
-	k.data = w.key;
-	k.size = (uint32_t)klen;
-	k.ulen = sizeof(w.key);
-	while ((st = table_status(ks, w.dbc->get(w.dbc, &k, &bulk,
-					  flag | DB_MULTIPLE))) == KS_OK) {
-		if ((st = bulk_take(&bulk, h)) != KS_OK)
+	if ((st = stream_open(ks, t, key, klen, &s)) != KS_OK)
+		return st;
+	while ((st = stream_next(&s, &fpr, &len)) == KS_OK)
+		if ((st = hits_add(h, fpr, len)) != KS_OK)
 			break;
-		flag = DB_NEXT_DUP;
-	}
-	walk_close(&w);
-	if (st == KS_NOT_FOUND)
-		st = KS_OK;
-done:
-	free(bulk.data);
-	return st;
+	stream_close(&s);
+	return st == KS_NOT_FOUND ? KS_OK : st;
 }
 
 /* Reads them when they are at most `max`; else KS_TOO_MANY and *total. */
@@ -241,11 +296,6 @@ ks_short_id_count(
 
 /* ---- words --------------------------------------------------------------- */
 
-struct word_count {
-	const char *word;
-	uint64_t n;
-};
-
 static int
 rarer(const void *a, const void *b)
 {
@@ -254,10 +304,11 @@ rarer(const void *a, const void *b)
 	return (x->n > y->n) - (x->n < y->n);
 }
 
-/* Drops the candidates that do not have the word.  Both lists are sorted, so
- * each step skips all that the other one does not have. */
+/* Drops the candidates that do not have the word, of which each is looked up:
+ * for few of them, and a word that many have.  Both lists are sorted, so each
+ * step skips all that the other one does not have. */
 static enum ks_status
-intersect(struct keystore *ks, const char *word, struct hits *h)
+intersect_few(struct keystore *ks, const char *word, struct hits *h)
 {
 	size_t klen = strlen(word), i = 0, kept = 0;
 	enum ks_status st = KS_OK;
@@ -291,6 +342,58 @@ intersect(struct keystore *ks, const char *word, struct hits *h)
 	return st == KS_NOT_FOUND ? KS_OK : st;
 }
 
+/* The same by reading all that have the word. */
+static enum ks_status
+intersect_many(struct keystore *ks, const char *word, struct hits *h)
+{
+	struct pgp_fpr there = {0};
+	const unsigned char *fpr;
+	size_t i = 0, kept = 0, len;
+	enum ks_status st;
+	struct stream s;
+
+	if ((st = stream_open(ks, T_WORD, word, strlen(word), &s)) != KS_OK)
+		return st;
+	while (i < h->n && (st = stream_next(&s, &fpr, &len)) == KS_OK) {
+		there.len = (unsigned char)len;
+		memcpy(there.octet, fpr, len);
+		while (i < h->n && fpr_order(&h->fpr[i], &there) < 0)
+			i++;
+		if (i < h->n && fpr_order(&h->fpr[i], &there) == 0)
+			h->fpr[kept++] = h->fpr[i++];
+	}
+	stream_close(&s);
+	h->n = kept;
+	return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
+/* How many entries are read, or might have been meanwhile, to leave of n
+ * certificates those that have the word. */
+static uint64_t
+intersect_cost(const struct word_count *word, uint64_t n)
+{
+	return word->n / SEEK_COST < n ? word->n : n * SEEK_COST;
+}
+
+static enum ks_status
+intersect(struct keystore *ks, const struct word_count *word, struct hits *h)
+{
+	return word->n / SEEK_COST < h->n ? intersect_many(ks, word->word, h)
+					  : intersect_few(ks, word->word, h);
+}
+
+bool
+words_too_long(const struct word_count *word, size_t n)
+{
+	uint64_t cost = word[0].n;
+
+	if (word[0].n <= INTERSECT_MAX)
+		return false;
+	for (size_t i = 1; i < n; i++)
+		cost += intersect_cost(&word[i], word[0].n);
+	return cost > READ_MAX;
+}
+
 /* Counts each word; KS_NOT_FOUND when there is one that nobody has. */
 static enum ks_status
 words_count(struct keystore *ks, const struct ks_query *q,
@@ -313,21 +416,21 @@ by_words(struct keystore *ks, const struct ks_query *q, size_t max,
     struct hits *h, uint64_t *total)
 {
 	struct word_count word[KS_QUERY_WORDS] = {{NULL, 0}};
-	size_t bound = INTERSECT_MAX;
 	enum ks_status st;
+	bool many;
 
 	assert(q->nwords > 0);
 	st = words_count(ks, q, word);
 	if (st != KS_OK)
 		return st == KS_NOT_FOUND ? KS_OK : st;
 	*total = word[0].n;
-	if (q->nwords == 1)
-		bound = max;
-	if (max > 0 && word[0].n > bound)
+	many =
+	    q->nwords == 1 ? word[0].n > max : words_too_long(word, q->nwords);
+	if (max > 0 && many)
 		return KS_TOO_MANY;
 	st = duplicates_read(ks, T_WORD, word[0].word, strlen(word[0].word), h);
 	for (size_t i = 1; i < q->nwords && st == KS_OK && h->n > 0; i++)
-		st = intersect(ks, word[i].word, h);
+		st = intersect(ks, &word[i], h);
 	return st;
 }
 

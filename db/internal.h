@@ -355,6 +355,14 @@ void hits_unique(struct hits *);
 enum ks_status duplicates_count(
     struct keystore *, enum table, const void *key, size_t klen, uint64_t *n);
 
+struct word_count {
+	const char *word;
+	uint64_t n; /* certificates that have it */
+};
+/* Whether finding those that have all of the words, rarest first, would hold up
+ * other work for too long. */
+bool words_too_long(const struct word_count *, size_t n);
+
 /* ks_find() for a literal: ks_search_step() to the end. */
 enum ks_status literal_find(
     struct keystore *, const struct ks_query *, size_t max, struct ks_found *);

@@ -465,7 +465,10 @@ static const struct {
     {"common and rare", "crowd rare", 10, KS_OK, 6, 6},
     {"common and half", "crowd half", 10, KS_TOO_MANY, 3000, 0},
     {"common and half, all", "half crowd", 0, KS_OK, 3000, 3000},
-    {"two common ones are not read", "crowd people", 10, KS_TOO_MANY, 6000, 0},
+    {"two common ones", "crowd people", 10, KS_TOO_MANY, 6000, 0},
+    {"two common ones, enough", "people crowd", 6000, KS_OK, 6000, 6000},
+    {"four, few of all", "crowd third half rare", 10, KS_NOT_FOUND, 0, 0},
+    {"three common ones", "crowd third half", 1000, KS_OK, 1000, 1000},
     {"half and third", "half third", 300, KS_TOO_MANY, 1000, 0},
     {"half and third, enough", "half third", 1000, KS_OK, 1000, 1000},
     {"a literal of many", "\"crowd half\"", 3000, KS_OK, 3000, 3000},
@@ -504,6 +507,40 @@ crowd(void **state)
 		ks_found_free(&found);
 	}
 	assert_int_equal(wrong_in(t), 0);
+}
+
+static const struct {
+	const char *name;
+	uint64_t n[4]; /* 0: no more words */
+	bool too_long;
+} efforts[] = {
+    {"two rare ones", {1, 2}, false},
+    {"rare and on all of a million", {5000, 1000000}, false},
+    {"thrice so", {5000, 1000000, 1000000, 1000000}, false},
+    {"two that fit", {99000, 101000}, false},
+    {"two that do not", {99000, 101001}, true},
+    {"three that do not", {50000, 50000, 100001}, true},
+    {"looked up one by one", {6000, 1000000}, false},
+    {"too many for that", {6100, 1000000}, true},
+    {"of each too many", {6000, 1000000, 1000000}, true},
+    {"no overflow", {UINT64_MAX / 64, UINT64_MAX / 2}, true},
+};
+
+static void
+efforts_bounded(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(efforts) / sizeof(efforts[0]); i++) {
+		struct word_count word[4] = {{NULL, 0}};
+		size_t n = 0;
+
+		while (n < 4 && efforts[i].n[n] != 0) {
+			word[n].n = efforts[i].n[n];
+			n++;
+		}
+		if (words_too_long(word, n) != efforts[i].too_long)
+			fail_msg("%s", efforts[i].name);
+	}
 }
 
 /* User IDs that are not easily cut up: letters that stand alone, words longer
@@ -667,6 +704,7 @@ main(void)
 	    store_test(subkey_of_two),
 	    store_test(bare_digits_before_words),
 	    store_test(crowd),
+	    cmocka_unit_test(efforts_bounded),
 	    store_test(every_piece),
 	    store_test(long_search),
 	    store_test(search_verified),
