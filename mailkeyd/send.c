@@ -10,20 +10,18 @@
 #include "mailkeyd/loop.h"
 #include "mailkeyd/mail.h"
 #include "mailkeyd/send_local.h"
+#include "mailkeyd/wire.h"
 
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libetpan/libetpan.h>
 #include <limits.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -40,149 +38,6 @@ struct way {
 	unsigned connect_ms, command_ms, final_ms, whole_ms, idle_ms;
 };
 
-/* ---- the wire -------------------------------------------------------------
- *
- * libetpan's own sockets have a time-out for each read, so that an octet now
- * and then keeps them for ever, and take replies of any length.  This one has
- * a deadline and a budget for each step, and ends when the core does.
- */
-
-struct wire {
-	int fd;
-	int64_t deadline, whole; /* of this step, of this message */
-	size_t budget;
-	int error; /* why it broke; 0: the far side closed it */
-};
-
-static int
-wire_wait(struct wire *w, short events)
-{
-	for (;;) {
-		struct pollfd p[] = {{w->fd, events, 0}, {CORE, 0, 0}};
-		int64_t left = w->deadline - loop_now_ms();
-		int n = 0;
-
-		if (left > 0)
-			n = poll(p, 2, left > INT_MAX ? INT_MAX : (int)left);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n > 0 && p[1].revents == 0)
-			return 0;
-		w->error = n == -1 ? errno : n == 0 ? ETIMEDOUT : ECANCELED;
-		return -1;
-	}
-}
-
-static ssize_t
-wire_read(mailstream_low *low, void *buf, size_t count)
-{
-	struct wire *w = low->data;
-	ssize_t n;
-
-	if (w->budget == 0) {
-		w->error = EMSGSIZE;
-		return -1;
-	}
-	if (count > w->budget)
-		count = w->budget;
-	do {
-		if (wire_wait(w, POLLIN) != 0)
-			return -1;
-		n = recv(w->fd, buf, count, MSG_DONTWAIT);
-	} while (n == -1 && (errno == EAGAIN || errno == EINTR));
-	if (n <= 0) { /* half a line is no answer: never 0 */
-		w->error = n == 0 ? 0 : errno;
-		return -1;
-	}
-	w->budget -= (size_t)n;
-	return n;
-}
-
-static ssize_t
-wire_write(mailstream_low *low, const void *buf, size_t count)
-{
-	struct wire *w = low->data;
-	ssize_t n;
-
-	for (;;) {
-		n = send(w->fd, buf, count, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n != -1)
-			return n;
-		if (errno != EAGAIN && errno != EINTR) {
-			w->error = errno;
-			return -1;
-		}
-		if (wire_wait(w, POLLOUT) != 0)
-			return -1;
-	}
-}
-
-static int
-wire_close(mailstream_low *low)
-{
-	struct wire *w = low->data;
-
-	close(w->fd);
-	w->fd = -1;
-	return 0;
-}
-
-static int
-wire_fd(mailstream_low *low)
-{
-	return ((struct wire *)low->data)->fd;
-}
-
-static void
-wire_free(mailstream_low *low)
-{
-	free(low);
-}
-
-static struct mailstream_cancel *
-wire_cancel(mailstream_low *low)
-{
-	(void)low;
-	return NULL;
-}
-
-static mailstream_low_driver wire_driver = {
-    .mailstream_read = wire_read,
-    .mailstream_write = wire_write,
-    .mailstream_close = wire_close,
-    .mailstream_get_fd = wire_fd,
-    .mailstream_free = wire_free,
-    .mailstream_get_cancel = wire_cancel,
-};
-
-static int
-connect_one(struct wire *w, const struct addrinfo *ai)
-{
-	socklen_t len = sizeof(w->error);
-	int on = 1;
-
-	w->fd = socket(ai->ai_family,
-	    ai->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, ai->ai_protocol);
-	if (w->fd == -1) {
-		w->error = errno;
-		return -1;
-	}
-	/* the last piece of a message must not wait for an ACK */
-	setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (connect(w->fd, ai->ai_addr, ai->ai_addrlen) == 0)
-		return 0;
-	w->error = errno;
-	if (w->error == EINPROGRESS && wire_wait(w, POLLOUT) == 0) {
-		if (getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &w->error, &len) ==
-			0 &&
-		    w->error == 0)
-			return 0;
-	}
-	close(w->fd);
-	w->fd = -1;
-	return -1;
-}
-
 /* ---- SMTP (RFC 5321) ------------------------------------------------------
  */
 
@@ -196,13 +51,7 @@ struct smtp {
 static void
 step(struct smtp *s, unsigned ms)
 {
-	struct wire *w = &s->wire;
-
-	w->deadline = loop_now_ms() + ms;
-	if (w->deadline > w->whole)
-		w->deadline = w->whole;
-	w->budget = REPLY_MAX;
-	w->error = 0;
+	wire_step(&s->wire, ms, REPLY_MAX);
 	if (s->session != NULL)
 		s->session->response_code = 0;
 }
@@ -228,21 +77,6 @@ smtp_quit(struct smtp *s)
 	step(s, QUIT_MS);
 	mailsmtp_quit(s->session);
 	smtp_close(s);
-}
-
-static const char *
-wire_trouble(const struct wire *w)
-{
-	switch (w->error) {
-	case 0:
-		return "the connection was closed";
-	case EMSGSIZE:
-		return "the reply is far too long";
-	case ETIMEDOUT:
-		return "timed out";
-	default:
-		return strerror(w->error);
-	}
 }
 
 /*
@@ -335,18 +169,15 @@ welcome(struct smtp *s, const char *what, struct send_result *r)
 static bool
 greet(struct smtp *s, struct send_result *r)
 {
-	mailstream_low *low = mailstream_low_new(&s->wire, &wire_driver);
-	mailstream *stream = low != NULL ? mailstream_new(low, 8192) : NULL;
+	mailstream *stream = wire_stream(&s->wire);
 
 	if (stream != NULL)
 		s->session = mailsmtp_new(0, NULL);
 	if (s->session == NULL) {
 		if (stream != NULL)
 			mailstream_close(stream);
-		else {
-			free(low);
-			close(s->wire.fd);
-		}
+		else
+			wire_close(&s->wire);
 		send_result(r, SEND_LATER, "out of memory");
 		return false;
 	}
@@ -370,27 +201,16 @@ greet(struct smtp *s, struct send_result *r)
 static bool
 smtp_open(struct smtp *s, struct send_result *r)
 {
-	struct addrinfo hints = {.ai_family = AF_UNSPEC,
-			    .ai_socktype = SOCK_STREAM,
-			    .ai_flags = AI_NUMERICSERV},
-			*list, *ai;
-	int e;
+	const char *why;
 
 	s->lost = false;
-	e = getaddrinfo(s->way->host, s->way->port, &hints, &list);
-	if (e != 0) {
-		send_result(
-		    r, SEND_LATER, "%s: %s", s->way->host, gai_strerror(e));
-		return false;
-	}
-	step(s, s->way->connect_ms);
-	for (ai = list; ai != NULL; ai = ai->ai_next)
-		if (connect_one(&s->wire, ai) == 0)
-			break;
-	freeaddrinfo(list);
-	if (ai == NULL) {
-		send_result(r, SEND_LATER, "connect to %s port %s: %s",
-		    s->way->host, s->way->port, wire_trouble(&s->wire));
+	if (wire_connect(&s->wire, s->way->host, s->way->port,
+		s->way->connect_ms, &why) == -1) {
+		if (why != NULL)
+			send_result(r, SEND_LATER, "%s: %s", s->way->host, why);
+		else
+			send_result(r, SEND_LATER, "connect to %s port %s: %s",
+			    s->way->host, s->way->port, wire_trouble(&s->wire));
 		return false;
 	}
 	if (greet(s, r))
@@ -404,10 +224,7 @@ smtp_open(struct smtp *s, struct send_result *r)
 static bool
 smtp_kept(struct smtp *s)
 {
-	struct pollfd p = {s->wire.fd, POLLIN, 0};
-
-	if (s->session != NULL &&
-	    (poll(&p, 1, 0) != 0 || s->session->stream->read_buffer_len > 0))
+	if (s->session != NULL && wire_has_data(&s->wire, s->session->stream))
 		smtp_close(s);
 	return s->session != NULL;
 }
@@ -634,7 +451,7 @@ int
 main(void)
 {
 	struct way way = {.type = SEND_SMTP};
-	struct smtp s = {.way = &way, .wire.fd = -1};
+	struct smtp s = {.way = &way, .wire = {.fd = -1, .core = CORE}};
 	struct ipc_msg m;
 	int got;
 
