@@ -51,8 +51,8 @@ CPPFLAGS += -DHAVE_SYSTEMD
 endif
 
 PROGRAMS = mailkeyd mailkeyctl mailkeyd-parser mailkeyd-verifier \
-    mailkeyd-checker mailkeyd-sender
-MAINS = main mailkeyctl parser verifier checker send
+    mailkeyd-checker mailkeyd-sender mailkeyd-fetcher
+MAINS = main mailkeyctl parser verifier checker send fetch
 
 src = $(sort $(wildcard $(1)/*.c))
 objs = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -126,6 +126,8 @@ $(B)/mailkeyd-checker: $(B)/obj/mailkeyd/checker.o $(A_mail) $(A_pgp)
 	$(LINK) $^ $(LIBS_pgp) -lgpgme
 $(B)/mailkeyd-sender: $(B)/obj/mailkeyd/send.o $(A_mail)
 	$(LINK) $^ $(LIBS_etpan)
+$(B)/mailkeyd-fetcher: $(B)/obj/mailkeyd/fetch.o $(A_mail)
+	$(LINK) $^ $(LIBS_etpan) -lgnutls
 
 # The core with points at which tests end it (db/fault.h).
 FAULT_OBJS = $(patsubst %.c,$(B)/obj/faults/%.o,\
@@ -225,7 +227,8 @@ install: all
 	install $(B)/mailkeyd $(DESTDIR)$(SBINDIR)
 	install $(B)/mailkeyctl $(DESTDIR)$(BINDIR)
 	install $(B)/mailkeyd-parser $(B)/mailkeyd-verifier \
-	    $(B)/mailkeyd-checker $(B)/mailkeyd-sender $(DESTDIR)$(LIBEXECDIR)
+	    $(B)/mailkeyd-checker $(B)/mailkeyd-sender \
+	    $(B)/mailkeyd-fetcher $(DESTDIR)$(LIBEXECDIR)
 	install -m 644 mailkeyd/mailkeyd.conf.5 $(DESTDIR)$(MANDIR)/man5
 	install -m 644 mailkeyd/mailkeyd-operation.7 \
 	    mailkeyd/mailkeyd-protocol.7 $(DESTDIR)$(MANDIR)/man7

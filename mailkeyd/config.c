@@ -23,7 +23,9 @@ static const char *const no_yes[] = {"no", "yes", NULL};
 static const char *const drop_keep[] = {"drop", "keep", NULL};
 static const char *const self_all[] = {"self", "all", NULL};
 static const char *const logs[] = {"stderr", "syslog", NULL};
-static const char *const receive_types[] = {"lmtp", "maildir", NULL};
+static const char *const receive_types[] = {
+    "lmtp", "maildir", "imap", "pop3", NULL};
+static const char *const tls_modes[] = {"implicit", "starttls", "none", NULL};
 static const char *const send_types[] = {"smtp", "sendmail", "maildir", NULL};
 
 #define AT(field) offsetof(struct config, field)
@@ -52,8 +54,15 @@ static const struct option receive_options[] = {
     {"type", CHOICE, AT(type), 0, 0, receive_types},
     {"path", PATH, AT(path), 0, 0, NULL},
     {"mode", MODE, AT(mode), 0, 0777, NULL},
-    {"host", WORD, AT(host), 0, 64, NULL},
+    {"host", WORD, AT(host), 0, 255, NULL},
     {"port", PORT, AT(port), 1, 65535, NULL},
+    {"tls", CHOICE, AT(tls), 0, 0, tls_modes},
+    {"user", TEXT, AT(user), 0, 255, NULL},
+    {"password_file", PATH, AT(password_file), 0, 0, NULL},
+    {"folder", TEXT, AT(folder), 0, 255, NULL},
+    {"ca_file", PATH, AT(ca_file), 0, 0, NULL},
+    {"poll", SECONDS, AT(poll), 1, DAY, NULL},
+    {"timeout", SECONDS, AT(timeout), 1, 3600, NULL},
 };
 #undef AT
 
@@ -220,6 +229,7 @@ config_add_receive(struct reading *reading, const char *title, unsigned line)
 	memset(set[c->nreceive], 0, sizeof(*set));
 	memset(receive, 0, sizeof(*receive));
 	receive->mode = 0660;
+	receive->poll = receive->timeout = 60;
 	receive->file = reading->file;
 	receive->line = line;
 	if ((receive->title = strdup(title)) == NULL)

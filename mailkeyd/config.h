@@ -12,17 +12,36 @@
 
 #define CONFIG_DEFAULT "/etc/mailkeyd/mailkeyd.conf"
 
-enum receive_type { RECEIVE_LMTP, RECEIVE_MAILDIR };
+enum receive_type { RECEIVE_LMTP, RECEIVE_MAILDIR, RECEIVE_IMAP, RECEIVE_POP3 };
+enum receive_tls {
+	RECEIVE_TLS_IMPLICIT,
+	RECEIVE_TLS_STARTTLS,
+	RECEIVE_TLS_NONE
+};
 struct config_receive {
 	char *title;
 	enum receive_type type;
 	char *path;    /* lmtp: Unix socket, else NULL; maildir: the folder */
 	unsigned mode; /* of the socket: 0660 */
-	char *host;    /* a numeric address */
+	char *host;    /* lmtp: a numeric address; imap, pop3: the server */
 	uint16_t port;
+	enum receive_tls tls; /* and what follows: imap and pop3 */
+	char *user;
+	char *password_file;
+	const char *password_place; /* where that was set, for errors */
+	unsigned password_line;
+	char *folder;  /* imap: "INBOX" */
+	char *ca_file; /* NULL: the CAs that the system trusts */
+	const char *ca_place;
+	unsigned ca_line;
+	unsigned poll;	  /* seconds between looks: 60 */
+	unsigned timeout; /* seconds for an answer of the server: 60 */
 	const char *file; /* of the configuration, for errors at start */
 	unsigned line;
 };
+
+/* Whether it is a mailbox on a server. */
+int config_is_mailbox(const struct config_receive *);
 
 enum send_type { SEND_SMTP, SEND_SENDMAIL, SEND_MAILDIR };
 struct config_send {
@@ -154,7 +173,8 @@ int config_prepare(const struct config *, char **error);
 int config_look(const struct config *, char **error);
 
 /* Sees that the helpers, and gpg and sendmail where they are named, can be
- * run.  0, or -1 with *error as above. */
+ * run, and that files with passwords and CAs are in order.  0, or -1 with
+ * *error as above. */
 int config_programs(const struct config *, char **error);
 
 /* "5M" to octets: digits and one of K M G (powers of 1024), or none.  0 or -1;

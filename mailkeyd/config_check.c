@@ -4,6 +4,7 @@
  */
 #include "mailkeyd/config_reading.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -144,22 +145,40 @@ check_host(
 	return 0;
 }
 
+/* Options that say nothing to this way in. */
 static int
-check_maildir(
+check_strangers(
     struct reading *r, const struct config_receive *v, const struct place *set)
 {
-	static const char *const strangers[] = {"mode", "host", "port"};
-	const struct config_send *s = &r->config->send;
+	static const struct {
+		const char *type, *stranger[11];
+	} strangers[] = {
+	    [RECEIVE_LMTP] = {"lmtp", {"tls", "user", "password_file", "folder",
+					  "ca_file", "poll", "timeout"}},
+	    [RECEIVE_MAILDIR] = {"maildir",
+		{"mode", "host", "port", "tls", "user", "password_file",
+		    "folder", "ca_file", "poll", "timeout"}},
+	    [RECEIVE_IMAP] = {"imap", {"path", "mode"}},
+	    [RECEIVE_POP3] = {"pop3", {"path", "mode", "folder"}}};
+	const char *const *name = strangers[v->type].stranger;
 
-	for (size_t i = 0; i < COUNT(strangers); i++) {
-		struct place p = place_of(set, RECEIVE, strangers[i]);
+	for (; *name != NULL; name++) {
+		struct place p = place_of(set, RECEIVE, *name);
 
 		if (p.line != 0)
 			return config_fail(r, p.file, p.line,
-			    "%s does not go with type = maildir; remove it or "
+			    "%s does not go with type = %s; remove it or "
 			    "change the type",
-			    strangers[i]);
+			    *name, strangers[v->type].type);
 	}
+	return 0;
+}
+
+static int
+check_maildir(struct reading *r, const struct config_receive *v)
+{
+	const struct config_send *s = &r->config->send;
+
 	if (v->path == NULL)
 		return config_fail(r, v->file, v->line,
 		    "receive \"%s\" has no path; write path = "
@@ -205,6 +224,98 @@ check_lmtp(struct reading *r, struct config_receive *v, const struct place *set)
 	return check_host(r, v, set);
 }
 
+int
+config_is_mailbox(const struct config_receive *v)
+{
+	return v->type == RECEIVE_IMAP || v->type == RECEIVE_POP3;
+}
+
+static bool
+is_loopback(const char *host)
+{
+	unsigned char v4[4], v6[16];
+	static const unsigned char one[16] = {[15] = 1};
+
+	if (inet_pton(AF_INET, host, v4) == 1)
+		return v4[0] == 127;
+	if (inet_pton(AF_INET6, host, v6) == 1)
+		return memcmp(v6, one, sizeof(one)) == 0;
+	return strcasecmp(host, "localhost") == 0;
+}
+
+/* A password would go over the net in the clear. */
+static int
+check_tls(
+    struct reading *r, const struct config_receive *v, const struct place *set)
+{
+	struct place p = place_of(set, RECEIVE, "tls"),
+		     ca = place_of(set, RECEIVE, "ca_file");
+
+	if (v->tls == RECEIVE_TLS_NONE && !is_loopback(v->host))
+		return config_fail(r, p.file, p.line,
+		    "tls = none is for a server on this machine; write "
+		    "implicit or starttls");
+	if (v->tls == RECEIVE_TLS_NONE && v->ca_file != NULL)
+		return config_fail(r, ca.file, ca.line,
+		    "ca_file does not go with tls = none; remove it");
+	return 0;
+}
+
+/* In folder, what is not ASCII would have to be in modified UTF-7. */
+static int
+check_folder(
+    struct reading *r, const struct config_receive *v, const struct place *set)
+{
+	struct place p = place_of(set, RECEIVE, "folder");
+
+	if (*v->folder == '\0')
+		return config_fail(r, p.file, p.line,
+		    "folder cannot be \"\"; write a name or remove the line");
+	for (const char *c = v->folder; *c != '\0'; c++)
+		if ((unsigned char)*c > '~')
+			return config_fail(r, p.file, p.line,
+			    "folder cannot be \"%s\"; write it in ASCII, as "
+			    "the server lists it",
+			    v->folder);
+	return 0;
+}
+
+static int
+check_mailbox(
+    struct reading *r, struct config_receive *v, const struct place *set)
+{
+	struct place password = place_of(set, RECEIVE, "password_file"),
+		     ca = place_of(set, RECEIVE, "ca_file");
+	bool imap = v->type == RECEIVE_IMAP;
+
+	if (v->host == NULL)
+		return config_fail(r, v->file, v->line,
+		    "receive \"%s\" has no host; write host = "
+		    "\"mail.example.org\"",
+		    v->title);
+	if (v->user == NULL || *v->user == '\0')
+		return config_fail(r, v->file, v->line,
+		    "receive \"%s\" has no user; write user = \"NAME\"",
+		    v->title);
+	if (v->password_file == NULL)
+		return config_fail(r, v->file, v->line,
+		    "receive \"%s\" has no password_file; write password_file "
+		    "= \"/FILE\"",
+		    v->title);
+	v->password_place = password.file;
+	v->password_line = password.line;
+	v->ca_place = ca.file;
+	v->ca_line = ca.line;
+	if (v->port == 0 && v->tls == RECEIVE_TLS_IMPLICIT)
+		v->port = imap ? 993 : 995;
+	else if (v->port == 0)
+		v->port = imap ? 143 : 110;
+	if (otherwise(r, &v->folder, "INBOX") == -1 ||
+	    check_folder(r, v, set) == -1)
+		return -1;
+	return check_tls(r, v, set);
+}
+
 static int
 check_receive(
     struct reading *r, struct config_receive *v, const struct place *set)
@@ -212,13 +323,29 @@ check_receive(
 	if (place_of(set, RECEIVE, "type").line == 0)
 		return config_fail(r, v->file, v->line,
 		    "receive \"%s\" has no type; write type = lmtp", v->title);
-	return v->type == RECEIVE_MAILDIR ? check_maildir(r, v, set)
-					  : check_lmtp(r, v, set);
+	if (check_strangers(r, v, set) == -1)
+		return -1;
+	if (v->type == RECEIVE_LMTP)
+		return check_lmtp(r, v, set);
+	return v->type == RECEIVE_MAILDIR ? check_maildir(r, v)
+					  : check_mailbox(r, v, set);
+}
+
+static bool
+same_mailbox(const struct config_receive *a, const struct config_receive *b)
+{
+	return a->type == b->type && a->port == b->port &&
+	       strcasecmp(a->host, b->host) == 0 &&
+	       strcmp(a->user, b->user) == 0 &&
+	       strcmp(a->folder, b->folder) == 0;
 }
 
 static bool
 same_place(const struct config_receive *a, const struct config_receive *b)
 {
+	if (config_is_mailbox(a) || config_is_mailbox(b))
+		return config_is_mailbox(a) && config_is_mailbox(b) &&
+		       same_mailbox(a, b);
 	if (a->path != NULL)
 		return b->path != NULL && strcmp(a->path, b->path) == 0;
 	return b->path == NULL && a->port == b->port &&
@@ -238,10 +365,12 @@ check_receives(struct reading *r)
 		for (size_t k = 0; k < i; k++)
 			if (same_place(v, &c->receive[k]))
 				return config_fail(r, v->file, v->line,
-				    "receive \"%s\" listens where \"%s\" of "
+				    "receive \"%s\" %s where \"%s\" of "
 				    "%s:%u does; change one",
-				    v->title, c->receive[k].title,
-				    c->receive[k].file, c->receive[k].line);
+				    v->title,
+				    config_is_mailbox(v) ? "reads" : "listens",
+				    c->receive[k].title, c->receive[k].file,
+				    c->receive[k].line);
 		if (v->path != NULL && strcmp(v->path, c->control) == 0)
 			return config_fail(r, v->file, v->line,
 			    "receive \"%s\" listens where control does; "

@@ -26,7 +26,12 @@ same_receives(const struct config *a, const struct config *b)
 
 		if (!same(p->title, q->title) || p->type != q->type ||
 		    !same(p->path, q->path) || p->mode != q->mode ||
-		    !same(p->host, q->host) || p->port != q->port)
+		    !same(p->host, q->host) || p->port != q->port ||
+		    p->tls != q->tls || !same(p->user, q->user) ||
+		    !same(p->password_file, q->password_file) ||
+		    !same(p->folder, q->folder) ||
+		    !same(p->ca_file, q->ca_file) || p->poll != q->poll ||
+		    p->timeout != q->timeout)
 			return false;
 	}
 	return true;

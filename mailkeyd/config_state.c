@@ -3,6 +3,7 @@
  * programs, whose address is whose, and freeing it.
  */
 #include "mailkeyd/config.h"
+#include "mailkeyd/password.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,10 @@ config_free(struct config *c)
 		free(c->receive[i].title);
 		free(c->receive[i].path);
 		free(c->receive[i].host);
+		free(c->receive[i].user);
+		free(c->receive[i].password_file);
+		free(c->receive[i].folder);
+		free(c->receive[i].ca_file);
 	}
 	free(c->receive);
 	for (size_t i = 0; i < c->npeer; i++) {
@@ -244,15 +249,44 @@ check_program(const struct config *c, const char *file, unsigned line,
 	    strerror(errno), help);
 }
 
+/* What a mailbox needs to be opened, so that it is not missed at night. */
+static int
+check_secrets(
+    const struct config *c, const struct config_receive *r, char **error)
+{
+	char *why, *password = password_read(r->password_file, &why);
+	int ok = 0;
+
+	if (password == NULL)
+		ok = place_error(c, r->password_place, r->password_line, error,
+		    "password_file %s: %s", r->password_file,
+		    why != NULL ? why : "no memory");
+	else if (r->ca_file != NULL && access(r->ca_file, R_OK) == -1)
+		ok = place_error(c, r->ca_place, r->ca_line, error,
+		    "cannot read ca_file %s: %s; name a file of certificates "
+		    "in PEM",
+		    r->ca_file, strerror(errno));
+	password_free(password);
+	free(why);
+	return ok;
+}
+
 int
 config_programs(const struct config *c, char **error)
 {
 	static const char *const helpers[] = {"mailkeyd-parser",
-	    "mailkeyd-verifier", "mailkeyd-checker", "mailkeyd-sender"};
+	    "mailkeyd-verifier", "mailkeyd-checker", "mailkeyd-sender",
+	    "mailkeyd-fetcher"};
+	size_t nhelpers = COUNT(helpers) - 1;
 	char *path;
 	int ok = 0;
 
-	for (size_t i = 0; ok == 0 && i < COUNT(helpers); i++) {
+	for (size_t i = 0; ok == 0 && i < c->nreceive; i++)
+		if (config_is_mailbox(&c->receive[i])) {
+			nhelpers = COUNT(helpers);
+			ok = check_secrets(c, &c->receive[i], error);
+		}
+	for (size_t i = 0; ok == 0 && i < nhelpers; i++) {
 		if (asprintf(&path, "%s/%s", c->libexec, helpers[i]) == -1)
 			return state_error(c, error, "no memory");
 		ok = check_program(c, c->libexec_file, c->libexec_line, path,

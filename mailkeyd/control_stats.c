@@ -3,6 +3,7 @@
  * people, or as NAME TAB VALUE for programs.
  */
 #include "mailkeyd/control_client.h"
+#include "mailkeyd/receive.h"
 
 #include <inttypes.h>
 
@@ -73,6 +74,35 @@ print_mails(const struct stats *s, const struct gateway *gateway)
 	row(s, "commits", "commits", c.commits);
 }
 
+/* For people each with its state, for programs their sums. */
+static void
+print_mailboxes(const struct stats *s, const struct mailboxes *all)
+{
+	size_t n = mailboxes_count(all), open = 0;
+	uint64_t mails = 0, deaths = 0;
+	struct mailbox_state state;
+
+	for (size_t i = 0; i < n; i++) {
+		mailboxes_state(all, i, &state);
+		open += state.open;
+		mails += state.mails;
+		deaths += state.deaths;
+		if (s->tsv)
+			continue;
+		fprintf(s->f, "mailbox %-13s %s since ", state.title,
+		    state.open ? "open" : "closed");
+		print_time(s->f, state.since);
+		fprintf(
+		    s->f, "%s%s\n", *state.why != '\0' ? ": " : "", state.why);
+	}
+	if (!s->tsv && n == 0)
+		return;
+	row(s, "mailboxes", "mailboxes", n);
+	row(s, "mailboxes_open", "  open", open);
+	row(s, "mailbox_mails", "  mails from them", mails);
+	row(s, "fetcher_deaths", "fetchers that died", deaths);
+}
+
 static void
 print_running(const struct stats *s, const struct client *client)
 {
@@ -100,6 +130,7 @@ print_running(const struct stats *s, const struct client *client)
 	row(s, "checker_deaths", "checkers that died",
 	    judge_deaths(parts->judge));
 	row(s, "sender_deaths", "senders that died", dc.deaths);
+	print_mailboxes(s, parts->mailboxes);
 }
 
 static void

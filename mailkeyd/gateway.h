@@ -20,8 +20,9 @@ struct gateway_parts {
 	struct keystore *ks;
 	struct reader *reader;
 	struct judge *judge;
-	struct despatch *despatch; /* NULL: answers go to `answer` */
-	struct sync *sync;	   /* NULL: no peer is told of anything */
+	struct despatch *despatch;   /* NULL: answers go to `answer` */
+	struct sync *sync;	     /* NULL: no peer is told of anything */
+	struct mailboxes *mailboxes; /* for whoever asks of them; NULL: none */
 	/* Called after the commit in place of the outbox; such a gateway
 	 * neither remembers mails nor counts budgets (mailkeyd -1). */
 	void (*answer)(void *ctx, const struct pgp_blob *message);

@@ -59,8 +59,9 @@ struct server {
 	struct gateway *gateway;
 	struct control *control;
 	struct reload *reload;
-	struct lmtp **lmtp;	  /* one for each receive, */
-	struct maildir **maildir; /* or one of these */
+	struct lmtp **lmtp;	     /* one for each receive, */
+	struct maildir **maildir;    /* or one of these, */
+	struct mailboxes *mailboxes; /* which has the rest */
 	struct loop_io *signals;
 	struct loop_timer *expire, *drain;
 	int sigfd;
@@ -166,6 +167,7 @@ server_stop(struct server *s)
 	for (size_t i = 0; s->maildir != NULL && i < s->config->nreceive; i++)
 		if (s->maildir[i] != NULL)
 			maildir_stop(s->maildir[i]);
+	mailboxes_stop(s->mailboxes);
 	if (s->control != NULL)
 		control_stop(s->control);
 }
@@ -443,6 +445,8 @@ server_sources(struct server *s)
 	for (size_t i = 0; i < s->config->nreceive; i++) {
 		const struct config_receive *r = &s->config->receive[i];
 
+		if (config_is_mailbox(r))
+			continue;
 		if (r->type == RECEIVE_MAILDIR)
 			s->maildir[i] = maildir_watch(
 			    s->loop, s->gateway, s->config, r, &error);
@@ -467,6 +471,10 @@ server_listen(struct server *s)
 	    .sync = s->sync};
 	char *error = NULL;
 
+	s->mailboxes = mailboxes_new(s->loop, s->gateway, s->config);
+	if (s->mailboxes == NULL)
+		helper_missing(s, "mailkeyd-fetcher");
+	parts.mailboxes = s->mailboxes;
 	s->control = control_listen(&parts, s->gateway, &error);
 	if (s->control == NULL)
 		server_fatal(s, EX_CONFIG, "%s: %s", s->config->file, error);
@@ -496,6 +504,7 @@ server_free(struct server *s)
 		lmtp_free(s->lmtp[i]);
 	for (size_t i = 0; s->maildir != NULL && i < s->config->nreceive; i++)
 		maildir_free(s->maildir[i]);
+	mailboxes_free(s->mailboxes);
 	free(s->lmtp);
 	free(s->maildir);
 	loop_io_free(s->signals);

@@ -6,6 +6,9 @@
 
 #include "mailkeyd/gateway.h"
 
+#include <stdbool.h>
+#include <time.h>
+
 /* Makes *error a malloc'ed line that names the section: "FILE:LINE: what; what
  * to do", NULL without memory.  Returns -1. */
 int receive_error(const struct config *, const struct config_receive *,
@@ -39,5 +42,29 @@ struct maildir *maildir_watch(struct loop *, struct gateway *,
     const struct config *, const struct config_receive *, char **error);
 void maildir_stop(struct maildir *); /* no new mails */
 void maildir_free(struct maildir *);
+
+/* ---- mailboxes on other servers ------------------------------------------ */
+
+struct mailboxes;
+
+/*
+ * Starts a mailkeyd-fetcher for each `receive` of type imap or pop3 (fetch.h).
+ * A mail is deleted there after its commit.  NULL with errno.
+ */
+struct mailboxes *mailboxes_new(
+    struct loop *, struct gateway *, const struct config *);
+void mailboxes_stop(struct mailboxes *); /* no new mails; NULL is fine */
+void mailboxes_free(struct mailboxes *);
+
+struct mailbox_state {
+	const char *title; /* lent, and so is why */
+	bool open;
+	const char *why; /* it is not */
+	time_t since;
+	uint64_t mails;	 /* that it brought */
+	unsigned deaths; /* of its fetcher */
+};
+size_t mailboxes_count(const struct mailboxes *); /* 0 for NULL */
+void mailboxes_state(const struct mailboxes *, size_t, struct mailbox_state *);
 
 #endif

@@ -103,7 +103,11 @@ read_text(const char *text, char *error, size_t size)
 #define OF_LIMITS(s)  A "limits {\n" s "\n}\n"
 #define OF_SEND(s)    A "send {\n" s "\n}\n"
 #define OF_RECEIVE(s) A "receive \"x\" {\n" s "\n}\n"
-#define OF_PEER(s)    A "peer \"x\" {\n" s "\n}\n"
+#define OF_MAILBOX(type, s)                                                    \
+	OF_RECEIVE(                                                            \
+	    "type = " type " host = mail.example.net user = a password_file "  \
+	    "= \"/p\"\n" s)
+#define OF_PEER(s) A "peer \"x\" {\n" s "\n}\n"
 
 static const struct mistake {
 	const char *name, *text, *error;
@@ -258,8 +262,62 @@ static const struct mistake {
 	"one"},
     {"no receive type", OF_RECEIVE("port = 2424"),
 	"t.conf:3: receive \"x\" has no type; write type = lmtp"},
-    {"bad receive type", OF_RECEIVE("type = imap"),
-	"t.conf:3: type cannot be \"imap\"; write lmtp or maildir"},
+    {"bad receive type", OF_RECEIVE("type = uucp"),
+	"t.conf:3: type cannot be \"uucp\"; write lmtp, maildir, imap or "
+	"pop3"},
+    {"mailbox nowhere", OF_RECEIVE("type = imap\nuser = a"),
+	"t.conf:3: receive \"x\" has no host; write host = "
+	"\"mail.example.org\""},
+    {"mailbox of nobody", OF_RECEIVE("type = pop3\nhost = h"),
+	"t.conf:3: receive \"x\" has no user; write user = \"NAME\""},
+    {"mailbox without a password", OF_RECEIVE("type = imap host = h user = a"),
+	"t.conf:3: receive \"x\" has no password_file; write password_file = "
+	"\"/FILE\""},
+    {"mailbox with a path", OF_MAILBOX("imap", "path = \"/a\""),
+	"t.conf:4: path does not go with type = imap; remove it or change the "
+	"type"},
+    {"mailbox with a mode", OF_MAILBOX("pop3", "mode = 0600"),
+	"t.conf:4: mode does not go with type = pop3; remove it or change the "
+	"type"},
+    {"POP3 with a folder", OF_MAILBOX("pop3", "folder = \"a\""),
+	"t.conf:4: folder does not go with type = pop3; remove it or change "
+	"the type"},
+    {"folder that is empty", OF_MAILBOX("imap", "folder = \"\""),
+	"t.conf:4: folder cannot be \"\"; write a name or remove the line"},
+    {"folder in UTF-8", OF_MAILBOX("imap", "folder = \"Schl\xc3\xbcssel\""),
+	"t.conf:4: folder cannot be \"Schl\xc3\xbcssel\"; write it in ASCII, "
+	"as the server lists it"},
+    {"bad TLS", OF_MAILBOX("imap", "tls = yes"),
+	"t.conf:4: tls cannot be \"yes\"; write implicit, starttls or none"},
+    {"password in the clear", OF_MAILBOX("imap", "tls = none"),
+	"t.conf:4: tls = none is for a server on this machine; write implicit "
+	"or starttls"},
+    {"password in the clear to a name that looks near",
+	A "receive \"x\" {\ntype = pop3 host = localhost.example.net\n"
+	  "tls = none user = a password_file = \"/p\" }\n",
+	"t.conf:4: tls = none is for a server on this machine; write implicit "
+	"or starttls"},
+    {"a CA for nothing",
+	A "receive \"x\" {\ntype = imap host = \"::1\" tls = none user = a\n"
+	  "password_file = \"/p\"\nca_file = \"/c\" }\n",
+	"t.conf:5: ca_file does not go with tls = none; remove it"},
+    {"poll without a pause", OF_MAILBOX("imap", "poll = 0"),
+	"t.conf:4: poll is 0; set it between 1 and 1d"},
+    {"an hour for an answer", OF_MAILBOX("imap", "timeout = 2h"),
+	"t.conf:4: timeout is 2h; set it between 1 and 1h"},
+    {"mailbox twice",
+	OF_MAILBOX("imap", "port = 993") "receive \"y\" { type = imap host = "
+					 "MAIL.example.net user = a "
+					 "password_file = \"/q\" }\n",
+	"t.conf:6: receive \"y\" reads where \"x\" of t.conf:3 does; change "
+	"one"},
+    {"LMTP with a user", OF_RECEIVE("type = lmtp port = 1\nuser = a"),
+	"t.conf:4: user does not go with type = lmtp; remove it or change the "
+	"type"},
+    {"maildir with a password",
+	OF_RECEIVE("type = maildir path = \"/a\"\npassword_file = \"/p\""),
+	"t.conf:4: password_file does not go with type = maildir; remove it or "
+	"change the type"},
     {"receive nowhere", OF_RECEIVE("type = lmtp"),
 	"t.conf:3: receive \"x\" listens nowhere; write path = "
 	"\"/run/mailkeyd/lmtp\" or port = 2424"},
@@ -545,6 +603,56 @@ defaults(void **state)
 	assert_int_equal(c->limits.idle_timeout, 300);
 	config_free(c);
 	config_free(NULL);
+}
+
+/* A mailbox's defaults, and where the port follows from `tls`. */
+static void
+mailboxes(void **state)
+{
+	static const struct {
+		const char *type, *more;
+		enum receive_type is;
+		int port;
+	} cases[] = {{"imap", "", RECEIVE_IMAP, 993},
+	    {"imap", "tls = starttls", RECEIVE_IMAP, 143},
+	    {"pop3", "tls = implicit", RECEIVE_POP3, 995},
+	    {"pop3", "tls = none", RECEIVE_POP3, 110},
+	    {"pop3", "tls = starttls port = 7", RECEIVE_POP3, 7}};
+	char error[512], text[512];
+	struct config *c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		snprintf(text, sizeof(text),
+		    A
+		    "receive \"x\" { type = %s host = localhost user = \"b c\""
+		    " password_file = \"/p\" %s }\n",
+		    cases[i].type, cases[i].more);
+		c = read_text(text, error, sizeof(error));
+		assert_string_equal(error, "");
+		assert_non_null(c);
+		assert_int_equal(c->nreceive, 1);
+		assert_int_equal(c->receive[0].type, cases[i].is);
+		assert_true(config_is_mailbox(&c->receive[0]));
+		assert_int_equal(c->receive[0].port, cases[i].port);
+		assert_string_equal(c->receive[0].user, "b c");
+		assert_string_equal(c->receive[0].password_file, "/p");
+		assert_string_equal(c->receive[0].folder, "INBOX");
+		assert_null(c->receive[0].ca_file);
+		assert_int_equal(c->receive[0].poll, 60);
+		assert_int_equal(c->receive[0].timeout, 60);
+		config_free(c);
+	}
+	c = read_text(
+	    OF_MAILBOX("imap", "folder = \"a/b\" ca_file = \"/c\" poll = 2m "
+			       "timeout = 5s"),
+	    error, sizeof(error));
+	assert_string_equal(error, "");
+	assert_string_equal(c->receive[0].folder, "a/b");
+	assert_string_equal(c->receive[0].ca_file, "/c");
+	assert_int_equal(c->receive[0].poll, 120);
+	assert_int_equal(c->receive[0].timeout, 5);
+	config_free(c);
 }
 
 static void
@@ -1077,14 +1185,45 @@ static const struct program_case {
 	A HELPERS "send {\ntype = maildir\n"
 		  "path = \"/nonexistent\"\n}\n",
 	NULL},
+    {"no password",
+	A "receive \"x\" { type = imap host = h user = a\n"
+	  "password_file = \"/nonexistent\" }\n",
+	"t.conf:3: password_file /nonexistent: No such file or directory; "
+	"write the password into it, for the user that runs mailkeyd alone"},
+    {"no CA",
+	A "receive \"x\" { type = imap host = h user = a\npassword_file = "
+	  "\"${TEST_CONFIG_HELPERS}/mailkeyd-sender\"\nca_file = "
+	  "\"/nonexistent\" }\n",
+	"t.conf:4: cannot read ca_file /nonexistent: No such file or "
+	"directory; "
+	"name a file of certificates in PEM"},
 };
+
+/* One helper more, where there is a mailbox. */
+static void
+needs_fetcher(void)
+{
+	char error[512], *why = NULL;
+	struct config *c = read_text(A HELPERS
+	    "receive \"x\" { type = imap host = h user = a password_file = "
+	    "\"${TEST_CONFIG_HELPERS}/mailkeyd-sender\" }\n",
+	    error, sizeof(error));
+
+	assert_non_null(c);
+	assert_int_equal(config_programs(c, &why), -1);
+	assert_non_null(strstr(why,
+	    "/helpers/mailkeyd-fetcher: No such file or directory; set libexec "
+	    "to where"));
+	free(why);
+	config_free(c);
+}
 
 static void
 programs(void **state)
 {
 	static const char *const helpers[] = {"helpers/mailkeyd-parser",
 	    "helpers/mailkeyd-verifier", "helpers/mailkeyd-checker",
-	    "helpers/mailkeyd-sender"};
+	    "helpers/mailkeyd-sender"}; /* no fetcher */
 	char path[256], want[512], error[512], *why;
 
 	(void)state;
@@ -1092,7 +1231,7 @@ programs(void **state)
 	assert_int_equal(mkdir(path, 0700), 0);
 	setenv("TEST_CONFIG_HELPERS", path, 1);
 	for (size_t i = 0; i < 4; i++) {
-		write_file(helpers[i], "");
+		write_file(helpers[i], "secret\n");
 		path_in(path, sizeof(path), helpers[i]);
 		assert_int_equal(chmod(path, 0700), 0);
 	}
@@ -1113,6 +1252,7 @@ programs(void **state)
 		free(why);
 		config_free(c);
 	}
+	needs_fetcher();
 	for (size_t i = 0; i < 4; i++) {
 		path_in(path, sizeof(path), helpers[i]);
 		unlink(path);
@@ -1150,14 +1290,14 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(each_mistake),
 	    cmocka_unit_test(not_a_file), cmocka_unit_test(odd_files),
-	    cmocka_unit_test(defaults), cmocka_unit_test(all_set),
-	    cmocka_unit_test(peers), cmocka_unit_test(whose_peer),
-	    cmocka_unit_test(ways_to_send), cmocka_unit_test(each_cap),
-	    cmocka_unit_test(at_the_limits), cmocka_unit_test(sample),
-	    cmocka_unit_test(read_sizes), cmocka_unit_test(whose),
-	    cmocka_unit_test(prepares), cmocka_unit_test(prepare_errors),
-	    cmocka_unit_test(looks), cmocka_unit_test(programs),
-	    cmocka_unit_test(denies)};
+	    cmocka_unit_test(defaults), cmocka_unit_test(mailboxes),
+	    cmocka_unit_test(all_set), cmocka_unit_test(peers),
+	    cmocka_unit_test(whose_peer), cmocka_unit_test(ways_to_send),
+	    cmocka_unit_test(each_cap), cmocka_unit_test(at_the_limits),
+	    cmocka_unit_test(sample), cmocka_unit_test(read_sizes),
+	    cmocka_unit_test(whose), cmocka_unit_test(prepares),
+	    cmocka_unit_test(prepare_errors), cmocka_unit_test(looks),
+	    cmocka_unit_test(programs), cmocka_unit_test(denies)};
 
 	return cmocka_run_group_tests_name(
 	    "config", tests, make_dir, remove_dir);

@@ -1,0 +1,429 @@
+/*
+ * mailkeyd-fetcher: reads one mailbox by IMAP or POP3, gives its mails to the
+ * core, and deletes each when the core says that it is done.  What they say to
+ * each other stands in fetch.h; descriptor 3 is its socket, and when that is
+ * closed it ends.
+ */
+#include "mailkeyd/fetcher.h"
+#include "mailkeyd/loop.h"
+#include "mailkeyd/password.h"
+#include "mailkeyd/tls.h"
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define CORE	    3
+#define MEMORY_MAX  ((rlim_t)384 << 20)
+#define ALARM_S	    15 /* behind the deadline that the wire keeps */
+#define FATE_MS	    (5 * 60 * 1000L)
+#define STEADY_MS   60000 /* of a mailbox that was open, end the back-off */
+#define AGAIN_FIRST 1000L
+#define AGAIN_LAST  300000L
+#define PAUSE_FIRST 1000L
+#define PAUSE_LAST  60000L
+
+/* ---- what the core hears ------------------------------------------------- */
+
+/* The core has gone: what it was given, it commits or not, and the mail is
+ * still there. */
+static void __attribute__((noreturn)) end(void)
+{
+	exit(EX_OK);
+}
+
+static void
+tell(uint32_t type, uint32_t status, const char *text)
+{
+	struct ipc_msg m;
+
+	ipc_msg_init(&m, type, 0);
+	m.status = status;
+	snprintf(m.text, sizeof(m.text), "%s", text);
+	if (ipc_send(CORE, &m) != 0)
+		end();
+}
+
+/* One line of printable ASCII. */
+static void
+clean(char *text)
+{
+	size_t n = strlen(text);
+
+	while (n > 0 && (unsigned char)text[n - 1] <= ' ')
+		text[--n] = '\0';
+	for (; *text != '\0'; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
+bool
+fetch_trouble(struct fetcher *f, const char *format, ...)
+{
+	va_list ap;
+
+	if (f->why[0] != '\0') /* the first is the reason */
+		return false;
+	va_start(ap, format);
+	vsnprintf(f->why, sizeof(f->why), format, ap);
+	va_end(ap);
+	clean(f->why);
+	return false;
+}
+
+void
+fetch_note(const struct fetcher *f, const char *format, ...)
+{
+	char text[IPC_TEXT];
+	va_list ap;
+
+	(void)f;
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	clean(text);
+	tell(FETCH_NOTE, 0, text);
+}
+
+void
+fetch_is_open(struct fetcher *f)
+{
+	if (!f->open) {
+		tell(FETCH_STATE, 1, "");
+		f->since = loop_now_ms();
+	}
+	f->open = true;
+}
+
+/* ---- time ---------------------------------------------------------------- */
+
+/* The alarm ends what the wire does not: a library that goes in circles. */
+void
+fetch_whole(struct fetcher *f, unsigned ms)
+{
+	f->wire.whole = loop_now_ms() + ms;
+	alarm(ms / 1000 + ALARM_S);
+}
+
+/* 4 octets in a millisecond is a slow modem. */
+void
+fetch_step(struct fetcher *f, size_t octets)
+{
+	wire_step(&f->wire, f->timeout_ms + (unsigned)(octets / 4),
+	    octets + octets / 2 + FETCH_REPLY);
+}
+
+bool
+fetch_wait(struct fetcher *f, long ms, const mailstream *stream)
+{
+	int64_t until = loop_now_ms() + ms;
+	struct pollfd p[] = {{CORE, POLLIN, 0}, {-1, POLLIN, 0}};
+
+	alarm(0);
+	for (;;) {
+		int64_t left = until - loop_now_ms();
+		struct ipc_msg m;
+		int n;
+
+		if (stream != NULL && wire_has_data(&f->wire, stream))
+			return true;
+		if (left <= 0)
+			return false;
+		if (stream != NULL)
+			p[1].fd = f->wire.fd;
+		n = poll(p, 2, left > INT_MAX ? INT_MAX : (int)left);
+		if (n == -1 && errno != EINTR)
+			err(EX_OSERR, "poll");
+		if (n <= 0 || p[0].revents == 0)
+			continue;
+		n = ipc_recv(CORE, &m); /* a fate that comes too late */
+		if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
+			end();
+		if (n == 1)
+			ipc_msg_close(&m);
+	}
+}
+
+/* ---- mails --------------------------------------------------------------- */
+
+void
+fetch_offer(struct fetcher *f, uint32_t number, const char *key, int memfd,
+    uint64_t size, bool cut)
+{
+	struct taken *t = &f->batch[f->nbatch++];
+	struct ipc_msg m;
+	int ok;
+
+	*t = (struct taken){
+	    .id = ++f->ids, .number = number, .fate = FETCH_ASKED};
+	snprintf(t->key, sizeof(t->key), "%s", key);
+	ipc_msg_init(&m, FETCH_MAIL, t->id);
+	m.fd[0] = memfd;
+	m.a = size;
+	m.b = cut;
+	ok = ipc_send(CORE, &m);
+	ipc_msg_close(&m);
+	if (ok != 0)
+		end();
+	f->octets += cut ? FETCH_HEADER : size;
+}
+
+bool
+fetch_is_full(const struct fetcher *f)
+{
+	return f->nbatch == FETCH_BATCH || f->octets >= FETCH_OCTETS;
+}
+
+static bool
+is_asked(const struct fetcher *f)
+{
+	for (size_t i = 0; i < f->nbatch; i++)
+		if (f->batch[i].fate == FETCH_ASKED)
+			return true;
+	return false;
+}
+
+/* Reads one fate; nothing by `until`: they come too late. */
+static void
+hear_fate(struct fetcher *f, int64_t until)
+{
+	struct pollfd p = {CORE, POLLIN, 0};
+	int64_t left = until - loop_now_ms();
+	struct ipc_msg m;
+	int n = left > 0 ? poll(&p, 1, (int)left) : 0;
+
+	if (n == -1 && errno == EINTR)
+		return;
+	if (n != 1 || (n = ipc_recv(CORE, &m)) != 1) {
+		if (n != 0 || p.revents != 0)
+			end();
+		for (size_t i = 0; i < f->nbatch; i++)
+			if (f->batch[i].fate == FETCH_ASKED)
+				f->batch[i].fate = FETCH_BUSY;
+		return;
+	}
+	ipc_msg_close(&m);
+	if (m.type != FETCH_FATE || m.status >= FETCH_ASKED)
+		errx(EX_PROTOCOL, "message of type %u", (unsigned)m.type);
+	f->most = m.a;
+	for (size_t i = 0; i < f->nbatch; i++)
+		if (f->batch[i].id == m.id)
+			f->batch[i].fate = (enum fetch_fate)m.status;
+}
+
+/* It is not one mail that has to come again, it is all of them: none is
+ * fetched for a while, which gets longer. */
+static void
+pause_all(struct fetcher *f)
+{
+	f->pause_ms = f->pause_ms == 0 ? PAUSE_FIRST : 2 * f->pause_ms;
+	if (f->pause_ms > PAUSE_LAST)
+		f->pause_ms = PAUSE_LAST;
+}
+
+void
+fetch_settle(struct fetcher *f)
+{
+	int64_t until = loop_now_ms() + FATE_MS;
+	bool busy = false;
+
+	alarm(0);
+	while (is_asked(f))
+		hear_fate(f, until);
+	for (size_t i = 0; i < f->nbatch; i++) {
+		const struct taken *t = &f->batch[i];
+
+		busy |= t->fate == FETCH_BUSY;
+		if (t->fate == FETCH_DONE)
+			f->later_row = 0;
+		if (t->fate == FETCH_LATER)
+			f->later_row++;
+		if (t->fate == FETCH_DONE || t->fate == FETCH_LATER)
+			later_add(&f->later, t->key, t->fate == FETCH_DONE);
+	}
+	f->paused = busy || f->later_row >= FETCH_BATCH;
+	if (f->paused)
+		pause_all(f);
+	else
+		f->pause_ms = 0;
+	fetch_whole(f, FETCH_BATCH_MS);
+}
+
+/* ---- connections --------------------------------------------------------- */
+
+static bool
+start_tls(struct fetcher *f)
+{
+	char why[TLS_WHY] = "";
+
+	fetch_step(f, 0);
+	if (tls_start(&f->wire, f->host, f->ca_file, why) == 0)
+		return true;
+	return fetch_trouble(f, "TLS: %s", why);
+}
+
+mailstream *
+fetch_connect(struct fetcher *f)
+{
+	mailstream *stream;
+	const char *why;
+
+	fetch_whole(f, 4 * f->timeout_ms);
+	if (wire_connect(&f->wire, f->host, f->port, f->timeout_ms, &why) ==
+	    -1) {
+		fetch_trouble(f, "connect: %s",
+		    why != NULL ? why : wire_trouble(&f->wire));
+		return NULL;
+	}
+	if (f->tls == RECEIVE_TLS_IMPLICIT && !start_tls(f)) {
+		wire_close(&f->wire);
+		return NULL;
+	}
+	stream = wire_stream(&f->wire);
+	if (stream == NULL) {
+		fetch_trouble(f, "no memory");
+		wire_close(&f->wire);
+	}
+	fetch_step(f, 0);
+	return stream;
+}
+
+/* What came behind the answer came from whoever can write into a connection
+ * without TLS. */
+bool
+fetch_start_tls(struct fetcher *f, const mailstream *stream)
+{
+	if (stream->read_buffer_len > 0) {
+		f->wire.broken = true;
+		return fetch_trouble(f, "STARTTLS: more than one answer");
+	}
+	return start_tls(f);
+}
+
+char *
+fetch_password(struct fetcher *f)
+{
+	char *why, *password = password_read(f->password_file, &why);
+
+	if (password == NULL)
+		fetch_trouble(f, "%s: %s", f->password_file,
+		    why != NULL ? why : "no memory");
+	free(why);
+	return password;
+}
+
+/* ---- the start ----------------------------------------------------------- */
+
+static void
+config_take(struct fetcher *f, const char *record, size_t len)
+{
+	struct ipc_in in = {.data = (const unsigned char *)record, .len = len};
+	uint32_t type = ipc_get_u32(&in), port, tls, poll_s, timeout_s;
+
+	f->host = ipc_get_str(&in, 255);
+	port = ipc_get_u32(&in);
+	tls = ipc_get_u32(&in);
+	f->user = ipc_get_str(&in, 255);
+	f->password_file = ipc_get_str(&in, PATH_MAX);
+	f->folder = ipc_get_str(&in, 255);
+	f->ca_file = ipc_get_str(&in, PATH_MAX);
+	poll_s = ipc_get_u32(&in);
+	timeout_s = ipc_get_u32(&in);
+	f->most = ipc_get_u64(&in);
+	if (in.failed || (type != RECEIVE_IMAP && type != RECEIVE_POP3) ||
+	    tls > RECEIVE_TLS_NONE || port > UINT16_MAX || f->host == NULL ||
+	    f->user == NULL || f->password_file == NULL || f->folder == NULL ||
+	    poll_s > 7 * 86400 || timeout_s > 3600)
+		errx(EX_CONFIG, "a configuration that cannot be");
+	f->type = (enum receive_type)type;
+	f->tls = (enum receive_tls)tls;
+	f->poll_ms = poll_s * 1000;
+	f->timeout_ms = timeout_s * 1000;
+	snprintf(f->port, sizeof(f->port), "%u", (unsigned)port);
+}
+
+static void
+configure(struct fetcher *f)
+{
+	struct ipc_msg m;
+	char *record;
+	size_t len;
+	int got = ipc_recv(CORE, &m);
+
+	if (got == 0)
+		end();
+	if (got == -1)
+		err(EX_USAGE, "descriptor 3 is no socket of mailkeyd");
+	if (m.type != FETCH_CONFIG || ipc_slurp(m.fd[0], 65536, &record, &len))
+		errx(EX_PROTOCOL, "the first message is no configuration");
+	config_take(f, record, len);
+	free(record);
+	ipc_msg_close(&m);
+}
+
+/* As in mailkeyd-sender: it ends when the core closes its socket. */
+static void
+prepare(void)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+#ifndef SANITIZED
+	struct rlimit memory = {MEMORY_MAX, MEMORY_MAX};
+
+	if (setrlimit(RLIMIT_AS, &memory) == -1)
+		warn("RLIMIT_AS");
+#endif
+	sigaction(SIGTERM, &ignore, NULL);
+	sigaction(SIGINT, &ignore, NULL);
+	sigaction(SIGHUP, &ignore, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+	for (int fd = 0; fd < CORE; fd++)
+		if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd)
+			exit(EX_OSERR);
+	fcntl(CORE, F_SETFD, FD_CLOEXEC);
+	/* libetpan would put large answers into files otherwise */
+	mmap_string_set_ceil(SIZE_MAX / 2);
+}
+
+/* The mailbox cannot be read: how long until the next try. */
+static long
+closed(struct fetcher *f, long again)
+{
+	if (f->open && loop_now_ms() - f->since > STEADY_MS)
+		again = 0;
+	tell(FETCH_STATE, 0, f->why);
+	f->open = false;
+	again = again == 0 ? AGAIN_FIRST : 2 * again;
+	return again > AGAIN_LAST ? AGAIN_LAST : again;
+}
+
+int
+main(void)
+{
+	struct fetcher f = {.wire = {.fd = -1, .core = CORE}};
+	long again = 0;
+
+	prepare();
+	configure(&f);
+	for (;;) {
+		long ms;
+
+		f.why[0] = '\0';
+		f.nbatch = f.octets = 0;
+		ms = f.type == RECEIVE_IMAP ? fetch_imap(&f) : fetch_pop3(&f);
+		if (ms == -1)
+			ms = again = closed(&f, again);
+		else
+			again = 0;
+		fetch_wait(&f, ms, NULL);
+	}
+}

@@ -1,0 +1,87 @@
+/*
+ * What the parts of mailkeyd-fetcher share: fetch.c has the core's side,
+ * fetch_imap.c and fetch_pop3.c the servers'.
+ */
+#ifndef FETCHER_H
+#define FETCHER_H
+
+#include "mailkeyd/config.h"
+#include "mailkeyd/fetch.h"
+#include "mailkeyd/ipc.h"
+#include "mailkeyd/later.h"
+#include "mailkeyd/wire.h"
+
+#define FETCH_REPLY    ((size_t)64 << 10)  /* octets of an ordinary answer */
+#define FETCH_LIST     ((size_t)8 << 20)   /* of a list of mails */
+#define FETCH_HEADER   ((size_t)128 << 10) /* of a mail that is too large */
+#define FETCH_OCTETS   ((size_t)8 << 20)   /* of mails that go together */
+#define FETCH_BATCH_MS (30 * 60 * 1000u)
+
+/* A mail that the core has been given. */
+struct taken {
+	uint64_t id;
+	uint32_t number; /* UID, or number of the session */
+	char key[LATER_KEY];
+	enum fetch_fate fate;
+};
+
+struct fetcher {
+	enum receive_type type;
+	enum receive_tls tls;
+	char *host, *user, *password_file, *folder, *ca_file;
+	char port[6];
+	unsigned poll_ms, timeout_ms;
+	uint64_t most; /* octets of a mail that is fetched whole */
+
+	struct wire wire;
+	struct later later;
+	struct taken batch[FETCH_BATCH];
+	size_t nbatch, octets; /* of the batch */
+	uint64_t ids;
+	unsigned later_row; /* mails in a row that have to come again */
+	long pause_ms;	    /* of the whole mailbox; doubles */
+	bool paused;	    /* by the last batch */
+	bool open;
+	int64_t since; /* it is */
+	char why[IPC_TEXT];
+};
+
+/* Notes why the session cannot go on; returns false. */
+bool fetch_trouble(struct fetcher *, const char *, ...)
+    __attribute__((format(printf, 2, 3)));
+void fetch_is_open(struct fetcher *); /* tells the core */
+void fetch_note(const struct fetcher *, const char *, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The time for all steps to come, and the next one, in which so many octets
+ * may come. */
+void fetch_whole(struct fetcher *, unsigned ms);
+void fetch_step(struct fetcher *, size_t octets);
+
+/* Connects, with TLS from the start where that is wanted.  NULL: trouble. */
+mailstream *fetch_connect(struct fetcher *);
+/* After STARTTLS was granted. */
+bool fetch_start_tls(struct fetcher *, const mailstream *);
+/* malloc'ed, for password_free(); NULL: trouble. */
+char *fetch_password(struct fetcher *);
+
+/*
+ * Gives a mail to the core: a memfd, which is closed.  `size` is what the
+ * server says; of a mail that is `cut` the beginning is there.
+ */
+void fetch_offer(struct fetcher *, uint32_t number, const char *key, int memfd,
+    uint64_t size, bool cut);
+bool fetch_is_full(const struct fetcher *);
+
+/* Waits for what becomes of the batch: what is FETCH_DONE in it is to be
+ * deleted, and `later` knows the rest. */
+void fetch_settle(struct fetcher *);
+
+/* Waits until there is something to read (true), or for so long. */
+bool fetch_wait(struct fetcher *, long ms, const mailstream *);
+
+/* One session, until trouble (-1), or the time in ms to the next. */
+long fetch_imap(struct fetcher *);
+long fetch_pop3(struct fetcher *);
+
+#endif
