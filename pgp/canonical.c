@@ -132,6 +132,8 @@ out_value(struct out *o, const struct signature_parts *parts,
 	for (i = 0; i < n; i++) {
 		if (!cursor_mpi(&c, &mpi))
 			return false;
+		if (n == 1 && !rsa_fits(issuer, mpi))
+			return false;
 		if (parts->pkalgo == 19 && i == 1)
 			mpi = ecdsa_smaller(issuer, mpi, smaller);
 		out_mpi(o, mpi);

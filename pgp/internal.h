@@ -296,6 +296,12 @@ enum pgp_status signature_canonical_other(
 struct cursor ecdsa_smaller(const struct pgp_component *key, struct cursor s,
     unsigned char out[ECDSA_MAX]);
 
+/* ---- rsa.c --------------------------------------------------------------- */
+
+/* Whether s is below the modulus of the key; true where that is not known
+ * (key->body may be NULL). */
+bool rsa_fits(const struct pgp_component *key, struct cursor s);
+
 /* ---- cert.c -------------------------------------------------------------- */
 
 int component_cmp(const struct pgp_component *, const struct pgp_component *);

@@ -277,6 +277,103 @@ smaller_of_two(void **state)
 	BN_free(t);
 }
 
+/* ---- RSA ----------------------------------------------------------------- */
+
+/* s, s + n, s + 2n ... of each signature of bob's: none but s is taken, be it
+ * alone or among the others. */
+static struct pgp_blob
+with_multiples(const struct pgp_blob *plain, bool genuine)
+{
+	struct pgp_cert *bob = cert_of_key("bob.asc");
+	const unsigned char *n = bob->components[0].body + 6, *value;
+	struct pgp_blob joined = {NULL, 0};
+	struct pgp_packet p;
+	struct row row;
+	size_t pos = 0, len;
+	unsigned char body[2048];
+	BIGNUM *modulus = BN_bin2bn(n + 2, (u16(n) + 7) / 8, NULL), *s;
+
+	row_open(&row);
+	while (pgp_packet_read(plain->data, plain->len, &pos, &joined, &p) ==
+	       PGP_OK) {
+		if (p.tag != PGP_TAG_SIGNATURE || genuine)
+			row_packet(&row, p.tag, p.body, p.len);
+		if (p.tag != PGP_TAG_SIGNATURE)
+			continue;
+		len = 8 + u16(p.body + 4);
+		len += u16(p.body + len - 2) + 2;
+		value = p.body + len;
+		s = BN_bin2bn(value + 2, (u16(value) + 7) / 8, NULL);
+		for (unsigned i = 0; i < 100; i++) {
+			BN_add(s, s, modulus);
+			memcpy(body, p.body, len);
+			body[len] = (unsigned char)(BN_num_bits(s) >> 8);
+			body[len + 1] = (unsigned char)BN_num_bits(s);
+			row_packet(&row, p.tag, body,
+			    len + 2 + (size_t)BN_bn2bin(s, body + len + 2));
+		}
+		BN_free(s);
+	}
+	BN_free(modulus);
+	pgp_blob_free(&joined, false);
+	pgp_cert_free(bob);
+	return row_close(&row);
+}
+
+static void
+multiples_of_the_modulus(void **state)
+{
+	struct pgp_blob plain = octets_of_key("bob.asc");
+	struct pgp_blob many = with_multiples(&plain, true);
+	struct pgp_blob alone = with_multiples(&plain, false);
+	struct pgp_cert *stored, *cert;
+	size_t asked, all;
+
+	(void)state;
+	stored = taken(plain, NULL, &all);
+	cert = taken(many, NULL, &asked);
+	assert_int_equal(asked, all);
+	assert_same(cert, stored);
+	pgp_cert_free(cert);
+	cert = taken(alone, NULL, &asked);
+	assert_int_equal(asked, 0);
+	assert_int_equal(cert->ncomponents, 1);
+	pgp_cert_free(cert);
+	pgp_cert_free(stored);
+	pgp_blob_free(&plain, false);
+	pgp_blob_free(&many, false);
+	pgp_blob_free(&alone, false);
+}
+
+static void
+below_the_modulus(void **state)
+{
+	/* n = 0x0100, with and without a zero before it */
+	static const unsigned char bodies[][16] = {
+	    {4, 0, 0, 0, 0, 1, 0, 9, 1, 0, 0, 2, 3},
+	    {4, 0, 0, 0, 0, 3, 0, 17, 0, 1, 0, 0, 2, 3},
+	    {3, 0, 0, 0, 0, 0, 0, 1, 0, 9, 1, 0, 0, 2, 3}};
+	static const unsigned char max[] = {0, 0xff}, n[] = {1, 0},
+				   more[] = {1, 0, 0};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct pgp_component key = {.len = sizeof(bodies[i]),
+		    .body = (unsigned char *)(uintptr_t)bodies[i],
+		    .version = bodies[i][0],
+		    .pkalgo = 1};
+
+		assert_true(rsa_fits(&key, (struct cursor){max, 2}));
+		assert_false(rsa_fits(&key, (struct cursor){n, 2}));
+		assert_false(rsa_fits(&key, (struct cursor){more, 3}));
+		key.pkalgo = 17;
+		assert_true(rsa_fits(&key, (struct cursor){more, 3}));
+		key.pkalgo = 1;
+		key.body = NULL;
+		assert_true(rsa_fits(&key, (struct cursor){more, 3}));
+	}
+}
+
 /* ---- others' user IDs ---------------------------------------------------- */
 
 /* A user ID of Eve's with a copy of alice's signature, before and behind. */
@@ -324,9 +421,11 @@ copied_signature(void **state)
 int
 main(void)
 {
-	struct CMUnitTest tests[CASES + 2] = {cmocka_unit_test(smaller_of_two),
+	struct CMUnitTest tests[CASES + 4] = {cmocka_unit_test(smaller_of_two),
+	    cmocka_unit_test(multiples_of_the_modulus),
+	    cmocka_unit_test(below_the_modulus),
 	    cmocka_unit_test(copied_signature)};
-	size_t i, n = 2;
+	size_t i, n = 4;
 
 	for (i = 0; i < CASES; i++)
 		tests[n++] = (struct CMUnitTest){guises[i].name,

@@ -22,8 +22,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RINGS "/usr/share/keyrings/"
-#define BATCH 512 /* small certificates to one gpg */
+#define RINGS	  "/usr/share/keyrings/"
+#define BATCH	  512  /* small certificates to one gpg */
+#define SMALL_MAX 4096 /* octets of one in a file */
 
 static char home[64];
 static struct pgp_policy roomy;
@@ -644,6 +645,65 @@ test_damaged(void **state)
 	assert_true(sum.stricter * 100 < sum.n);
 }
 
+/*
+ * Each class in which we are stricter, with one certificate; the reasons are in
+ * tests/keys/stricter/README.
+ */
+static const struct class
+{
+	const char *name;
+	bool ours;
+} classes[] = {
+    {"older-than-key", false},
+    {"undated", false},
+    {"another-issuer", false},
+    {"exportable-empty", false},
+    {"eddsa-large-s", false},
+    {"rsa-large-value", false},
+    {"rsa-even", false},
+    {"sound", true},
+};
+#define CLASSES (sizeof(classes) / sizeof(classes[0]))
+
+static struct small
+small_of_file(const char *name)
+{
+	struct small small = {.data = NULL};
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "tests/keys/stricter/%s.pgp", name);
+	small.data = malloc(SMALL_MAX);
+	f = fopen(path, "r");
+	if (f == NULL || small.data == NULL)
+		fail_msg("%s: %s", path, strerror(errno));
+	small.len = fread(small.data, 1, SMALL_MAX, f);
+	fclose(f);
+	return small;
+}
+
+static void
+test_stricter(void **state)
+{
+	struct pgp_verifier *verifier = pgp_verifier_new();
+
+	(void)state;
+	assert_non_null(verifier);
+	for (size_t i = 0; i < CLASSES; i++) {
+		struct small small = small_of_file(classes[i].name);
+
+		memset(count, 0, sizeof(count));
+		compare_batch(verifier, &small, 1);
+		if (count[0].good != classes[i].ours ||
+		    count[0].stricter == classes[i].ours)
+			fail_msg("%s: good %u, stricter %u, bad %u, left %u",
+			    classes[i].name, count[0].good, count[0].stricter,
+			    count[0].bad, count[0].undecided);
+		free(small.data);
+	}
+	pgp_verifier_free(verifier);
+}
+
 static int
 make_home(void **state)
 {
@@ -673,7 +733,7 @@ remove_home(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_stricter),
 	    cmocka_unit_test(test_rings), cmocka_unit_test(test_damaged)};
 
 	return cmocka_run_group_tests(tests, make_home, remove_home);
