@@ -220,10 +220,9 @@ job_committed(struct job *job)
 		gw->counts.refused++;
 	else
 		gw->counts.done++;
-	if (job->answer.n == 0)
-		said = "taken, not answered";
-	else if (job->outcome == REFUSED)
-		said = "taken, see the answer";
+	if (job->outcome == REFUSED)
+		said = job->answer.n > 0 ? "taken, see the answer"
+					 : "taken, not answered";
 	job_finish(
 	    job, FATE_DONE, job->outcome == REFUSED ? "refused" : "done", said);
 }

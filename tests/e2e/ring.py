@@ -352,7 +352,9 @@ its header says"""
     expect(text.endswith("taken, not answered"), text)
     message = mail("incremental", key("alice.asc"), sender="x@two.example",
                    headers=headers)
-    equal(send(post, ONE, message, sender="Keys@TWO.example")[0], 250)
+    code, text = send(post, ONE, message, sender="Keys@TWO.example")
+    equal(code, 250)
+    expect(text.endswith(" taken"), text)
     everybody(post, "alice@example.org", (ONE,))
     equal(send(post, ONE, mail("Incremental update of your mailbox",
                                key("bob.asc")), sender=TWO)[0], 250)
