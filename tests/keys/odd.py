@@ -5,12 +5,15 @@
 #	collision-1.asc, -2.asc  two keys whose key IDs end in the same 8 digits
 #	hostile-userids.asc      line breaks, controls and bidi in user IDs
 #	long-userid.asc          user IDs of 27, 2000 and 3000 octets
+#	injections.asc           each line of ../hostile/injections a user ID
 #
+# With names, only those.
 # Needs python3-cryptography (Debian).
 
 import base64
 import hashlib
 import os
+import sys
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey)
@@ -88,10 +91,21 @@ def collision():
             return one, a[short], two, b[short]
 
 
-def main():
+def injections():
+    with open(os.path.join(HERE, "../hostile/injections"),
+              encoding="ascii") as f:
+        for line in f.read().splitlines():
+            if line and not line.startswith("#"):
+                yield line.encode().decode("unicode_escape").encode("latin-1")
+
+
+def collisions():
     one, first, two, second = collision()
     write("collision-1.asc", one, first, b"Heidi <heidi@example.org>")
     write("collision-2.asc", two, second, b"Ivan <ivan@example.org>")
+
+
+def hostile_userids():
     write("hostile-userids.asc", Ed25519PrivateKey.generate(), CREATED,
           b"Mallory <mallory@example.org>",
           b"Mallory line\npub  4096R/DEADBEEF 2020/01/01 Forged <f@example>",
@@ -100,10 +114,26 @@ def main():
           b"Mallory \x1b[2J\x07\x08\x00 escape \x9b31m",
           "Mallory bidi \u202egro.elpmaxe@\u202c \u2066x\u2069 \u2028 end"
           .encode())
+
+
+def long_userid():
     write("long-userid.asc", Ed25519PrivateKey.generate(), CREATED,
           b"Longname <long@example.org>",
           b"Longname two thousand " + b"x" * 1978,
           b"Longname three thousand " + b"x" * 2976)
+
+
+def main():
+    files = {
+        "collision-1.asc": collisions,
+        "hostile-userids.asc": hostile_userids,
+        "long-userid.asc": long_userid,
+        "injections.asc": lambda: write(
+            "injections.asc", Ed25519PrivateKey.generate(), CREATED,
+            b"Injector <injector@example.org>", *injections()),
+    }
+    for name in sys.argv[1:] or files:
+        files[name]()
 
 
 if __name__ == "__main__":
