@@ -199,9 +199,10 @@ format:
 refs: all
 	@B=$(B) tests/golden --write
 
-# Each harness for FUZZ_TIME seconds, from its corpus; what is found stays in
-# build-fuzz/fuzz.
+# Each harness, or T=name, for FUZZ_TIME seconds, FUZZ_JOBS of them at once.
 FUZZ_TIME = 60
+FUZZ_JOBS = 1
+FUZZ_NAMES = $(or $(T),$(FUZZERS:$(B)/fuzz/%=%))
 FUZZ_OPT = -O1 -fno-sanitize-recover=all -fsanitize=address,undefined
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(ALL_A)
 	@mkdir -p $(@D)
@@ -211,11 +212,8 @@ fuzz: deps-fuzz
 	@+$(MAKE) --no-print-directory fuzzers B=build-fuzz CC=clang WARN= \
 	    DEFS=-DSANITIZED OPT='$(FUZZ_OPT),fuzzer-no-link' \
 	    LDOPT='$(FUZZ_OPT),fuzzer'
-	@for f in $(FUZZERS:$(B)/%=build-fuzz/%); do n=$${f##*/}; \
-	    mkdir -p build-fuzz/found/$$n; echo "fuzz $$n, $(FUZZ_TIME) s"; \
-	    $$f -max_total_time=$(FUZZ_TIME) -timeout=10 -print_final_stats=1 \
-	    -artifact_prefix=build-fuzz/$$n. build-fuzz/found/$$n \
-	    tests/fuzz/corpus/$$n || exit 1; done
+	@printf '%s\n' $(FUZZ_NAMES) | \
+	    xargs -P $(FUZZ_JOBS) -n 1 tests/fuzz/run $(FUZZ_TIME)
 
 install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) \
