@@ -327,11 +327,11 @@ count(const struct mailmime *m, unsigned depth,
 	clistiter *i;
 
 	if (depth > limits->depth)
-		return "Its parts are nested too deeply (depth).";
+		return "Its parts are nested too deeply (mime_depth).";
 	switch (m->mm_type) {
 	case MAILMIME_SINGLE:
 		if (++*parts > limits->parts)
-			why = "It has too many parts (parts).";
+			why = "It has too many parts (mime_parts).";
 		break;
 	case MAILMIME_MESSAGE:
 		if (message_child(m) != NULL)

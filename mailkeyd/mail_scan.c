@@ -74,7 +74,7 @@ scan_header(const char *raw, size_t len, const struct mail_limits *limits,
 			field = pos;
 			if (++nfields > limits->fields)
 				return "There are too many header fields "
-				       "(fields).";
+				       "(header_fields).";
 		}
 		if (next - field > limits->field_size)
 			return "A header field is too long (field_size).";
@@ -147,7 +147,7 @@ scan_types(const char *p, const char *end, const struct mail_limits *limits)
 				limits->field_size) &&
 			    ++messages > limits->messages)
 				return "It holds too many messages within the "
-				       "message (messages).";
+				       "message (nested_messages).";
 		}
 		bol = *p == '\n' || *p == '\r';
 	}
