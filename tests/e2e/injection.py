@@ -8,6 +8,7 @@ import email
 import email.policy
 import glob
 import os
+import random
 import re
 import threading
 
@@ -48,10 +49,12 @@ def request(subject=b"GET nobody-has-this", **fields):
 
 def requests():
     """(what, envelope sender, mail) for each text and each place."""
-    for text in injections():
-        yield "Latin-1", ALICE, request(word(text, b"iso-8859-1"))
+    for number, text in enumerate(injections()):
+        # Whoever writes no command is soon not answered any more.
+        other = f"u{number}@example.net"
+        yield "Latin-1", other, request(word(text, b"iso-8859-1"))
         for form in (folded(text), word(text)):
-            yield "command", ALICE, request(form)
+            yield "command", other, request(form)
             yield "argument", ALICE, request(b"GET " + form)
             yield "help", ALICE, request(b"HELP " + form)
             yield "From", ALICE, request(From=form)
@@ -70,6 +73,10 @@ def requests():
         if not line.startswith("@"):    # a route: its end is the sender
             yield "sender", line, request()
         yield "address", line + "@example.net", request()
+
+
+def sample(things, n):
+    return random.Random(1).sample(list(things), n)
 
 
 # ---- what an answer may be ------------------------------------------------
@@ -198,10 +205,12 @@ def over_smtp(place):
     daemon = place.daemon(send=smtp_to(sink.port))
     daemon.start()
     mails = list(requests())
+    if not os.environ.get("FULL"):
+        mails = sample(mails, 500)
     taken = post(daemon, mails)
     all_sent(daemon)
     note(f"{len(mails)} mails, {taken} taken, {len(sink.got)} answers")
-    expect(len(sink.got) > 800, "answers", len(sink.got))
+    expect(len(sink.got) > len(mails) * 0.7, "answers", len(sink.got))
     for answer in sink.got:
         check_answer(answer.raw, b"\r\n", answer.recipients[0].encode(),
                      answer.recipients)
@@ -230,7 +239,7 @@ for a; do printf '%s\\0' "$a"; done >$f.args
     daemon = place.daemon(
         send=f'send {{ type = sendmail path = "{program}" }}')
     daemon.start()
-    mails = list(requests())[::19]
+    mails = sample(requests(), 60)
     post(daemon, mails)
     all_sent(daemon)
     found = glob.glob(place / "out/*.args")
@@ -252,7 +261,7 @@ def into_maildir(place):
     folder = place / "out"
     daemon = place.daemon(send=maildir_to(folder))
     daemon.start()
-    post(daemon, list(requests())[3::13])
+    post(daemon, sample(requests(), 100))
     all_sent(daemon)
     names = os.listdir(folder + "/new")
     expect(len(names) > 50, "files", len(names))
