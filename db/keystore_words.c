@@ -17,10 +17,47 @@ reads_as_blank(ucs4_t c)
 	return c < 0x20 || (c >= 0x7f && c <= 0xa0);
 }
 
-char *
-text_utf8(const void *octets, size_t n, size_t *len)
+/* Most user IDs are: for them all that follows is simple. */
+static bool
+is_ascii(const uint8_t *text, size_t n)
 {
-	const uint8_t *in = octets;
+	uint8_t bits = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bits |= text[i];
+	return bits < 0x80;
+}
+
+/* A copy with a NUL behind it. */
+static char *
+ascii_copy(const uint8_t *in, size_t n, char (*of)(uint8_t), size_t *len)
+{
+	char *out = malloc(n + 1);
+
+	if (out == NULL)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		out[i] = of(in[i]);
+	out[n] = '\0';
+	*len = n;
+	return out;
+}
+
+static char
+ascii_shown(uint8_t c)
+{
+	return reads_as_blank(c) ? ' ' : (char)c;
+}
+
+static char
+ascii_folded(uint8_t c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+}
+
+static char *
+utf8_copy(const uint8_t *in, size_t n, size_t *len)
+{
 	bool utf8 = u8_check(in, n) == NULL;
 	uint8_t *out = malloc(2 * n + 1);
 	size_t o = 0;
@@ -45,18 +82,23 @@ text_utf8(const void *octets, size_t n, size_t *len)
 }
 
 char *
+text_utf8(const void *octets, size_t n, size_t *len)
+{
+	return is_ascii(octets, n) ? ascii_copy(octets, n, ascii_shown, len)
+				   : utf8_copy(octets, n, len);
+}
+
+char *
 text_fold(const char *utf8, size_t n, size_t *len)
 {
+	const uint8_t *text = (const uint8_t *)utf8;
 	size_t folded_len;
 	uint8_t *folded;
 	char *out = NULL;
 
-	if (n == 0) {
-		*len = 0;
-		return calloc(1, 1);
-	}
-	folded = u8_casefold(
-	    (const uint8_t *)utf8, n, NULL, UNINORM_NFC, NULL, &folded_len);
+	if (is_ascii(text, n))
+		return ascii_copy(text, n, ascii_folded, len);
+	folded = u8_casefold(text, n, NULL, UNINORM_NFC, NULL, &folded_len);
 	if (folded == NULL)
 		return NULL;
 	out = malloc(folded_len + 1);
@@ -74,8 +116,18 @@ text_fold(const char *utf8, size_t n, size_t *len)
 static bool
 is_letter_or_digit(ucs4_t c)
 {
+	if (c < 0x80)
+		return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+		       (c >= 'A' && c <= 'Z');
 	return uc_is_general_category_withtable(
 	    c, UC_CATEGORY_MASK_L | UC_CATEGORY_MASK_N);
+}
+
+static bool
+is_mark(ucs4_t c)
+{
+	return c >= 0x80 &&
+	       uc_is_general_category_withtable(c, UC_CATEGORY_MASK_M);
 }
 
 /*
@@ -95,8 +147,7 @@ word_read(const uint8_t *text, size_t n, size_t *pos, size_t *chars)
 
 		if (is_letter_or_digit(c))
 			++*chars;
-		else if (*chars == 0 || !uc_is_general_category_withtable(
-					    c, UC_CATEGORY_MASK_M))
+		else if (*chars == 0 || !is_mark(c))
 			break;
 		*pos += (size_t)step;
 		if (*pos - start <= WORD_MAX)
@@ -115,7 +166,7 @@ text_marks(const char *folded, size_t n)
 	while (pos < n) {
 		int step = u8_mbtouc(&c, text + pos, n - pos);
 
-		if (!uc_is_general_category_withtable(c, UC_CATEGORY_MASK_M))
+		if (!is_mark(c))
 			break;
 		pos += (size_t)step;
 	}

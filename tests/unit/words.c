@@ -1,6 +1,8 @@
 /* What user IDs are found by: words, addresses, odd octets. */
 #include "tests/unit/store.h"
 
+#include <ctype.h>
+
 struct collected {
 	char text[1024];
 	size_t n;
@@ -101,6 +103,36 @@ nul_is_a_blank(void **state)
 	(void)state;
 	words_of("ab\0cd", 5, &c);
 	assert_string_equal(c.text, "ab cd");
+}
+
+/* Text of ASCII alone goes its own way, and must come out as it does beside
+ * any other letter. */
+static void
+ascii_as_all(void **state)
+{
+	(void)state;
+	for (int c = 0; c < 0x80; c++) {
+		const char alone[] = {'a', 'A', (char)c, 'B', 'b'};
+		const char beside[] = {
+		    'a', 'A', (char)c, 'B', 'b', '\xc3', '\xa9'};
+		size_t n, m, fn, fm;
+		char *a = text_utf8(alone, 5, &n), *fa, *fb;
+		char *b = text_utf8(beside, 7, &m);
+		struct collected words;
+
+		assert_true(n == 5 && m == 7 && a[n] == '\0');
+		assert_memory_equal(a, b, n);
+		fa = text_fold(a, n, &fn);
+		fb = text_fold(b, m, &fm);
+		assert_true(fn == 5 && fm == 7 && fa[fn] == '\0');
+		assert_memory_equal(fa, fb, fn);
+		words_of(alone, 5, &words);
+		assert_int_equal(words.n, isalnum(c) ? 1 : 2);
+		free(fb);
+		free(fa);
+		free(b);
+		free(a);
+	}
 }
 
 static const struct {
@@ -227,6 +259,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(words),
 	    cmocka_unit_test(nul_is_a_blank),
+	    cmocka_unit_test(ascii_as_all),
 	    cmocka_unit_test(addresses),
 	    cmocka_unit_test(long_addresses),
 	    cmocka_unit_test(entries_are_a_set),
