@@ -242,15 +242,15 @@ by_keyid(struct keystore *ks, const struct ks_query *q, size_t max,
 }
 
 /* Anybody can bind anybody's subkey to a certificate that is not checked: such
- * ones must not make the others too many. */
+ * ones must not make the others too many.  The first `own` stay. */
 static enum ks_status
-leave_verified(struct keystore *ks, struct hits *h)
+leave_verified(struct keystore *ks, struct hits *h, size_t own)
 {
 	enum ks_status st = KS_OK;
 	struct ks_meta meta;
-	size_t kept = 0;
+	size_t kept = own;
 
-	for (size_t i = 0; i < h->n && st == KS_OK; i++) {
+	for (size_t i = own; i < h->n && st == KS_OK; i++) {
 		st = cert_meta(ks, &h->fpr[i], &meta);
 		if (st == KS_OK && !meta.unverified)
 			h->fpr[kept++] = h->fpr[i];
@@ -267,7 +267,7 @@ by_fpr(struct keystore *ks, const struct ks_query *q, size_t max,
 	const size_t len = q->ndigits / 2;
 	unsigned char head[CERT_HEADER];
 	enum ks_status st;
-	size_t got;
+	size_t got, own;
 
 	st = table_get_part(
 	    ks, T_CERTS, q->octet, len, head, sizeof(head), &got);
@@ -275,10 +275,56 @@ by_fpr(struct keystore *ks, const struct ks_query *q, size_t max,
 		st = hits_add(h, q->octet, len);
 	if (st != KS_OK && st != KS_NOT_FOUND)
 		return st;
+	own = h->n;
 	st = duplicates_take(ks, T_SUBKEY, q->octet, len,
 	    max > 0 && max < SUBKEY_MAX ? SUBKEY_MAX : max, h, total);
-	return st == KS_OK && max > 0 && h->n > max ? leave_verified(ks, h)
+	return st == KS_OK && max > 0 && h->n > max ? leave_verified(ks, h, own)
 						    : st;
+}
+
+/* RFC 9580, 5.5.4.  One of version 3 does not tell its key ID. */
+static bool
+is_own(const struct pgp_fpr *fpr, const struct ks_query *q)
+{
+	const size_t len = q->ndigits / 2;
+	size_t at = 0;
+
+	if (q->kind == KS_BY_FPR)
+		return fpr->len == len &&
+		       memcmp(fpr->octet, q->octet, len) == 0;
+	if (fpr->len == 20)
+		at = 20 - len;
+	else if (fpr->len == 32)
+		at = 8 - len;
+	else
+		return false;
+	return memcmp(fpr->octet + at, q->octet, len) == 0;
+}
+
+/*
+ * Anybody can bind anybody's key to his own as a subkey that does not sign, as
+ * often as he likes.  Where that makes too many, the digits mean those whose
+ * primary key has them, which he cannot make, but for 8 digits.
+ */
+static enum ks_status
+leave_own(struct keystore *ks, const struct ks_query *q, size_t max,
+    struct hits *h, uint64_t total)
+{
+	enum ks_status st = KS_OK;
+	size_t kept = 0;
+
+	if (q->kind == KS_BY_KEYID && h->n == 0) {
+		if (total > READ_MAX)
+			return KS_TOO_MANY;
+		st = by_keyid(ks, q, 0, h, &total);
+	}
+	for (size_t i = 0; i < h->n && st == KS_OK; i++)
+		if (is_own(&h->fpr[i], q))
+			h->fpr[kept++] = h->fpr[i];
+	h->n = kept;
+	if (st == KS_OK && (kept == 0 || kept > max))
+		st = KS_TOO_MANY;
+	return st;
 }
 
 enum ks_status
@@ -491,6 +537,9 @@ ks_find(struct keystore *ks, const struct ks_query *q, size_t max,
 		else if (max > 0 && h.n > max)
 			st = KS_TOO_MANY;
 	}
+	if (st == KS_TOO_MANY &&
+	    (q->kind == KS_BY_KEYID || q->kind == KS_BY_FPR))
+		st = leave_own(ks, q, max, &h, total);
 	found->total = total;
 	if (st == KS_OK) {
 		found->fpr = h.fpr;

@@ -299,7 +299,9 @@ struct ks_found {
 
 /*
  * Finds at most `max` certificates (0: no limit).  KS_OK, KS_NOT_FOUND, or
- * KS_TOO_MANY with total set and no fingerprints.
+ * KS_TOO_MANY with total set and no fingerprints.  Where a key ID or
+ * fingerprint has too many, those whose primary key has it are found, and total
+ * counts all.
  */
 enum ks_status ks_find(
     struct keystore *, const struct ks_query *, size_t max, struct ks_found *);

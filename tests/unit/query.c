@@ -425,6 +425,54 @@ subkey_of_two(void **state)
 	pgp_cert_free(cert[1]);
 }
 
+/* Found by these octets among more than ten: the first certificate. */
+static void
+found_first(struct tempstore *t, enum ks_query_kind kind,
+    const unsigned char *octets, size_t n, const struct pgp_cert *first)
+{
+	struct ks_query query = {.kind = kind, .ndigits = 2 * n};
+	struct ks_found found;
+
+	memcpy(query.octet, octets, n);
+	assert_int_equal(ks_find(t->ks, &query, 10, &found), KS_OK);
+	assert_int_equal(found.n, 1);
+	assert_int_equal(pgp_fpr_cmp(&found.fpr[0], pgp_cert_fpr(first)), 0);
+	if (kind == KS_BY_KEYID)
+		assert_int_equal(found.total, 12);
+	ks_found_free(&found);
+	assert_int_equal(ks_find(t->ks, &query, 12, &found), KS_OK);
+	assert_int_equal(found.n, 12);
+	ks_found_free(&found);
+}
+
+/* And another's primary key, as often as he likes. */
+static void
+subkey_of_many(void **state)
+{
+	struct tempstore *t = *state;
+	struct forged what = {.seed = 107,
+	    .created = 1500001000,
+	    .bits = 512,
+	    .id = {{.text = "Dan <dan@example.org>"}}};
+	const struct pgp_component *key;
+	struct pgp_cert *cert[12];
+
+	cert[0] = forge(&what);
+	assert_non_null(cert[0]);
+	key = &cert[0]->components[0];
+	begin(t);
+	cert[0] = put(t, cert[0]);
+	for (unsigned i = 1; i < 12; i++)
+		cert[i] = put(t, with_subkey(i, 1500001000));
+	commit(t);
+	assert_int_equal(pgp_fpr_cmp(&key->fpr, &subkey_of(cert[1])->fpr), 0);
+	found_first(t, KS_BY_FPR, key->fpr.octet, 20, cert[0]);
+	found_first(t, KS_BY_KEYID, key->keyid, 8, cert[0]);
+	found_first(t, KS_BY_KEYID, key->keyid + 4, 4, cert[0]);
+	for (size_t i = 0; i < 12; i++)
+		pgp_cert_free(cert[i]);
+}
+
 static void
 bare_digits_before_words(void **state)
 {
@@ -702,6 +750,7 @@ main(void)
 	    store_test(searching),
 	    store_test(digits_found),
 	    store_test(subkey_of_two),
+	    store_test(subkey_of_many),
 	    store_test(bare_digits_before_words),
 	    store_test(crowd),
 	    cmocka_unit_test(efforts_bounded),
