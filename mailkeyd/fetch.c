@@ -116,6 +116,12 @@ fetch_whole(struct fetcher *f, unsigned ms)
 }
 
 /* 4 octets in a millisecond is a slow modem. */
+unsigned
+fetch_batch_ms(const struct fetcher *f)
+{
+	return 30 * 60 * 1000 + (unsigned)((FETCH_OCTETS + f->most) / 4);
+}
+
 void
 fetch_step(struct fetcher *f, size_t octets)
 {
@@ -213,7 +219,7 @@ hear_fate(struct fetcher *f, int64_t until)
 		return;
 	}
 	ipc_msg_close(&m);
-	if (m.type != FETCH_FATE || m.status >= FETCH_ASKED)
+	if (m.type != FETCH_FATE || m.status >= FETCH_ASKED || m.a > FETCH_MOST)
 		errx(EX_PROTOCOL, "message of type %u", (unsigned)m.type);
 	f->most = m.a;
 	for (size_t i = 0; i < f->nbatch; i++)
@@ -256,7 +262,7 @@ fetch_settle(struct fetcher *f)
 		pause_all(f);
 	else
 		f->pause_ms = 0;
-	fetch_whole(f, FETCH_BATCH_MS);
+	fetch_whole(f, fetch_batch_ms(f));
 }
 
 /* ---- connections --------------------------------------------------------- */
@@ -340,7 +346,8 @@ config_take(struct fetcher *f, const char *record, size_t len)
 	poll_s = ipc_get_u32(&in);
 	timeout_s = ipc_get_u32(&in);
 	f->most = ipc_get_u64(&in);
-	if (in.failed || (type != RECEIVE_IMAP && type != RECEIVE_POP3) ||
+	if (in.failed || f->most > FETCH_MOST ||
+	    (type != RECEIVE_IMAP && type != RECEIVE_POP3) ||
 	    tls > RECEIVE_TLS_NONE || port > UINT16_MAX || f->host == NULL ||
 	    f->user == NULL || f->password_file == NULL || f->folder == NULL ||
 	    poll_s > 7 * 86400 || timeout_s > 3600)

@@ -26,6 +26,7 @@ struct imap {
 	uint32_t validity;
 	bool idle, uidplus, no_login;
 	bool woken; /* by the server */
+	bool known; /* logged in from the start */
 };
 
 struct listed {
@@ -118,11 +119,12 @@ greet(struct imap *i)
 	if (e != MAILIMAP_NO_ERROR_NON_AUTHENTICATED &&
 	    e != MAILIMAP_NO_ERROR_AUTHENTICATED)
 		return trouble(i, "greeting", e);
+	i->known = e == MAILIMAP_NO_ERROR_AUTHENTICATED;
 	if (i->f->tls != RECEIVE_TLS_STARTTLS)
 		return true;
 	/* Nobody is logged in before TLS, except by who wants to keep us from
 	 * it. */
-	if (e == MAILIMAP_NO_ERROR_AUTHENTICATED)
+	if (i->known)
 		return fetch_trouble(i->f, "greeting: logged in without TLS");
 	fetch_step(i->f, 0);
 	return ok(i, "STARTTLS", mailimap_starttls(i->session)) &&
@@ -137,6 +139,8 @@ log_in(struct imap *i)
 
 	if (!ask_capabilities(i))
 		return false;
+	if (i->known)
+		return true;
 	if (i->no_login)
 		return fetch_trouble(
 		    i->f, "LOGIN: the server does not take passwords so");
@@ -437,7 +441,7 @@ look(struct imap *i)
 
 	f->nbatch = f->octets = 0;
 	f->paused = false;
-	fetch_whole(f, FETCH_BATCH_MS);
+	fetch_whole(f, fetch_batch_ms(f));
 	good = open_folder(i);
 	if (good)
 		fetch_is_open(f);

@@ -132,28 +132,30 @@ consider(struct fetcher *f, mailpop3 *p, const struct mailpop3_msg_info *m)
 }
 
 static bool
-settle(struct fetcher *f, mailpop3 *p)
+settle(struct fetcher *f, mailpop3 *p, bool *again)
 {
 	bool good = true;
 
 	fetch_settle(f);
-	for (size_t k = 0; good && k < f->nbatch; k++)
+	for (size_t k = 0; good && k < f->nbatch; k++) {
+		*again |= f->batch[k].fate == FETCH_WHOLE;
 		if (f->batch[k].fate == FETCH_DONE)
 			good = delete_mail(f, p, f->batch[k].number);
+	}
 	f->nbatch = f->octets = 0;
 	return good;
 }
 
-/* Goes through all mails; *all: it came to the end. */
+/* Goes through all mails; *all: there is nothing more to be done. */
 static bool
 empty(struct fetcher *f, mailpop3 *p, bool *all)
 {
 	int64_t until = loop_now_ms() + SESSION_MS;
 	carray *mails = NULL;
-	bool good;
+	bool good, again = false;
 
 	f->paused = false;
-	fetch_whole(f, FETCH_BATCH_MS);
+	fetch_whole(f, fetch_batch_ms(f));
 	fetch_step(f, 2 * FETCH_LIST);
 	if (!ok(f, p, "LIST", mailpop3_list(p, &mails)))
 		return false;
@@ -163,17 +165,17 @@ empty(struct fetcher *f, mailpop3 *p, bool *all)
 
 		good = m == NULL || consider(f, p, m);
 		if (good && fetch_is_full(f)) {
-			good = settle(f, p);
+			good = settle(f, p, &again);
 			if (f->paused || loop_now_ms() > until)
 				return good;
 		}
 	}
 	/* What the core was given is settled, whatever the server does. */
 	if (f->nbatch > 0)
-		good = settle(f, p) && good;
+		good = settle(f, p, &again) && good;
 	if (good)
 		later_sweep(&f->later);
-	*all = good;
+	*all = good && !again;
 	return good;
 }
 

@@ -11,11 +11,11 @@
 #include "mailkeyd/later.h"
 #include "mailkeyd/wire.h"
 
-#define FETCH_REPLY    ((size_t)64 << 10)  /* octets of an ordinary answer */
-#define FETCH_LIST     ((size_t)8 << 20)   /* of a list of mails */
-#define FETCH_HEADER   ((size_t)128 << 10) /* of a mail that is too large */
-#define FETCH_OCTETS   ((size_t)8 << 20)   /* of mails that go together */
-#define FETCH_BATCH_MS (30 * 60 * 1000u)
+#define FETCH_REPLY  ((size_t)64 << 10)	 /* octets of an ordinary answer */
+#define FETCH_LIST   ((size_t)8 << 20)	 /* of a list of mails */
+#define FETCH_HEADER ((size_t)128 << 10) /* of a mail that is too large */
+#define FETCH_OCTETS ((size_t)8 << 20)	 /* of mails that go together */
+#define FETCH_MOST   ((size_t)1 << 30)	 /* octets of any mail */
 
 /* A mail that the core has been given. */
 struct taken {
@@ -57,6 +57,7 @@ void fetch_note(const struct fetcher *, const char *, ...)
  * may come. */
 void fetch_whole(struct fetcher *, unsigned ms);
 void fetch_step(struct fetcher *, size_t octets);
+unsigned fetch_batch_ms(const struct fetcher *); /* for a look at a mailbox */
 
 /* Connects, with TLS from the start where that is wanted.  NULL: trouble. */
 mailstream *fetch_connect(struct fetcher *);

@@ -190,7 +190,7 @@ mailbox_message(void *ctx, struct helper *helper, struct ipc_msg *msg)
 		set_state(m, msg->status == 1, msg->text);
 		break;
 	case FETCH_NOTE:
-		say(m, LOG_WARNING, "mail", msg->text);
+		say(m, LOG_WARNING, "not_fetched", msg->text);
 		break;
 	case FETCH_MAIL:
 		take_mail(m, msg);

@@ -268,6 +268,17 @@ def start(place, *sections, **options):
     return daemon, sink
 
 
+def edit(daemon, *changes):
+    """Changes its configuration."""
+    with open(daemon.conf, encoding="utf-8") as f:
+        text = f.read()
+    for old, new in changes:
+        expect(old in text, old, "does not stand in the configuration")
+        text = text.replace(old, new)
+    with open(daemon.conf, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
 def logged(daemon, *words, seconds=30, count=1):
     def found():
         return sum(all(w in line for w in words)
@@ -375,11 +386,8 @@ def pop3(place):
     exchange(place, dovecot, sink, 30)
     answered_once(sink, ids)
     daemon.stop()
-    with open(daemon.conf, encoding="utf-8") as f:
-        text = f.read()
-    with open(daemon.conf, "w", encoding="utf-8") as f:
-        f.write(text.replace("tls = implicit", "tls = starttls").replace(
-            f"port = {dovecot.pop3s}", f"port = {dovecot.pop3}"))
+    edit(daemon, ("tls = implicit", "tls = starttls"),
+         (f"port = {dovecot.pop3s}", f"port = {dovecot.pop3}"))
     daemon.start()
     message_id = new_id()
     dovecot.deliver(mail("INDEX alice", message_id=message_id))
@@ -457,11 +465,11 @@ def later(place):
     """what cannot be taken now stays; what is too large is told so"""
     dovecot = Dovecot(place)
     daemon, sink = start(
-        place, receive(place, "imap", dovecot.imaps),
+        place, receive(place, "imap", dovecot.imaps, poll="2s"),
         limits={"message_size": "256K"})
     logged(daemon, "event=open")
     equal(daemon.ctl("pause").returncode, 0, "pause")
-    message_id, large, pop = new_id(), new_id(), new_id()
+    message_id, large, pop, raised = (new_id() for _ in range(4))
     dovecot.deliver(mail("HELP", message_id=message_id))
     time.sleep(1)
     equal(len(dovecot.names()), 1, "mails in the mailbox")
@@ -473,14 +481,17 @@ def later(place):
     expect("256 KB" in got or "262144" in got or "large" in got, got)
     dovecot.is_empty()
     daemon.stop()
-    with open(daemon.conf, encoding="utf-8") as f:
-        text = f.read()
-    with open(daemon.conf, "w", encoding="utf-8") as f:
-        f.write(text.replace("type = imap", "type = pop3").replace(
-            f"port = {dovecot.imaps}", f"port = {dovecot.pop3s}"))
+    edit(daemon, ("type = imap", "type = pop3"),
+         (f"port = {dovecot.imaps}", f"port = {dovecot.pop3s}"))
     daemon.start()
     dovecot.deliver(mail("ADD", body, message_id=pop))
     equal(sink.answer_to(pop).text(), got, "the answer")
+    dovecot.is_empty()
+    # With another limit it is no longer too large.
+    edit(daemon, ("message_size = 256K", "message_size = 5M"))
+    equal(daemon.ctl("reload").returncode, 0, "reload")
+    dovecot.deliver(mail("ADD", body, message_id=raised))
+    expect(sink.answer_to(raised).text() != got, "the limit is not raised")
     dovecot.is_empty()
 
 
