@@ -158,7 +158,7 @@ static enum ks_status
 stream_next(struct stream *s, const unsigned char **fpr, size_t *len)
 {
 	enum ks_status st;
-	void *data;
+	void *data = NULL;
 
 	for (;;) {
 		if (s->at != NULL)
