@@ -11,9 +11,18 @@
 
 struct work {
 	struct pgp_fpr last;	/* sent */
+	bool newer;		/* the second time: those that were left */
 	uint64_t each, in_file; /* certificates in a file; each 0: any */
 	uint64_t n;		/* in this slice */
 };
+
+/* Versions 5 and 6 come last: many programs give up all that follows one, or
+ * the whole file. */
+static bool
+is_newer(const struct pgp_fpr *fpr)
+{
+	return fpr->len == PGP_FPR_MAX;
+}
 
 /* Some certificates, or KS_NOT_FOUND behind the last. */
 static enum ks_status
@@ -23,18 +32,18 @@ dump_slice(struct client *client, FILE *f)
 	struct work *work = client->work;
 	int64_t began = loop_now_ms();
 	enum ks_status status = KS_OK;
-	struct pgp_fpr next;
 	struct pgp_blob blob;
 
 	work->n = 0;
 	while (status == KS_OK &&
 	       (work->each == 0 || work->in_file < work->each) &&
 	       ftell(f) < (long)SLICE && loop_now_ms() - began < SLICE_MS) {
-		status = ks_next(ks, &work->last, &next);
+		status = ks_next(ks, &work->last, &work->last);
 		if (status != KS_OK)
 			break;
-		status = ks_get_octets(ks, &next, &blob);
-		work->last = next;
+		if (is_newer(&work->last) != work->newer)
+			continue;
+		status = ks_get_octets(ks, &work->last, &blob);
 		if (status == KS_NOT_FOUND) {
 			status = KS_OK; /* gone in between */
 			continue;
@@ -62,6 +71,7 @@ dump_say(struct client *client, const char *data, size_t len)
 		return;
 	ipc_msg_init(&msg, CONTROL_DATA, 0);
 	msg.a = work->n;
+	msg.b = work->newer;
 	msg.fd[0] = ipc_memfd("dump", data, len, true);
 	if (msg.fd[0] == -1)
 		client_end(client, EX_OSERR, "no memory for the dump");
@@ -72,6 +82,7 @@ dump_say(struct client *client, const char *data, size_t len)
 static void
 dump_more(struct client *client)
 {
+	struct work *work = client->work;
 	enum ks_status status = KS_NOMEM;
 	char *data = NULL;
 	size_t len = 0;
@@ -85,7 +96,11 @@ dump_more(struct client *client)
 	if (status == KS_OK || status == KS_NOT_FOUND)
 		dump_say(client, data, len);
 	free(data);
-	if (status == KS_NOT_FOUND)
+	if (status == KS_NOT_FOUND && !work->newer) {
+		work->newer = true;
+		work->last.len = 0;
+		work->in_file = 0;
+	} else if (status == KS_NOT_FOUND)
 		client_end(client, EX_OK, "%s", "");
 	else if (status != KS_OK)
 		client_end(client, EX_IOERR, "%s", ks_strerror(status));

@@ -224,7 +224,7 @@ write_data(struct ctl *ctl, const struct ipc_msg *msg, FILE *out)
 	if (ipc_slurp(msg->fd[0], DATA_MAX, &data, &len) == -1)
 		return -1;
 	if (ctl->take != NULL)
-		rv = ctl->take(ctl, data, len, msg->a);
+		rv = ctl->take(ctl, data, len, msg);
 	else
 		rv = fwrite(data, 1, len, out) == len ? 0 : -1;
 	free(data);

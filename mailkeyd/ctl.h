@@ -32,8 +32,10 @@ struct ctl {
 	bool bar;
 	int (*feed_next)(struct ctl *, const struct ipc_msg *);
 	void *feed;
-	/* of a dump: who takes the pieces (0, or -1 with errno) */
-	int (*take)(struct ctl *, const char *data, size_t len, uint64_t keys);
+	/* of a dump: who takes the pieces (0, or -1 with errno); the message
+	 * says how many certificates (a), and whether newer ones (b) */
+	int (*take)(
+	    struct ctl *, const char *data, size_t len, const struct ipc_msg *);
 	void *taker;
 };
 

@@ -19,6 +19,8 @@
 
 #define KEYS	 15000 /* in a file, as most dumps have it */
 #define PREFIX	 "mailkeyd-dump-"
+#define SUFFIX	 ".pgp"
+#define NEWER	 ".v6" /* SKS ends at versions 5 and 6: it loads *.pgp */
 #define METADATA "metadata-mailkeyd-dump.txt"
 #define MD5_LEN	 16
 
@@ -62,7 +64,8 @@ struct dump {
 	int dir; /* tmp */
 	uint64_t each, keys, in_file;
 	unsigned files;
-	FILE *f; /* the file at hand, or NULL */
+	bool newer; /* of version 5 or 6 from now on */
+	FILE *f;    /* the file at hand, or NULL */
 	char name[64];
 	struct pgp_sha256_ctx *md5;
 	FILE *sums; /* lines of the metadata */
@@ -77,7 +80,8 @@ dump_open(struct dump *d)
 {
 	int fd;
 
-	snprintf(d->name, sizeof(d->name), PREFIX "%04u.pgp", d->files++);
+	snprintf(d->name, sizeof(d->name), PREFIX "%04u%s", d->files++,
+	    d->newer ? NEWER : SUFFIX);
 	fd = openat(d->dir, d->name,
 	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd == -1)
@@ -118,17 +122,21 @@ dump_close(struct dump *d)
 
 /* Takes a piece, which ends where its file does or before. */
 static int
-dump_take(struct ctl *ctl, const char *data, size_t len, uint64_t keys)
+dump_take(
+    struct ctl *ctl, const char *data, size_t len, const struct ipc_msg *msg)
 {
 	struct dump *d = ctl->taker;
 
+	if (d->newer != (msg->b != 0) && dump_close(d) == -1)
+		return -1;
+	d->newer = msg->b != 0;
 	if (d->f == NULL && dump_open(d) == -1)
 		return -1;
 	if (fwrite(data, 1, len, d->f) != len)
 		return -1;
 	pgp_sha256_update(d->md5, data, len);
-	d->keys += keys;
-	d->in_file += keys;
+	d->keys += msg->a;
+	d->in_file += msg->a;
 	if (d->bar)
 		fprintf(stderr, "\r%.40s %" PRIu64 " certificates ", d->path,
 		    d->keys);
@@ -180,11 +188,11 @@ dump_metadata(struct dump *d)
 static bool
 is_ours(const char *name)
 {
-	size_t len = strlen(name);
+	const char *dot = strrchr(name, '.');
 
 	return strcmp(name, METADATA) == 0 ||
-	       (strncmp(name, PREFIX, strlen(PREFIX)) == 0 && len > 4 &&
-		   strcmp(name + len - 4, ".pgp") == 0);
+	       (strncmp(name, PREFIX, strlen(PREFIX)) == 0 && dot != NULL &&
+		   (strcmp(dot, SUFFIX) == 0 || strcmp(dot, NEWER) == 0));
 }
 
 /* Removes a directory of a dump.  0 also when there is none; -1 with errno,
