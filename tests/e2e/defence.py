@@ -4,7 +4,13 @@
 # with a sound header is answered once, with a bent one it has a line in the
 # log, and in both cases the source is done with it.
 
-from lib import ADDRESS, ALICE, ask, equal, expect, key, new_id, run, smtp_to
+import os
+
+from lib import (ADDRESS, ALICE, ROOT, ask, equal, expect, key, new_id, run,
+                 smtp_to)
+
+ELEVEN = ("alice", "bob", "carol", "erin", "collision-1", "collision-2",
+          "hostile-userids", "lou-v4", "nora", "oscar", "injections")
 
 
 def head(message_id, *fields):
@@ -144,4 +150,52 @@ def mails(place):
             expect("outcome=silent" in line and note in line, name, line)
 
 
-run(mails)
+def harvest(place):
+    """harvesting and regular expressions: as much as allowed, and one more"""
+    sink = place.sink()
+    daemon = place.daemon(
+        send=smtp_to(sink.port), limits={
+            "mget": "yes", "max_reply_keys": 10, "max_last_reply_keys": 10})
+    daemon.start()
+
+    def load(names):
+        for name in names:
+            path = os.path.join(ROOT, "tests/keys", name + ".asc")
+            equal(daemon.ctl("import", path).returncode, 0, name)
+
+    def found(subject):
+        return bool(ask(daemon, sink, subject).keys())
+
+    load(ELEVEN[:10])
+    commands = ("GET example", "MGET example", "LAST 1", "LAST 30")
+    for command in commands:
+        expect(found(command), command, "brings nothing for ten keys")
+    expect("30" in ask(daemon, sink, "LAST 31").text() and
+           not found("LAST 31"), "LAST looks back too far")
+    load(ELEVEN[10:])
+    for command in commands:
+        answer = ask(daemon, sink, command)
+        expect(not answer.keys() and "11" in answer.text(), command,
+               answer.text())
+    # 64 characters and three literal ones in a row.
+    for pattern, fine in (("nob" + "." * 61, True), ("nob" + "." * 62, False),
+                          ("nob", True), ("no.", False), ("nob|no", False),
+                          (r"(nob)\1", False)):
+        text = ask(daemon, sink, f"MGET {pattern}").text()
+        equal("No matching keys" in text, fine, f"{pattern}: {text}")
+
+
+def addresses(place):
+    """an address of 254 octets is answered, one of 255 is not"""
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port))
+    daemon.start()
+    domain = ".".join(["d" * 50] * 4) + ".example"
+    for size in (254, 255):
+        long = "a" * (size - len(domain) - 1) + "@" + domain
+        answer = ask(daemon, sink, "HELP", headers=(f"Reply-To: {long}",))
+        equal(answer.recipients, [long if size == 254 else ALICE],
+              f"recipient with a Reply-To of {size} octets")
+
+
+run(mails, harvest, addresses)

@@ -49,10 +49,10 @@ check_lines(const char *mail, size_t len)
 static void
 check_header(const char *mail, const char *to)
 {
-	static const char *const names[] = {"From: ", "To: ", "Subject: ",
-	    "Date: ", "Message-ID: ", "In-Reply-To: ", "References: ",
-	    "Auto-Submitted: ", "Precedence: ", "X-Loop: ", "MIME-Version: ",
-	    "Content-Type: ", "Content-Transfer-Encoding: "};
+	static const char *const names[] = {
+	    "From:", "To:", "Subject:", "Date:", "Message-ID:", "In-Reply-To:",
+	    "References:", "Auto-Submitted:", "Precedence:", "X-Loop:",
+	    "MIME-Version:", "Content-Type:", "Content-Transfer-Encoding:"};
 	bool seen[sizeof(names) / sizeof(names[0])] = {false};
 
 	for (; strncmp(mail, "\r\n", 2) != 0; mail = strstr(mail, "\r\n") + 2) {
@@ -64,9 +64,12 @@ check_header(const char *mail, const char *to)
 			require(++i < sizeof(names) / sizeof(names[0]));
 		require(!seen[i]);
 		seen[i] = true;
-		if (i == 1)
-			require(strncmp(mail + 4, to, strlen(to)) == 0 &&
-				strncmp(mail + 4 + strlen(to), "\r\n", 2) == 0);
+		if (i != 1)
+			continue;
+		mail += 3;
+		mail += strspn(mail, "\r\n "); /* folded where it is long */
+		require(strncmp(mail, to, strlen(to)) == 0);
+		require(strncmp(mail + strlen(to), "\r\n", 2) == 0);
 	}
 	require(seen[0] && seen[1] && seen[2] && seen[9]);
 }
