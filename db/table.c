@@ -26,6 +26,9 @@ table_status(struct keystore *ks, int ret)
 		st = KS_READ_ONLY;
 		break;
 	case DB_RUNRECOVERY:
+		/* Of an open store this says only that it gave up. */
+		st = ks->running ? KS_IO : KS_CORRUPT;
+		break;
 	case DB_PAGE_NOTFOUND:
 	case DB_CHKSUM_FAIL:
 	case DB_VERIFY_BAD:

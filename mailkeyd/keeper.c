@@ -8,13 +8,14 @@
 #include <stdlib.h>
 
 #define LOOK_MS 1000L
-#define LAST_MS 60000L /* of a store that does not open for other reasons */
+#define LAST_MS 60000L /* of one that does not open, or not for long */
 
 struct keeper {
 	struct keystore *ks;
 	struct loop_timer *look;
 	enum ks_status said; /* what the log knows */
 	long wait;
+	int64_t opened_at; /* ms; 0: it was never closed */
 	loop_fn *opened;
 	void *ctx;
 };
@@ -34,7 +35,24 @@ keeper_say(struct keeper *k, enum ks_status status)
 		log_line(LOG_ERR, "event=store what=closed error=\"%s\"", why);
 }
 
-/* Looking costs nothing where what is missing is room, or leave to write. */
+/* Looking costs nothing where what is missing is room, or leave to write;
+ * otherwise it is recovery, which takes its time. */
+static void
+keeper_mend(struct keeper *k)
+{
+	enum ks_status status = ks_mend(k->ks);
+
+	keeper_say(k, status);
+	if (status == KS_FULL || status == KS_READ_ONLY)
+		k->wait = LOOK_MS;
+	else if (k->wait < LAST_MS)
+		k->wait *= 2;
+	if (status == KS_OK) {
+		k->opened_at = loop_now_ms();
+		k->opened(k->ctx);
+	}
+}
+
 static void
 keeper_look(void *ctx)
 {
@@ -43,15 +61,9 @@ keeper_look(void *ctx)
 
 	if (status != KS_OK) {
 		keeper_say(k, status);
-		status = ks_mend(k->ks);
-		keeper_say(k, status);
-		if (status == KS_OK)
-			k->opened(k->ctx);
-	}
-	if (status == KS_OK || status == KS_FULL || status == KS_READ_ONLY)
+		keeper_mend(k);
+	} else if (loop_now_ms() - k->opened_at > LAST_MS)
 		k->wait = LOOK_MS;
-	else if (k->wait < LAST_MS)
-		k->wait *= 2;
 	loop_timer_set(k->look, k->wait);
 }
 

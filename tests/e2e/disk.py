@@ -6,12 +6,12 @@
 
 import ctypes
 import os
-import resource
+import signal
 import subprocess
-import time
+import threading
 
-from lib import (ALICE, SLOW, Lmtp, Skip, armor, ask, certificates, equal,
-                 expect, key, mail, new_id, note, run, smtp_to, wait_until)
+from lib import (SLOW, Lmtp, Skip, armor, ask, certificates, equal, expect,
+                 mail, new_id, note, run, smtp_to, wait_until)
 
 from debian_ring import fingerprint
 
@@ -246,5 +246,150 @@ def read_only(place):
     equal(daemon.log().count("what=open"), 2, "lines that it is open")
 
 
+def dies_under_it(place):
+    """a disk that gives up and can only be read from then on: later"""
+    if NO_MOUNTS:
+        raise Skip(NO_MOUNTS)
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port))
+    os.mkdir(daemon.state, 0o700)
+    image = place / "image"
+
+    def attach():
+        done = subprocess.run(["mount", "-o", "loop", image, daemon.state],
+                              stderr=subprocess.PIPE, check=False)
+        return done.stderr.decode().strip()
+
+    with open(image, "wb") as f:
+        f.truncate(64 << 20)
+    if subprocess.run(["mkfs.ext4", "-q", "-F", image], check=False,
+                      stderr=subprocess.DEVNULL).returncode or attach():
+        raise Skip("no file system in a file can be mounted")
+    place.at_close(lambda: libc.umount2(daemon.state.encode(), 2))
+    daemon.start()
+    keys = Keys(daemon, small_certificates(20))
+    for _ in range(5):
+        equal(keys.add(), 250, "ADD")
+    subprocess.run(["mount", "-o", "remount,abort", daemon.state], check=True)
+    for _ in range(3):
+        expect(is_later(keys.add()), "ADD")
+        expect(is_later(send(daemon, mail("HELP"))), "HELP")
+    stats(daemon)
+    expect(daemon.running(), "the daemon has ended")
+    daemon.kill()
+    wait_until(lambda: libc.umount2(daemon.state.encode(), 0) == 0, 20,
+               "the file system to be let go")
+    equal(attach(), "", "mount")
+    daemon.start()
+    goes_on(daemon, sink, keys)
+
+
+# ---- other lacks ------------------------------------------------------------
+
+def limit(pid, what, soft, user=None):
+    """Sets a soft limit of a running process; returns how to take it back."""
+    def run_prlimit(*args):
+        done = subprocess.run(
+            ["prlimit", f"--pid={pid}", *args], user=user, group=user,
+            extra_groups=[] if user else None, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, check=False)
+        equal((done.returncode, done.stderr), (0, b""), "prlimit")
+        return done.stdout.decode().split()
+
+    before = run_prlimit(f"--{what}", "--raw", "--noheadings",
+                         "--output=SOFT")[0]
+    run_prlimit(f"--{what}={soft}:")
+    return lambda: run_prlimit(f"--{what}={before}:")
+
+
+def helper(daemon, name):
+    """The process id of the daemon's own helper of that name, or None."""
+    for pid in daemon.helpers():
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                comm, rest = f.read().split("(", 1)[1].rsplit(")", 1)
+        except OSError:
+            continue
+        if comm == name[:15] and int(rest.split()[1]) == daemon.process.pid:
+            return pid
+    return None
+
+
+def descriptors(place):
+    """no descriptors left: 4xx or no greeting, and then all again"""
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port))
+    daemon.start()
+    keys = Keys(daemon, small_certificates(60))
+    equal(keys.add(), 250, "ADD")
+    pid, seen = daemon.process.pid, []
+    with daemon.lmtp() as open_before:
+        used = len(os.listdir(f"/proc/{pid}/fd"))
+        for more in range(7):
+            restore = limit(pid, "nofile", used + more)
+            codes = [open_before.send(mail("HELP"))[0][0]]
+            if more > 0:
+                codes.append(keys.add())
+            restore()
+            seen.append(codes)
+            for code in codes:
+                expect(code in (None, 250) or is_later(code), "status", code)
+    note("with one descriptor more each time:", seen)
+    expect(is_later(seen[0][0]), "a mail without a descriptor:", seen[0][0])
+    # A greeting that does not come is no reason to forget who waits.
+    restore = limit(pid, "nofile",
+                    len(os.listdir(f"/proc/{pid}/fd")))
+    answer = []
+    waiting = threading.Thread(
+        target=lambda: answer.append(send(daemon, mail("HELP"))))
+    waiting.start()
+    wait_until(lambda: "no connection taken" in daemon.log(), 20,
+               "a line of the log")
+    restore()
+    waiting.join()
+    equal(answer, [250], "the one who waited")
+    goes_on(daemon, sink, keys)
+
+
+def processes(place):
+    """no processes left: mails wait for a reader, helpers come back later"""
+    if os.geteuid() != 0:
+        raise Skip("root is needed to become another user")
+    sink = place.sink()
+    os.chmod(place.path, 0o755)
+    # A user of its own: nobody else's processes count.
+    user = 64321
+    daemon = place.daemon(send=smtp_to(sink.port), user=user,
+                          extra=f"helper_timeout = {5 * SLOW}")
+    os.chown(daemon.dir, user, user)
+    daemon.start()
+    keys = Keys(daemon, small_certificates(10))
+    equal(keys.add(), 250, "ADD")
+
+    parser = helper(daemon, "mailkeyd-parser")
+    restore = limit(parser, "nproc", 1, user)
+    codes = [send(daemon, mail("HELP"))]
+    # The first find children that were there.
+    while codes[-1] == 250 and len(codes) < 100:
+        codes.append(send(daemon, mail("HELP")))
+    restore()
+    note("without a child for the parser:", codes)
+    equal(codes[-1], 451, "status without a child")
+    taken(daemon, mail("HELP"))
+    equal(os.listdir(os.path.join(daemon.state, "quarantine")), [],
+          "in quarantine: a child that cannot be made is no death")
+
+    restore = limit(daemon.process.pid, "nproc", 1, user)
+    os.kill(parser, signal.SIGKILL)
+    code = send(daemon, mail("HELP"))
+    expect(is_later(code), "status without a parser", code)
+    expect("helper=mailkeyd-parser event=failed what=start" in daemon.log(),
+           "the log does not say that it cannot be started")
+    restore()
+    wait_until(lambda: helper(daemon, "mailkeyd-parser"), 40, "a parser")
+    goes_on(daemon, sink, keys)
+
+
 if __name__ == "__main__":
-    run(low, full_24, full_300, no_reserve, read_only)
+    run(low, full_24, full_300, no_reserve, read_only, dies_under_it,
+        descriptors, processes)

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 
 from lib import (ADDRESS, ALICE, SLOW, ask, equal, expect, mail, new_id, note,
-                 run, smtp_to, wait_until)
+                 processor_seconds, run, smtp_to, wait_until)
 
 MANY = 40000 if os.environ.get("FULL") else 1000
 KILLS = 6
@@ -47,12 +47,6 @@ def names(folder):
 
 def is_empty(folder, seconds=20):
     wait_until(lambda: not names(folder), seconds, f"{folder}/new to be empty")
-
-
-def processor_seconds(daemon):
-    with open(f"/proc/{daemon.process.pid}/stat") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def envelope(place):

@@ -233,6 +233,49 @@ def killed_unnoticed(place):
     equal(len(sink.got), len(ids), "answers")
 
 
+def restarts(place):
+    """what dies is started again, ever later; log and stats say so"""
+    folder = place / "bin"
+    os.mkdir(folder)
+    for name in os.listdir(B):
+        if name.startswith("mailkey") and name != CHECKER:
+            os.symlink(os.path.join(B, name), os.path.join(folder, name))
+    checker = os.path.join(folder, CHECKER)
+    place.write(f"bin/{CHECKER}", "#!/bin/sh\nexit 3\n")
+    os.chmod(checker, 0o755)
+    daemon, sink = daemon_and_sink(place, libexec=folder)
+
+    def died(name):
+        return [float(s) for s in re.findall(
+            f"helper={name} pid=[0-9]+ event=died .*restart_in=([0-9.]+)",
+            daemon.log())]
+
+    def counted(name):
+        table = dict(line.split("\t") for line in daemon.ctl(
+            "stats", "--tsv").stdout.decode().splitlines())
+        return int(table[name.split("-")[1] + "_deaths"])
+
+    for name in (PARSER, VERIFIER, SENDER):
+        equal(counted(name), 0, f"deaths of {name}")
+        for n in (1, 2):
+            pid = wait_until(lambda: child(daemon, name), 20, name)
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: len(died(name)) == n, 20, "a line of the log")
+            wait_until(lambda: len(children(daemon, name)) ==
+                       (2 if name == SENDER else 1), 20, "the next one")
+        equal(counted(name), 2, f"deaths of {name}")
+    equal(died(PARSER), [0.1, 0.2], "back-off of the parser")
+    wait_until(lambda: len(died(CHECKER)) >= 5, 20, "deaths of the checker")
+    equal(died(CHECKER)[:5], [0.1, 0.2, 0.4, 0.8, 1.6],
+          "back-off of the checker")
+    expect(counted(CHECKER) >= 5, "deaths of the checker in stats")
+    os.remove(checker)
+    os.symlink(os.path.join(B, CHECKER), checker)
+    wait_until(lambda: child(daemon, CHECKER), 20, "the next checker")
+    expect("new" in ask(daemon, sink, "ADD", key_for_gpg()).text().lower(),
+           "the key was not taken")
+
+
 def broken_checker(place):
     """a checker that dies every time is nobody's fault: try later"""
     folder = place / "bin"
@@ -558,6 +601,6 @@ def too_much_in_hand(place):
     ask(daemon, sink, "HELP")
 
 
-run(killed, killed_at_work, killed_unnoticed, broken_checker,
+run(killed, killed_at_work, killed_unnoticed, restarts, broken_checker,
     broken_verifier, no_gpg, nobody_waits_for_ever, killer, deliver_in_trouble,
     deliver_and_a_stopped_daemon, ending, left_behind, too_much_in_hand)

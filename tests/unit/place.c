@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 static bool mounts; /* this process may mount */
@@ -279,6 +280,45 @@ full_in_the_middle(void **state)
 	assert_open(t, &fpr);
 }
 
+/* The next log file cannot be opened: what was committed before is there, and
+ * it goes on when it can. */
+static void
+no_descriptor(void **state)
+{
+	const struct ks_origin origin = {.now = NOW};
+	struct tempstore *t = *state;
+	struct rlimit before, none;
+	enum ks_status st = KS_OK;
+	struct pgp_added added;
+	struct pgp_fpr last = {0};
+	enum ks_change change;
+	unsigned n = 1;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	while (st == KS_OK && n < 20000) {
+		struct pgp_cert *cert = store_cert(n++, "Bob <b@c.de>", NULL);
+
+		st = ks_begin(t->ks, KS_ROOM_ADD);
+		if (st == KS_OK)
+			st = ks_put(t->ks, cert, &origin, &change, &added);
+		if (st == KS_OK)
+			st = ks_commit(t->ks);
+		else
+			ks_abort(t->ks);
+		if (st == KS_OK)
+			last = *pgp_cert_fpr(cert);
+		pgp_cert_free(cert);
+	}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	print_message("# %s after %u\n", ks_strerror(st), n);
+	assert_int_not_equal(st, KS_OK);
+	assert_int_not_equal(last.len, 0);
+	assert_open(t, &last);
+}
+
 /* What Berkeley DB gives up is opened anew. */
 static void
 given_up(void **state)
@@ -334,6 +374,7 @@ main(void)
 	    small_test(read_only_and_locked),
 	    small_test(full),
 	    small_test(full_in_the_middle),
+	    store_test(no_descriptor),
 	    store_test(given_up),
 	    store_test(verified_beside),
 	};
