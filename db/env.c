@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOG_FILE	   (8U << 20)
 #define LOG_BUFFER	   (1U << 20)
 #define CHECKPOINT_KB	   (16U << 10)
 #define CHECKPOINT_MINUTES 1U
@@ -553,6 +552,7 @@ open_at(const char *dir, const struct ks_options *options, bool later,
 		st = store_up(ks);
 	if (later && ks->name != NULL && may_pass(st)) {
 		ks->closed = st;
+		ks->tried_with = room_left(ks);
 		(void)store_down(ks);
 	} else if (st != KS_OK) {
 		*error = advice(ks, st);
@@ -595,10 +595,12 @@ ks_mend(struct keystore *ks)
 	assert(ks->txn == NULL);
 	if (st == KS_OK)
 		return KS_OK;
-	/* Recovery writes, too, and cannot do so again and again. */
+	/* Recovery fills a log file up; it is not tried with the same room. */
 	if (st == KS_FULL && ks->dir != NULL &&
-	    room(ks, ks->options.free_space, KS_ROOM_QUERY) != KS_OK)
+	    (room(ks, ks->options.free_space, KS_ROOM_QUERY) != KS_OK ||
+		room_left(ks) < LOG_FILE || room_left(ks) <= ks->tried_with))
 		return st;
+	ks->tried_with = room_left(ks);
 	(void)store_down(ks);
 	forget_error(ks);
 	ks->closed = KS_OK;

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #define KS_SCHEMA 2
+#define LOG_FILE  (8U << 20) /* octets of a log file */
 
 enum table {
 	T_META,	     /* name -> schema, site identity, counters */
@@ -56,6 +57,7 @@ struct keystore {
 	DB_TXN *outer;	       /* while ks_try() is on: what it is within */
 	enum ks_status failed; /* of a write in this transaction */
 	enum ks_status closed; /* KS_OK: it is open; else why not */
+	uint64_t tried_with;   /* octets were free when it last did not open */
 	atomic_bool panicked;  /* Berkeley DB refuses all from now on */
 	struct ks_options options;
 	struct counters counters, before; /* now; when the txn began */
@@ -119,6 +121,9 @@ enum ks_status store_directory(struct keystore *, const char *dir);
 
 /* Whether so many octets more would leave enough free for all purposes. */
 enum ks_status room_for(const struct keystore *, uint64_t octets);
+
+/* Octets that are free; 0: not known. */
+uint64_t room_left(const struct keystore *);
 
 /* Octets of all files. */
 enum ks_status disk_used(const struct keystore *, uint64_t *octets);

@@ -62,7 +62,8 @@ enum ks_status ks_closed(struct keystore *, const char **why);
 /*
  * Opens one that is closed, after recovery, which takes a moment; one that is
  * closed because the disk is full waits for room first.  The status that
- * ks_closed() has then.  Outside a transaction.
+ * ks_closed() has then.  Outside a transaction.  What Berkeley DB held in
+ * memory for a store that it gave up, the cache above all, is never freed.
  */
 enum ks_status ks_mend(struct keystore *);
 

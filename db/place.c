@@ -144,6 +144,16 @@ room_for(const struct keystore *ks, uint64_t octets)
 								   : KS_OK;
 }
 
+uint64_t
+room_left(const struct keystore *ks)
+{
+	struct statvfs fs;
+
+	if (ks->dir == NULL || statvfs(ks->dir, &fs) != 0)
+		return 0;
+	return (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
 enum ks_status
 disk_used(const struct keystore *ks, uint64_t *octets)
 {

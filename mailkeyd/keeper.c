@@ -5,10 +5,12 @@
 #include "mailkeyd/keeper.h"
 #include "mailkeyd/log.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 #define LOOK_MS 1000L
 #define LAST_MS 60000L /* of one that does not open, or not for long */
+#define TRIES	8      /* each may cost the memory of a cache */
 
 struct keeper {
 	struct keystore *ks;
@@ -16,6 +18,7 @@ struct keeper {
 	enum ks_status said; /* what the log knows */
 	long wait;
 	int64_t opened_at; /* ms; 0: it was never closed */
+	unsigned tries;	   /* for other reasons than room, since the start */
 	loop_fn *opened;
 	void *ctx;
 };
@@ -35,15 +38,28 @@ keeper_say(struct keeper *k, enum ks_status status)
 		log_line(LOG_ERR, "event=store what=closed error=\"%s\"", why);
 }
 
+static bool
+is_patient(enum ks_status status)
+{
+	return status == KS_FULL || status == KS_READ_ONLY;
+}
+
 /* Looking costs nothing where what is missing is room, or leave to write;
  * otherwise it is recovery, which takes its time. */
 static void
 keeper_mend(struct keeper *k)
 {
-	enum ks_status status = ks_mend(k->ks);
+	enum ks_status status = ks_closed(k->ks, NULL);
 
+	if (!is_patient(status) && ++k->tries == TRIES)
+		log_line(LOG_ERR,
+		    "event=store what=given_up remedy=\"look at its disk, "
+		    "restore a backup, start again\"");
+	if (k->tries >= TRIES)
+		return;
+	status = ks_mend(k->ks);
 	keeper_say(k, status);
-	if (status == KS_FULL || status == KS_READ_ONLY)
+	if (is_patient(status))
 		k->wait = LOOK_MS;
 	else if (k->wait < LAST_MS)
 		k->wait *= 2;

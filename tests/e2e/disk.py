@@ -6,6 +6,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -246,6 +247,66 @@ def read_only(place):
     equal(daemon.log().count("what=open"), 2, "lines that it is open")
 
 
+def copies(place):
+    """backup and import stop where there is no room, and leave nothing odd"""
+    daemon, sink = on_small_disk(place, 24)
+    ballast, keys = Ballast(daemon), Keys(daemon, small_certificates(20))
+    equal(keys.add(), 250, "ADD")
+    ballast.leave((24 << 20) // 10 + (256 << 10))
+    target = place / "target"
+    os.mkdir(target)
+    mount("none", target, "tmpfs", 0, "size=256k")
+    place.at_close(lambda: libc.umount2(target.encode(), 2))
+    done = daemon.ctl("backup", os.path.join(target, "copy"))
+    equal(done.returncode, 73, f"backup ({done.stderr.decode()})")
+    expect(b"No space left" in done.stderr, "backup says", done.stderr)
+    equal(os.listdir(target), [], "what backup left")
+
+    with open(RING, "rb") as f:
+        ring = sorted(set(certificates(f.read())), key=len)[-150:]
+    path = place.write("ring.gpg", b"".join(ring))
+    done = daemon.ctl("import", path)
+    equal(done.returncode, 75, f"import ({done.stderr.decode()})")
+    expect(b"below free_space" in done.stderr, "import says", done.stderr)
+    equal(daemon.ctl("verify").returncode, 75, "verify without room")
+    stored = stats(daemon)["certificates"]
+    ask(daemon, sink, "HELP")
+    ballast.remove()
+    equal(daemon.ctl("import", path).returncode, 0, "import with room")
+    note(f"{stored} certificates before there was room, then",
+         stats(daemon)["certificates"])
+    expect(1 < stored < stats(daemon)["certificates"], "certificates")
+    goes_on(daemon, sink, keys)
+
+
+def answers_out(place):
+    """a Maildir for answers on a full disk: they wait, and arrive whole"""
+    if NO_MOUNTS:
+        raise Skip(NO_MOUNTS)
+    out = place / "out"
+    os.mkdir(out)
+    mount("none", out, "tmpfs", 0, "size=64k")
+    place.at_close(lambda: libc.umount2(out.encode(), 2))
+    daemon = place.daemon(send=f'send {{ type = maildir path = "{out}/M" '
+                               'retry = 1s }')
+    daemon.start()
+    ids = [new_id() for _ in range(60)]
+    for i in ids:
+        equal(send(daemon, mail("HELP", message_id=i)), 250, "HELP")
+    wait_until(lambda: "answer=deferred" in daemon.log(), 30, "a full disk")
+    mount("none", out, None, MS_REMOUNT, "size=10m")
+    new = os.path.join(out, "M/new")
+    wait_until(lambda: len(os.listdir(new)) >= len(ids), 30, "all answers")
+    found = []
+    for name in os.listdir(new):
+        with open(os.path.join(new, name), "rb") as f:
+            text = f.read()
+        found += re.findall(rb"(?m)^In-Reply-To: (\S+)", text)
+        expect(text.endswith(b"\n"), "an answer is cut off")
+    equal(sorted(found), sorted(i.encode() for i in ids), "answers")
+    equal(os.listdir(os.path.join(out, "M/tmp")), [], "what is left in tmp")
+
+
 def dies_under_it(place):
     """a disk that gives up and can only be read from then on: later"""
     if NO_MOUNTS:
@@ -335,15 +396,14 @@ def descriptors(place):
             for code in codes:
                 expect(code in (None, 250) or is_later(code), "status", code)
     note("with one descriptor more each time:", seen)
-    expect(is_later(seen[0][0]), "a mail without a descriptor:", seen[0][0])
+    expect(any(is_later(c) for codes in seen for c in codes), "it sufficed")
     # A greeting that does not come is no reason to forget who waits.
-    restore = limit(pid, "nofile",
-                    len(os.listdir(f"/proc/{pid}/fd")))
-    answer = []
+    restore = limit(pid, "nofile", 3)
+    before, answer = daemon.log().count("no connection taken"), []
     waiting = threading.Thread(
         target=lambda: answer.append(send(daemon, mail("HELP"))))
     waiting.start()
-    wait_until(lambda: "no connection taken" in daemon.log(), 20,
+    wait_until(lambda: daemon.log().count("no connection taken") > before, 20,
                "a line of the log")
     restore()
     waiting.join()
@@ -391,5 +451,5 @@ def processes(place):
 
 
 if __name__ == "__main__":
-    run(low, full_24, full_300, no_reserve, read_only, dies_under_it,
-        descriptors, processes)
+    run(low, full_24, full_300, no_reserve, read_only, copies,
+        answers_out, dies_under_it, descriptors, processes)

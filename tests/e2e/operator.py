@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -275,6 +276,32 @@ def backup(place):
         ask(restored, sink, "INDEX 0x" + before[0])
 
 
+def verify(place):
+    """verify says what does not agree, with and without a daemon"""
+    daemon = place.daemon()
+    daemon.start()
+    send(daemon, mail("ADD", key("alice.asc")))
+    send(daemon, mail("ADD", key("bob.asc")))
+    equal(ctl(daemon, "verify"), "", "verify with a daemon")
+    expect("event=verify wrong=0" in daemon.log(), "no line of the log")
+    daemon.stop()
+    equal(ctl(daemon, "verify"), "", "verify without a daemon")
+    # Three addresses go, by tools that know nothing of the certificates.
+    path = os.path.join(daemon.state, "db/email.db")
+    text = subprocess.run(["db_dump", path], stdout=subprocess.PIPE,
+                          check=True).stdout
+    head, _ = text.split(b"HEADER=END\n")
+    os.remove(path)
+    subprocess.run(["db_load", path], check=True,
+                   input=head + b"HEADER=END\nDATA=END\n")
+    for how in (daemon.start, daemon.stop):
+        how()
+        line = said(daemon, "verify", status=65)
+        expect("3 records do not agree" in line, "it says", line)
+    equal(sorted(os.listdir(daemon.state)), ["db", "gnupg", "quarantine"],
+          "what is there")
+
+
 def edit(daemon, old, new):
     with open(daemon.conf, encoding="utf-8") as f:
         text = f.read()
@@ -364,4 +391,5 @@ def reloading_under_load(place):
     note(f"the slowest of {len(some)} ADDs took {adds.slowest:.2f} s")
 
 
-run(reloading, reloading_under_load, backup, queue, queue_without_daemon, pause, quarantine, stats)
+run(reloading, reloading_under_load, backup, verify, queue,
+    queue_without_daemon, pause, quarantine, stats)
