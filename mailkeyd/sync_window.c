@@ -26,9 +26,11 @@ struct item {
 
 /* A mail that grows: changes with one and the same list only, since under a
  * joined list the next server would leave out peers that have seen but a
- * part. */
+ * part.  Those of versions 5 and 6 go in mails of their own, since servers that
+ * do not know them refuse all of such a mail. */
 struct letter {
 	char *sent;
+	bool newer;
 	struct item *items;
 	size_t nitems, octets;
 	bool closed; /* full: another one goes on */
@@ -132,18 +134,26 @@ window_keys(const struct window *w)
 	return n;
 }
 
+static bool
+is_newer(const struct pgp_fpr *fpr)
+{
+	return fpr->len == PGP_FPR_MAX;
+}
+
+/* The mail for a certificate with this list; NULL: none, or they are full. */
 static struct letter *
-letter_find(struct window *w, const char *sent)
+letter_find(struct window *w, const char *sent, const struct pgp_fpr *fpr)
 {
 	for (size_t i = 0; i < w->nletters; i++)
 		if (!w->letters[i].closed &&
+		    w->letters[i].newer == is_newer(fpr) &&
 		    strcmp(w->letters[i].sent, sent) == 0)
 			return &w->letters[i];
 	return NULL;
 }
 
 static struct letter *
-letter_new(struct window *w, const char *sent)
+letter_new(struct window *w, const char *sent, const struct pgp_fpr *fpr)
 {
 	struct letter *more =
 	    reallocarray(w->letters, w->nletters + 1, sizeof(*w->letters));
@@ -153,6 +163,7 @@ letter_new(struct window *w, const char *sent)
 	w->letters = more;
 	more += w->nletters;
 	memset(more, 0, sizeof(*more));
+	more->newer = is_newer(fpr);
 	if ((more->sent = strdup(sent)) == NULL)
 		return NULL;
 	w->nletters++;
@@ -271,7 +282,7 @@ window_put(struct window *w, struct letter *l, struct item *old,
 	}
 	if (l == NULL && w->split.digest == NULL && w->nletters >= w->allowed)
 		return KS_TOO_MANY;
-	if (l == NULL && (l = letter_new(w, sent)) == NULL)
+	if (l == NULL && (l = letter_new(w, sent, &item->fpr)) == NULL)
 		return KS_NOMEM;
 	return letter_put(w, l, old, item);
 }
@@ -375,8 +386,8 @@ split_try(struct window *w, struct keystore *ks)
 	if (!fits(w, split->sent, item.octets.len))
 		split_skip(w, item.octets.len);
 	else if (item.octets.len > 0)
-		status = window_put(
-		    w, letter_find(w, split->sent), NULL, split->sent, &item);
+		status = window_put(w, letter_find(w, split->sent, &split->fpr),
+		    NULL, split->sent, &item);
 	split->at += split->len;
 	item_free(&item);
 	return status;
@@ -403,7 +414,7 @@ split_step(struct window *w, struct keystore *ks)
 static enum ks_status
 window_add(struct window *w, struct keystore *ks, const struct ks_entry *entry)
 {
-	struct letter *l = letter_find(w, entry->sent);
+	struct letter *l = letter_find(w, entry->sent, &entry->fpr);
 	struct item *old = item_find(l, &entry->fpr), item;
 	enum ks_status status = item_of(entry, old, &item);
 

@@ -244,5 +244,27 @@ def peer_gets_them(place):
                "the peer to have it")
 
 
-run(attributes, attribute_too_large, fifty_one, certifications, no_modify,
+def newer_apart(place):
+    """a peer gets keys of version 6 in a mail that has no others"""
+    daemon, sink = daemon_and_sink(
+        place, extra='peer "p" { address = "keys@peer.example" gather = 10m }')
+    for name in ("alice", "mona-v6", "bob", "rfc9580-v6", "carol"):
+        ask(daemon, sink, "ADD", key(name + ".asc"))
+    equal(daemon.ctl("sync").returncode, 0, "mailkeyctl sync")
+
+    def versions(got):
+        """Of each sync mail: the versions of its keys."""
+        found = []
+        for mail in got:
+            if "keys@peer.example" in mail.recipients:
+                data = gpg(place, "--dearmor", stdin=mail.raw)
+                found.append([cert[2 + (cert[0] & 3)] if cert[0] < 0xC0
+                              else cert[2] for cert in certificates(data)])
+        return found if sum(map(len, found)) == 5 else None
+
+    equal(sorted(sink.wait(versions, 60, "the sync mails")),
+          [[4, 4, 4], [6, 6]], "the versions in each mail")
+
+
+run(newer_apart, attributes, attribute_too_large, fifty_one, certifications, no_modify,
     peer_gets_them, unverified)
