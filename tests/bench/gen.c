@@ -516,15 +516,18 @@ static size_t
 user_id(char *out, size_t size, uint64_t number, unsigned which)
 {
 	uint64_t state = number * 31 + which;
-	char given[24], family[24], host[24];
+	char given[24], family[24], host[24], more[16] = "";
 	int n;
 
 	word(given, zipf(&state, 2000));
 	word(family, 2000 + zipf(&state, 200000));
 	word(host, 300000 + zipf(&state, 5000));
+	/* Two of one certificate are never the same. */
+	if (which > 0)
+		(void)snprintf(more, sizeof(more), "-%u", which);
 	n = snprintf(out, size, "%c%s %c%s <%s.%llu%s@%s.example>",
 	    given[0] - 'a' + 'A', given + 1, family[0] - 'a' + 'A', family + 1,
-	    given, (unsigned long long)number, which == 0 ? "" : "x", host);
+	    given, (unsigned long long)number, more, host);
 	return (size_t)n;
 }
 

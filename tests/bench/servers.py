@@ -262,9 +262,15 @@ class Mailkeyd:
         self.process.wait()
 
     def memory(self):
-        pids = family(self.process.pid)
-        core = {self.process.pid}
-        return memory(core), memory(pids - core)
+        """Of each program: its octets, of all its processes."""
+        programs = {}
+        for pid in family(self.process.pid):
+            try:
+                name = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+            except OSError:     # a child that has ended meanwhile
+                continue
+            programs[name] = programs.get(name, 0) + memory({pid})
+        return programs
 
     def counts(self):
         """Commits, verified signatures and syncs since the start."""
@@ -426,7 +432,7 @@ class Sks:
 
     def memory(self):
         self.ready()
-        return memory({self.process.pid}), 0
+        return memory({self.process.pid})
 
     def stop(self):
         if self.process:
