@@ -319,8 +319,9 @@ void signatures_sort(struct pgp_signature **, size_t n);
 void signatures_pack(struct pgp_signature **, size_t *n);
 /* Removes components of which `drop` is set, frees them. */
 void cert_drop(struct pgp_cert *, const bool *drop);
-/* Brings the components into canonical order. */
+/* Brings the components into canonical order; the same for any row of them. */
 void cert_sort(struct pgp_cert *);
+void components_sort(struct pgp_component *, size_t n);
 /* Octets of a component as written, and of all. */
 size_t component_size(const struct pgp_component *);
 size_t cert_size(const struct pgp_cert *);
