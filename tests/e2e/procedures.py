@@ -70,7 +70,7 @@ class Machine:
             command = command.replace(word, value)
         me = pwd.getpwuid(os.getuid()).pw_name
         command = command.replace("-o mailkeyd -g mailkeyd", "")
-        command = command.replace("mailkeyd:mailkeyd", me)
+        command = command.replace("mailkeyd:mailkeyd", me + ":")
         return re.sub(r"(?<!\S)/(var|mnt)\b", self.root + r"/\1", command)
 
     def do(self, block, fails=(), **words):
