@@ -555,7 +555,7 @@ secrets_are_wiped(void **state)
 
 /* ---- floods -------------------------------------------------------------- */
 
-#define FLOOD_SECONDS 1.0
+#define FLOOD_SECONDS 4.0
 #define FLOOD_PAGES   ((size_t)48 << 8) /* of 4 KiB: 48 MiB */
 
 /* alice's key, a user ID, and n times a packet. */
