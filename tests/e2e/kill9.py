@@ -202,12 +202,14 @@ def kill_one(daemon, victim, dice):
     return True
 
 
-def still_a_helper(pid):
+def born(pid):
+    """When it was started: another may have its number later.  None: gone."""
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as f:
-            return b"mailkeyd-" in f.read()
+        with open(f"/proc/{pid}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
     except OSError:
-        return False
+        return None
+    return None if fields[0] == "Z" else fields[19]
 
 
 def verified(daemon):
@@ -225,7 +227,7 @@ def set_aside(daemon):
 
 
 def restarted(daemon, orphans, starts):
-    orphans |= daemon.helpers()
+    orphans |= {(p, born(p)) for p in daemon.helpers()}
     daemon.kill()
     seconds = daemon.start()
     starts.append((seconds, processor_seconds(daemon)))
@@ -307,8 +309,9 @@ def no_mail_lost(place):
     expect(len(unasked) <= len(stream.threads), "answers to nobody:", unasked)
     verified(daemon)
     restarted(daemon, orphans, starts)
-    left = [p for p in orphans - daemon.helpers() if still_a_helper(p)]
-    equal(left, [], "helpers of killed daemons still there")
+    wait_until(lambda: not [p for p, when in orphans if when == born(p)
+                            and when and p not in daemon.helpers()], 20,
+               "the helpers of killed daemons to end")
     equal(daemon.stop(), 0, "exit status")
     verified(daemon)
 
