@@ -587,12 +587,15 @@ def certificate(place):
 
 def injected(place):
     """STARTTLS refused, answered twice, or skipped: no password is sent"""
+    # Whoever goes on without TLS is told yes to everything.
     def imap_says(greeting, answer):
         def talk(connection, fake):
             connection.sendall(greeting)
             tag = fake.hear(connection).split()[0]
             connection.sendall(answer.replace(b"TAG", tag))
-            fake.listen(connection)
+            while True:
+                tag = fake.hear(connection).split()[:1] or [b"x"]
+                connection.sendall(tag[0] + b" OK done\r\n")
         return talk
 
     def pop3_says(answer):
@@ -600,7 +603,9 @@ def injected(place):
             connection.sendall(b"+OK ready\r\n")
             fake.hear(connection)
             connection.sendall(answer)
-            fake.listen(connection)
+            while True:
+                fake.hear(connection)
+                connection.sendall(b"+OK\r\n")
         return talk
 
     hello = b"* OK ready\r\n"
