@@ -11,6 +11,8 @@
 #	N="10000 100000"    how many certificates; "rings" are Debian's
 #	BENCH="burst,GET load"  only rows whose names, without blanks, begin so
 #	BENCH_MAILS=10000   in a burst
+#	BENCH_SLOW=100      in a burst to a server that takes many times as long
+#	BENCH_SINGLE=200    one at a time
 #	BENCH_TIMES=3       of each row; the table has median, least and greatest
 #	BENCH_QUICK=1       a small run, to see that all of it works
 #	BENCH_DIR=/tmp      where the stores are
@@ -20,14 +22,12 @@
 # which is how many a mail server uses.  The figures of syncs, commits and
 # verified signatures are of one time.
 
-import glob
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 import servers
@@ -41,8 +41,8 @@ SIZES = (os.environ.get("N") or ("300" if QUICK else "10000 100000 rings")) \
 WANTED = (os.environ.get("BENCH") or "").split()
 MAILS = int(os.environ.get("BENCH_MAILS") or (60 if QUICK else 10000))
 TIMES = int(os.environ.get("BENCH_TIMES") or (1 if QUICK else 3))
-SINGLE = 4 if QUICK else 200           # mails one at a time
-SLOW = 4 if QUICK else 100             # in a burst to a slow server
+SINGLE = int(os.environ.get("BENCH_SINGLE") or (4 if QUICK else 200))
+SLOW = int(os.environ.get("BENCH_SLOW") or (4 if QUICK else 100))
 ASKED = 3 if QUICK else 20              # questions of a kind to a peer
 MANY = 50000                            # certificates that are loaded once
 PIECE = 15000                           # in a file of a dump
@@ -319,8 +319,7 @@ class Size:
             if not wanted(row.name):
                 continue
             self.restart(jail_mails)
-            self.mail(self.mailkeyd, kind if kind != "new" else "get",
-                      min(MAILS, 100))
+            self.mail(self.mailkeyd, "get", min(MAILS, 100))
             before = self.mailkeyd.counts()
             for i in range(TIMES):
                 say(self.name, row.name, f"{i + 1} of {TIMES}")
