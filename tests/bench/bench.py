@@ -505,10 +505,11 @@ class Bench:
             size.run()
         except (Failed, OSError, subprocess.SubprocessError) as why:
             self.failed.append(f"{name}: {why}")
-        if size:
-            for row in size.rows:
+        finally:
+            for row in size.rows if size else ():
                 row.size = size.label
-            self.rows += [r for r in size.rows if r.ours]
+                if row.ours:
+                    self.rows.append(row)
 
     def growth(self):
         """How much dearer the largest size is than the smallest."""
@@ -562,8 +563,11 @@ def main():
     signal.signal(signal.SIGTERM, leave)
     bench = Bench()
     try:
-        for name in SIZES:
-            bench.size(name)
+        try:
+            for name in SIZES:
+                bench.size(name)
+        except (KeyboardInterrupt, SystemExit):
+            bench.failed.append("stopped before the end")
         bench.growth()
         text = bench.write()
     finally:

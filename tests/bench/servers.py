@@ -135,7 +135,7 @@ class Ran:
     """A program that ran to its end."""
 
     def __init__(self, argv, stdin=None, env=None, cwd=None, good=(0,),
-                 stdout=subprocess.PIPE):
+                 stdout=subprocess.PIPE, patience=PATIENCE):
         self.peak = 0
         begin = time.monotonic()
         with open(stdin or os.devnull, "rb") as data:
@@ -145,12 +145,13 @@ class Ran:
         watcher = threading.Thread(target=self.watch, args=(process,))
         watcher.start()
         try:
-            out, error = process.communicate(timeout=PATIENCE)
+            out, error = process.communicate(timeout=patience)
             self.seconds = time.monotonic() - begin
-        except BaseException:
-            process.kill()
-            raise
+        except subprocess.TimeoutExpired:
+            raise Failed(f"took more than {patience} seconds") from None
         finally:
+            if process.poll() is None:
+                process.kill()
             process.wait()
             watcher.join()
         self.out, self.error = out or b"", error
@@ -462,7 +463,7 @@ class Gpg:
                    good=(0, 2), **options)
 
     def load(self, *files):
-        return self.run("--import", *files)
+        return self.run("--import", *files, patience=300)
 
     def dump(self, path):
         return self.run("--output", path, "--export")
