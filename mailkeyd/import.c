@@ -22,6 +22,7 @@
 #define BULK_MIN    (8u << 20)	 /* octets of files that are worth a load */
 #define BULK_MEMORY (192u << 20) /* octets for sorting */
 #define GROUP	    100		 /* certificates in one transaction, about */
+#define HELD_MAX    10000	 /* certificates that wait for a revoker */
 
 /* One record of the jail: some certificates of a file, or a mail. */
 struct batch {
@@ -35,6 +36,7 @@ struct batch {
 	bool judging;
 	bool alone;  /* judged with nothing before it uncommitted */
 	bool marked; /* source.mark holds once it is committed */
+	bool again;  /* what was held, when all the rest is stored */
 };
 
 TAILQ_HEAD(batch_list, batch);
@@ -47,7 +49,9 @@ struct import {
 	uint64_t octets;      /* of all sources, 0: not known */
 	bool no_bulk;	      /* it was looked into */
 	struct ks_bulk *bulk; /* into an empty store: past transactions */
-	struct mail *held;    /* bare revocations, until it is written */
+	/* Bare revocations, until the load is written; and certificates whose
+	 * designated revoker may still come. */
+	struct mail *held;
 	struct loop_timer *turn;
 	struct batch_list batches;
 	unsigned nbatches, njudging;
@@ -260,7 +264,9 @@ batch_count(struct batch *batch)
 	counts->replayed += batch->source.mail;
 	s = intake_submissions(batch->intake, &n);
 	counts->certificates += n;
-	for (size_t i = 0; i < n; i++) {
+	if (batch->again) /* they were counted */
+		counts->certificates -= batch->mail->ncerts;
+	for (size_t i = batch->again ? batch->mail->ncerts : 0; i < n; i++) {
 		if (s[i].cert == NULL)
 			count_refused(batch, &s[i]);
 		else
@@ -289,7 +295,9 @@ batch_put(struct batch *batch, struct import_counts *counts)
 			continue;
 		status = ks_put(
 		    import->parts.ks, s[i].cert, &origin, &change, &added);
-		if (status == KS_OK)
+		if (status == KS_OK &&
+		    !(batch->again && i < batch->mail->ncerts &&
+			change == KS_UNCHANGED))
 			count_put(counts, change);
 	}
 	return status;
@@ -331,6 +339,64 @@ commit_up_to(struct import *import, const struct batch *last)
 	return status;
 }
 
+/* ---- what waits for the end ---------------------------------------------- */
+
+static struct mail *
+held_mail(struct import *import)
+{
+	if (import->held == NULL)
+		import->held = calloc(1, sizeof(*import->held));
+	return import->held;
+}
+
+/*
+ * A revocation by a key that the owner named counts only beside that key, which
+ * may come later, or be on its way: such a certificate is looked at once more
+ * when all others are stored.  Without memory it is not.
+ */
+static void
+hold_revoked(struct import *import, struct batch *batch)
+{
+	struct mail *mail = batch->mail, *held;
+	struct mail_cert *more;
+
+	for (size_t i = 0; i < mail->ncerts && !batch->again; i++) {
+		if (batch->intake == NULL ||
+		    !intake_lacks_revoker(batch->intake, i))
+			continue;
+		held = held_mail(import);
+		if (held == NULL || held->ncerts == HELD_MAX)
+			return;
+		more = realloc(held->certs, (held->ncerts + 1) * sizeof(*more));
+		if (more == NULL)
+			return;
+		held->certs = more;
+		more[held->ncerts++] = mail->certs[i];
+		memset(&mail->certs[i], 0, sizeof(mail->certs[i]));
+	}
+}
+
+/* False: nothing was held. */
+static bool
+held_begin(struct import *import)
+{
+	struct import_source source = {.fd = -1, .name = "revocations"};
+	struct batch *batch;
+
+	if (import->held == NULL)
+		return false;
+	batch = batch_new(import, &source);
+	if (batch == NULL)
+		return false;
+	TAILQ_REMOVE(&import->batches, batch, next);
+	TAILQ_INSERT_HEAD(&import->batches, batch, next);
+	batch->state = READ;
+	batch->again = true;
+	batch->mail = import->held;
+	import->held = NULL;
+	return true;
+}
+
 /* ---- a load into an empty store ------------------------------------------ */
 
 /* Only where nobody else asks the store anything meanwhile. */
@@ -357,13 +423,12 @@ bulk_begin(struct import *import)
 static enum ks_status
 bulk_hold(struct import *import, struct mail *mail)
 {
-	struct mail *held = import->held;
+	struct mail *held;
 	struct pgp_blob *more;
 
 	if (mail->nrevocations == 0)
 		return KS_OK;
-	if (held == NULL)
-		held = import->held = calloc(1, sizeof(*held));
+	held = held_mail(import);
 	if (held == NULL)
 		return KS_NOMEM;
 	more = realloc(held->revocations,
@@ -400,9 +465,7 @@ bulk_finish(struct import *import)
 {
 	struct import_counts *counts = &import->counts;
 	struct ks_bulk_counts written;
-	struct import_source source = {.fd = -1, .name = "revocations"};
 	enum ks_status status = ks_bulk_finish(import->bulk, &written);
-	struct batch *batch;
 
 	import->bulk = NULL;
 	counts->added += written.added;
@@ -411,16 +474,8 @@ bulk_finish(struct import *import)
 	counts->nothing = written.added == 0;
 	if (status != KS_OK)
 		import_fail(import, ks_strerror(status));
-	if (import->held == NULL || status != KS_OK)
-		return;
-	batch = batch_new(import, &source);
-	if (batch == NULL)
-		return;
-	TAILQ_REMOVE(&import->batches, batch, next);
-	TAILQ_INSERT_HEAD(&import->batches, batch, next);
-	batch->state = READ;
-	batch->mail = import->held;
-	import->held = NULL;
+	if (status == KS_OK)
+		held_begin(import);
 }
 
 /* Whether nothing more can go into the load: there is no more, or what comes
@@ -492,6 +547,8 @@ import_commit(struct import *import)
 	while (!end && (batch = TAILQ_FIRST(&import->batches)) != NULL) {
 		end = batch == last;
 		batch_count(batch); /* NOLINT: freed ones left the list */
+		if (batch->mail != NULL)
+			hold_revoked(import, batch);
 		batch_free(batch);
 	}
 	if (import->calls->progress != NULL)
@@ -836,9 +893,13 @@ import_go_on(void *ctx)
 		import_read(import);
 	/* in which the caller may free it */
 	if (import->why != NULL
-		? import->njudging == 0
-		: import->ended && import->bulk == NULL &&
-		      TAILQ_EMPTY(&import->batches) && import->file.fd == -1)
+		? import->njudging > 0
+		: !import->ended || import->bulk != NULL ||
+		      !TAILQ_EMPTY(&import->batches) || import->file.fd != -1)
+		return;
+	if (import->why == NULL && held_begin(import))
+		import_turn(import);
+	else
 		import_finish(import);
 }
 

@@ -15,6 +15,7 @@ struct candidate {
 	struct intake *intake;
 	struct pgp_cert *cert;
 	bool stored; /* the store has a certificate of this key */
+	bool lacks_revoker;
 	struct pgp_left_parts *parts; /* of our own */
 };
 
@@ -139,8 +140,9 @@ revoker_find(struct intake *intake, const struct pgp_fpr *fpr)
 /* Whose revocations its owner may have allowed: their keys, where we have
  * them.  False: no memory. */
 static bool
-revokers_find(struct intake *intake, struct pgp_cert *cert)
+revokers_find(struct intake *intake, struct candidate *c)
 {
+	struct pgp_cert *cert = c->cert;
 	struct pgp_fpr fpr[PGP_REVOKERS];
 	size_t n = pgp_cert_revokers(cert, fpr, PGP_REVOKERS);
 	bool good = true;
@@ -148,8 +150,10 @@ revokers_find(struct intake *intake, struct pgp_cert *cert)
 	for (size_t i = 0; i < n && good; i++) {
 		struct pgp_cert *revoker = revoker_find(intake, &fpr[i]);
 
-		if (revoker == NULL)
+		if (revoker == NULL) {
+			c->lacks_revoker = true;
 			continue;
+		}
 		good = pgp_cert_revoker(cert, &revoker->components[0]);
 		pgp_cert_free(revoker);
 	}
@@ -187,7 +191,7 @@ candidate_start(struct intake *intake, size_t i, const struct pgp_blob *packets)
 		pgp_cert_known(c->cert, stored);
 		pgp_cert_free(stored);
 	}
-	if (!revokers_find(intake, c->cert))
+	if (!revokers_find(intake, c))
 		intake_later(intake, "no memory");
 	c->trial.cert = c->cert;
 	c->trial.left = &s->left;
@@ -425,6 +429,12 @@ intake_submissions(const struct intake *intake, size_t *n)
 {
 	*n = intake->n;
 	return intake->submissions;
+}
+
+bool
+intake_lacks_revoker(const struct intake *intake, size_t i)
+{
+	return intake->candidates[i].lacks_revoker;
 }
 
 const char *const *

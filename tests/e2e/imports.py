@@ -25,6 +25,7 @@ NEWER = ("mona-v6", "rfc9580-v6")       # SKS and gpg 2.2 give up at these
 FPR = {"alice": "231A449802A0FC9B0505E4CD05E825E4425612B5",
        "bob": "88CA4281529E5EAAAA3B4CCC642CBF5CDDB5EA9E",
        "carol": "4D293978532AE8CB5EFF7A96D60BDC818F051381"}
+NORA = "D32F001F2C9293E5D1A8757F5D85634AA7A33C8D"
 FROM = b"From pks@example.net Mon Jan  1 10:00:00 2001\n"
 
 
@@ -395,9 +396,28 @@ def sks_loads(place):
         expect(found(fpr), "SKS does not have", fpr)
 
 
+def revoker_behind(place):
+    """a designated revoker's revocation counts, whoever of the two is first"""
+    nora, oscar = (place.write(n + ".asc", key(n + ".asc"))
+                   for n in ("nora-revoked", "oscar"))
+    with open(RING, "rb") as f:
+        ring = place.write("ring.gpg", f.read())
+    wanted = None
+    for number, files in enumerate(((oscar, nora), (nora, oscar),
+                                    (nora, ring, oscar))):
+        daemon = place.daemon(name=f"d{number}")
+        equal(daemon.ctl("import", *files).returncode, 0, "import")
+        shown = daemon.ctl("index", f"0x{NORA}")
+        expect(b"KEY REVOKED" in shown.stdout, files, shown.stdout,
+               shown.stderr)
+        if number < 2:
+            wanted = wanted or dumped(daemon)
+            equal(dumped(daemon), wanted, "the two stores")
+
+
 if __name__ == "__main__":
     tests = [files_of_all_kinds, old_mails, refusals, stranger, killed,
-             load_killed, dump_directory]
+             load_killed, dump_directory, revoker_behind]
     if os.path.exists(SKS):
         tests.append(sks_loads)
     else:
