@@ -3,7 +3,9 @@
 # 1.4, gpg 2.2, sq and rnp.  None may complain of it where it does not complain
 # of the original, and what is revoked must be shown as revoked.
 
+import base64
 import glob
+import itertools
 import re
 import shutil
 import subprocess
@@ -110,14 +112,21 @@ def ring_of(place, path):
     return certificates(data)
 
 
+def dearmored(text):
+    """One block, decoded here: gpg adds octets where the checksum is missing."""
+    lines = text.decode().split("\n")
+    lines = lines[lines.index("") + 1:]
+    return base64.b64decode("".join(
+        itertools.takewhile(lambda s: s[:1] not in ("=", "-"), lines)))
+
+
 def originals(place):
     """fingerprint -> the certificate as it is at home."""
     found = {}
     for path in sorted(glob.glob(ROOT + "/tests/keys/*.asc")):
         name = path.rsplit("/", 1)[1]
         if name not in NOT_SERVED:
-            data = gpg(place, "--dearmor", stdin=key(name))
-            for cert in certificates(data):
+            for cert in certificates(dearmored(key(name))):
                 found.setdefault(fingerprints(place, cert)[0], cert)
     for ring, step in RINGS:
         for cert in ring_of(place, ring)[::step]:
