@@ -118,7 +118,21 @@ class Place:
     def at_close(self, closer):
         self.closers.append(closer)
 
+    def programs(self):
+        """The programs under test, where every user may run them."""
+        folder = self / "programs"
+        if not os.path.isdir(folder):
+            os.chmod(self.path, 0o755)
+            os.mkdir(folder, 0o755)
+            for name in os.listdir(B):
+                path = os.path.join(B, name)
+                if name.startswith("mailkey") and os.path.isfile(path):
+                    shutil.copy(path, folder)
+        return folder
+
     def daemon(self, **options):
+        if options.get("user") and not options.get("libexec"):
+            options["libexec"] = self.programs()
         d = Daemon(self, **options)
         self.daemons.append(d)
         self.at_close(d.discard)
