@@ -28,18 +28,6 @@ ks_query_free(struct ks_query *q)
 
 /* ---- digits -------------------------------------------------------------- */
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Reads digits with blanks between them; false for what is none of the
  * lengths that a key ID or a fingerprint has. */
 static bool
@@ -48,7 +36,7 @@ digits_read(const char *text, size_t n, struct ks_query *q)
 	size_t digits = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		int v = hex_value(text[i]);
+		int v = pgp_hex_value(text[i]);
 
 		if (text[i] == ' ')
 			continue;

@@ -11,18 +11,6 @@
 #define BLANKS	  " \t\r\n"
 #define SHOWN_MAX 60 /* characters of a line in an error */
 
-static int
-digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 bool
 fingerprint_read(const char *s, struct pgp_fpr *fpr)
 {
@@ -36,7 +24,7 @@ fingerprint_read(const char *s, struct pgp_fpr *fpr)
 	for (; *s != '\0'; s++) {
 		if (strchr(BLANKS, *s) != NULL)
 			continue;
-		d = digit(*s);
+		d = pgp_hex_value(*s);
 		if (d == -1 || n == 2 * (size_t)PGP_FPR_MAX)
 			return false;
 		fpr->octet[n / 2] |= (unsigned char)(n % 2 == 0 ? d << 4 : d);

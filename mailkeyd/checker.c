@@ -492,20 +492,6 @@ configure(struct checker *c, struct ipc_msg *m)
 		no_gpg(c, "HOME", strerror(errno));
 }
 
-/*
- * A terminal's or a service manager's signals go to every process: the core
- * decides, and then closes the socket.  gpg inherits this and comes to its
- * end; when it must not, it is killed.
- */
-static bool
-ignore_signals(void)
-{
-	return signal(SIGPIPE, SIG_IGN) != SIG_ERR &&
-	       signal(SIGHUP, SIG_IGN) != SIG_ERR &&
-	       signal(SIGINT, SIG_IGN) != SIG_ERR &&
-	       signal(SIGTERM, SIG_IGN) != SIG_ERR;
-}
-
 /* Nothing of the environment may tell gpg or GPGME what to do. */
 static int
 environment(void)
@@ -537,9 +523,11 @@ main(void)
 	struct ipc_msg m;
 	int r;
 
-	if (!ignore_signals() || environment() == -1 ||
-	    prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 || few_files() == -1 ||
-	    gpgme_check_version(NULL) == NULL)
+	/* gpg inherits the signals that are ignored, and comes to its end; when
+	 * it must not, it is killed */
+	ipc_helper(SOCKET);
+	if (environment() == -1 || prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 ||
+	    few_files() == -1 || gpgme_check_version(NULL) == NULL)
 		return 1;
 	while ((r = ipc_recv(SOCKET, &m)) == 1) {
 		if (m.type == CHECKER_CONFIG) {

@@ -4,6 +4,7 @@
 #include "mailkeyd/control_client.h"
 #include "mailkeyd/import.h"
 #include "mailkeyd/mail_read.h"
+#include "pgp/pgp.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -129,23 +130,14 @@ hex_put(char out[2 * KS_MARK_CHAIN + 1], const unsigned char *octet)
 		snprintf(out + 2 * i, 3, "%02x", octet[i]);
 }
 
-static int
-hex_digit(char c)
-{
-	static const char digits[] = "0123456789abcdef";
-	const char *p = c == '\0' ? NULL : strchr(digits, c);
-
-	return p == NULL ? -1 : (int)(p - digits);
-}
-
 /* What stands behind it, or NULL when that is no chain. */
 static const char *
 hex_get(const char *text, unsigned char out[KS_MARK_CHAIN])
 {
 	for (size_t i = 0; i < KS_MARK_CHAIN; i++) {
-		int high = hex_digit(text[2 * i]), low;
+		int high = pgp_hex_value(text[2 * i]), low;
 
-		if (high == -1 || (low = hex_digit(text[2 * i + 1])) == -1)
+		if (high == -1 || (low = pgp_hex_value(text[2 * i + 1])) == -1)
 			return NULL;
 		out[i] = (unsigned char)(high << 4 | low);
 	}

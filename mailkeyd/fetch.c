@@ -378,25 +378,16 @@ configure(struct fetcher *f)
 	ipc_msg_close(&m);
 }
 
-/* As in mailkeyd-sender: it ends when the core closes its socket. */
 static void
 prepare(void)
 {
-	struct sigaction ignore = {.sa_handler = SIG_IGN};
 #ifndef SANITIZED
 	struct rlimit memory = {MEMORY_MAX, MEMORY_MAX};
 
 	if (setrlimit(RLIMIT_AS, &memory) == -1)
 		warn("RLIMIT_AS");
 #endif
-	sigaction(SIGTERM, &ignore, NULL);
-	sigaction(SIGINT, &ignore, NULL);
-	sigaction(SIGHUP, &ignore, NULL);
-	sigaction(SIGPIPE, &ignore, NULL);
-	for (int fd = 0; fd < CORE; fd++)
-		if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd)
-			exit(EX_OSERR);
-	fcntl(CORE, F_SETFD, FD_CLOEXEC);
+	ipc_helper(CORE);
 	/* libetpan would put large answers into files otherwise */
 	mmap_string_set_ceil(SIZE_MAX / 2);
 }

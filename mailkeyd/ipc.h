@@ -69,6 +69,14 @@ int ipc_write_all(int fd, const void *, size_t);
  * it. */
 void ipc_standard_streams(void);
 
+/*
+ * What every helper does first: standard streams as above, and the socket is
+ * for no program that it starts.  Signals that end are ignored: they are told
+ * to all processes of a unit or a terminal, and a helper ends when the core
+ * closes its socket, so that what is under way comes to its end.
+ */
+void ipc_helper(int sock);
+
 /* ---- flat records ------------------------------------------------------- */
 
 struct ipc_out { /* grows; check `failed` once at the end */

@@ -624,12 +624,7 @@ clear_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
-	signal(SIGPIPE, SIG_IGN);
-	/* a terminal's or a service manager's: the core decides, and then
-	 * closes the socket */
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);
+	ipc_helper(CORE);
 }
 
 static void

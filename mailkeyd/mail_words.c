@@ -2,6 +2,7 @@
  * Text of strangers: encoded words undone (RFC 2047), and made fit to be shown.
  */
 #include "mailkeyd/mail_read.h"
+#include "pgp/pgp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,24 +160,17 @@ word_read(const char *p, const char *end, struct word *w)
 	return true;
 }
 
-static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static size_t
 undo_q(const char *s, size_t len, char *out)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < len; i++) {
-		if (s[i] == '=' && len - i > 2 && hex(s[i + 1]) >= 0 &&
-		    hex(s[i + 2]) >= 0) {
-			out[n++] = (char)(hex(s[i + 1]) << 4 | hex(s[i + 2]));
+		if (s[i] == '=' && len - i > 2 &&
+		    pgp_hex_value(s[i + 1]) >= 0 &&
+		    pgp_hex_value(s[i + 2]) >= 0) {
+			out[n++] = (char)(pgp_hex_value(s[i + 1]) << 4 |
+					  pgp_hex_value(s[i + 2]));
 			i += 2;
 		} else {
 			out[n++] = s[i] == '_' ? ' ' : s[i];

@@ -422,29 +422,16 @@ wait_for_work(const struct way *way, struct smtp *s)
 	}
 }
 
-/* Sets limits and signals; sees that 0, 1 and 2 are open, so that nothing else
- * gets these numbers. */
 static void
 prepare(void)
 {
-	struct sigaction ignore = {.sa_handler = SIG_IGN};
 #ifndef SANITIZED
 	struct rlimit memory = {MEMORY_MAX, MEMORY_MAX};
 
 	if (setrlimit(RLIMIT_AS, &memory) == -1)
 		warn("RLIMIT_AS");
 #endif
-	/* A stop is told to every process of the unit: we end when the core
-	 * closes its socket, so that a message under way may come to its end.
-	 */
-	sigaction(SIGTERM, &ignore, NULL);
-	sigaction(SIGINT, &ignore, NULL);
-	sigaction(SIGHUP, &ignore, NULL);
-	sigaction(SIGPIPE, &ignore, NULL);
-	for (int fd = 0; fd < CORE; fd++)
-		if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd)
-			exit(EX_OSERR);
-	fcntl(CORE, F_SETFD, FD_CLOEXEC);
+	ipc_helper(CORE);
 }
 
 int

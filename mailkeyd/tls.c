@@ -39,22 +39,25 @@ tls_fail(struct wire *w, ssize_t n)
 	return -1;
 }
 
+/* After a record was not moved: 0 to try once more, or -1. */
+static int
+tls_again(struct wire *w, const struct tls *tls, ssize_t n)
+{
+	if (n == GNUTLS_E_AGAIN)
+		return tls_wait(w, tls);
+	return n == GNUTLS_E_INTERRUPTED ? 0 : (int)tls_fail(w, n);
+}
+
 static ssize_t
 tls_read(struct wire *w, void *buf, size_t count)
 {
 	const struct tls *tls = w->over;
 	ssize_t n;
 
-	for (;;) {
+	do
 		n = gnutls_record_recv(tls->session, buf, count);
-		if (n >= 0)
-			return n;
-		if (n == GNUTLS_E_AGAIN) {
-			if (tls_wait(w, tls) == -1)
-				return -1;
-		} else if (n != GNUTLS_E_INTERRUPTED)
-			return tls_fail(w, n);
-	}
+	while (n < 0 && tls_again(w, tls, n) == 0);
+	return n < 0 ? -1 : n;
 }
 
 static ssize_t
@@ -63,16 +66,10 @@ tls_write(struct wire *w, const void *buf, size_t count)
 	const struct tls *tls = w->over;
 	ssize_t n;
 
-	for (;;) {
+	do
 		n = gnutls_record_send(tls->session, buf, count);
-		if (n >= 0)
-			return n;
-		if (n == GNUTLS_E_AGAIN) {
-			if (tls_wait(w, tls) == -1)
-				return -1;
-		} else if (n != GNUTLS_E_INTERRUPTED)
-			return tls_fail(w, n);
-	}
+	while (n < 0 && tls_again(w, tls, n) == 0);
+	return n < 0 ? -1 : n;
 }
 
 static size_t

@@ -96,6 +96,18 @@ pgp_fpr_hex(const struct pgp_fpr *fpr, char out[PGP_FPR_HEX])
 }
 
 int
+pgp_hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int
 pgp_fpr_cmp(const struct pgp_fpr *a, const struct pgp_fpr *b)
 {
 	return octets_cmp(a->octet, a->len, b->octet, b->len);

@@ -82,6 +82,7 @@ struct pgp_fpr {
 
 /* Writes upper-case digits without blanks and a NUL; returns `out`. */
 char *pgp_fpr_hex(const struct pgp_fpr *, char out[PGP_FPR_HEX]);
+int pgp_hex_value(char); /* of one digit; -1: it is none */
 int pgp_fpr_cmp(const struct pgp_fpr *, const struct pgp_fpr *);
 
 /* ---- armor (RFC 9580, 6) ------------------------------------------------ */
