@@ -65,6 +65,7 @@ need_start(FILE *f, const struct config *a, const struct config *b)
 	name(f, a->cache != b->cache, "cache");
 	name(f, a->parsers != b->parsers, "parsers");
 	name(f, a->jail_mails != b->jail_mails, "jail_mails");
+	name(f, a->helper_timeout != b->helper_timeout, "helper_timeout");
 	name(f, a->jail_required != b->jail_required, "jail_required");
 	name(f, a->syslog != b->syslog, "log");
 	name(f, !same_receives(a, b), "receive");

@@ -1285,6 +1285,61 @@ denies(void **state)
 	assert_false(config_denies(&none, "x@example.com"));
 }
 
+/* ---- read again -----------------------------------------------------------
+ */
+
+/* An option that changes, and what a running server says of it: its name, when
+ * only a new start changes it, or nothing, when it is taken over. */
+static const struct {
+	const char *line, *names;
+} changes[] = {
+    {"", ""},
+    {"name = \"x\"", ""},
+    {"aliases = { a@example.org }", ""},
+    {"admins = { a@example.org }", ""},
+    {"deny = { example.com }", ""},
+    {"language = de", ""},
+    {"certificates { attributes = keep }", ""},
+    {"limits { replies_per_hour = 3 }", ""},
+    {"peer \"x\" { address = k@example.com }", ""},
+    {"state = \"/x\"", "state, control"},
+    {"control = \"/x\"", "control"},
+    {"libexec = \"/x\"", "libexec"},
+    {"gpg = \"/x\"", "gpg"},
+    {"cache = 3M", "cache"},
+    {"parsers = 3", "parsers"},
+    {"jail_mails = 3", "jail_mails"},
+    {"helper_timeout = 60", "helper_timeout"},
+    {"jail_required = yes", "jail_required"},
+    {"log = syslog", "log"},
+    {"receive \"x\" { type = lmtp path = \"/x\" }", "receive"},
+    {"send { retry = 3s }", "send"},
+};
+
+static void
+adopts(void **state)
+{
+	char error[512], text[256], *names;
+	struct config *live, *fresh;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+		live = read_text(A, error, sizeof(error));
+		assert_non_null(live);
+		snprintf(text, sizeof(text), A "%s\n", changes[i].line);
+		fresh = read_text(text, error, sizeof(error));
+		if (fresh == NULL)
+			fail_msg("%s", error);
+		names = config_adopt(live, fresh);
+		assert_non_null(names);
+		if (strcmp(names, changes[i].names) != 0)
+			fail_msg("%s: \"%s\"", changes[i].line, names);
+		free(names);
+		config_free(live);
+		config_free(fresh);
+	}
+}
+
 int
 main(void)
 {
@@ -1297,7 +1352,8 @@ main(void)
 	    cmocka_unit_test(sample), cmocka_unit_test(read_sizes),
 	    cmocka_unit_test(whose), cmocka_unit_test(prepares),
 	    cmocka_unit_test(prepare_errors), cmocka_unit_test(looks),
-	    cmocka_unit_test(programs), cmocka_unit_test(denies)};
+	    cmocka_unit_test(programs), cmocka_unit_test(denies),
+	    cmocka_unit_test(adopts)};
 
 	return cmocka_run_group_tests_name(
 	    "config", tests, make_dir, remove_dir);
