@@ -45,7 +45,8 @@ list:
   driver = redirect
   domains = example.org
   local_parts = list
-  data = keys@example.org, keys2@example.org, alice@example.org
+  data = keys@example.org, keys2@example.org, alice@example.org, \
+    away@example.org
   errors_to = list-bounce@example.org
   headers_add = List-Id: <list.example.org>
 bounce:
@@ -184,7 +185,17 @@ def mailing_list(place):
     by_smtp(mail("HELP", b"", USER), recipient="list@example.org")
     settled(daemons, ["silent"], ["silent"])
 
+
+def all_of_them(place):
+    """two daemons and a vacation responder on a list that asks: one answer"""
+    daemons = two_daemons(place)
+    by_smtp(mail("HELP", b"", "list@example.org"), sender="list@example.org")
+    # The answer to the list comes to both by way of it, and the responder
+    # writes to the first about that.
+    settled(daemons, ["done", "silent", "silent"], ["silent"])
+
+
 if __name__ == "__main__":
     sys.exit(mta.main(EXIM, __file__, mta.waits(EXIM, "lmtp"),
                       *mta.all_ways(EXIM), mta.waits(EXIM, "pipe"), away, ring,
-                      mailing_list))
+                      mailing_list, all_of_them))

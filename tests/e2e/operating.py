@@ -190,6 +190,27 @@ def quarantine(place):
     equal(os.listdir(folder), [], "files")
 
 
+def quarantine_ends(place):
+    """a mail that was set aside is removed after 30 days, and not before"""
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port))
+    daemon.start()
+    daemon.stop()
+    folder = os.path.join(daemon.state, "quarantine")
+    for digit, days in (("a", 29), ("b", 31)):
+        for suffix in ("eml", "why", "from"):
+            path = os.path.join(folder, f"{digit * 64}.{suffix}")
+            with open(path, "wb") as f:
+                f.write(b"?\n")
+            when = time.time() - days * 86400
+            os.utime(path, (when, when))
+    daemon.start()
+    wait_until(lambda: len(os.listdir(folder)) < 6, 30, "one of them to go")
+    wait_until(lambda: len(os.listdir(folder)) < 4, 30, "all of it to go")
+    equal(sorted(os.listdir(folder)),
+          ["a" * 64 + suffix for suffix in (".eml", ".from", ".why")], "files")
+
+
 def stats(place):
     """counters come as names and numbers"""
     sink = place.sink()
@@ -392,4 +413,4 @@ def reloading_under_load(place):
 
 
 run(reloading, reloading_under_load, backup, verify, queue,
-    queue_without_daemon, pause, quarantine, stats)
+    queue_without_daemon, pause, quarantine, quarantine_ends, stats)
