@@ -14,6 +14,7 @@
 #include "db/sort.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -109,23 +110,40 @@ directory_sync(const char *dir)
 	return rv;
 }
 
-/* Removes the new files and their directory. */
+/* Removes all that is there: Berkeley DB makes a file under another name, which
+ * stays when it ends half-way.  The mark goes first: without it the rest is
+ * nothing. */
 static enum ks_status
-bulk_remove(const char *dir)
+bulk_empty(DIR *dir)
 {
 	enum ks_status st = KS_OK;
-	char *path;
+	struct dirent *entry;
 
-	for (size_t i = 0; i <= NTABLES; i++) {
-		path = path_in(
-		    dir, i == NTABLES ? READY : table_file(bulk_tables[i]));
-		if (path == NULL)
-			return KS_NOMEM;
-		if (unlink(path) == -1 && errno != ENOENT)
+	if (unlinkat(dirfd(dir), READY, 0) == -1 && errno != ENOENT)
+		return status_of_errno();
+	while ((entry = readdir(dir)) != NULL) {
+		if (strcmp(entry->d_name, ".") == 0 ||
+		    strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (unlinkat(dirfd(dir), entry->d_name, 0) == -1 &&
+		    errno != ENOENT)
 			st = status_of_errno();
-		free(path);
 	}
-	if (rmdir(dir) == -1 && errno != ENOENT && st == KS_OK)
+	return st;
+}
+
+/* Removes the new files and their directory. */
+static enum ks_status
+bulk_remove(const char *name)
+{
+	DIR *dir = opendir(name);
+	enum ks_status st;
+
+	if (dir == NULL)
+		return errno == ENOENT ? KS_OK : status_of_errno();
+	st = bulk_empty(dir);
+	closedir(dir);
+	if (rmdir(name) == -1 && errno != ENOENT && st == KS_OK)
 		st = status_of_errno();
 	return st;
 }
@@ -198,7 +216,7 @@ ready_write(const char *dir, const unsigned char value[READY_LEN])
 enum ks_status
 bulk_recover(struct keystore *ks)
 {
-	char *dir = path_in(ks->dir, "bulk"), *part;
+	char *dir = path_in(ks->dir, "bulk");
 	unsigned char value[READY_LEN];
 	enum ks_status st = KS_OK;
 	int ready;
@@ -210,13 +228,8 @@ bulk_recover(struct keystore *ks)
 		st = status_of_errno();
 	else if (ready == 1)
 		st = bulk_move(ks, dir);
-	else if (access(dir, F_OK) == 0) {
-		part = path_in(dir, READY ".part");
-		if (part != NULL)
-			unlink(part);
-		free(part);
+	else
 		st = bulk_remove(dir);
-	}
 	free(dir);
 	return st;
 }
@@ -464,6 +477,15 @@ struct writer {
 	enum table table;
 };
 
+/* What is wrong the status says. */
+static void
+say_nothing(const DB_ENV *env, const char *prefix, const char *text)
+{
+	(void)env;
+	(void)prefix;
+	(void)text;
+}
+
 static int
 env_begin(const char *dir, DB_ENV **out)
 {
@@ -472,6 +494,7 @@ env_begin(const char *dir, DB_ENV **out)
 
 	if (ret != 0)
 		return ret;
+	env->set_errcall(env, say_nothing);
 	ret = env->set_cachesize(env, 0, CACHE, 1);
 	if (ret == 0)
 		ret = env->open(

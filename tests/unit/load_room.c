@@ -1,0 +1,250 @@
+/*
+ * Loading an empty store where there is no room for it, or where the room goes
+ * on the way: the store is empty or whole, and the next load works.
+ */
+#include "db/bulk.h"
+#include "tests/unit/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#define KEYS   300
+#define MEMORY (64u << 10) /* so that it goes to the disk */
+
+static bool mounts; /* this process may mount */
+
+/* What Berkeley DB gives up it does not free. */
+const char *__lsan_default_suppressions(void);
+const char *
+__lsan_default_suppressions(void)
+{
+	return "leak:libdb-5.3";
+}
+
+static int
+group_setup(void **state)
+{
+	(void)state;
+	mounts = (unshare(CLONE_NEWNS) == 0 ||
+		     unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
+		 mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+	return 0;
+}
+
+/* ---- a small disk -------------------------------------------------------- */
+
+static struct tempstore small;
+
+static void
+small_begin(void)
+{
+	const char *error = "";
+
+	memset(&small, 0, sizeof(small));
+	snprintf(small.dir, sizeof(small.dir), "/tmp/mailkeyd-test.XXXXXX");
+	assert_non_null(mkdtemp(small.dir));
+	assert_int_equal(
+	    mount("none", small.dir, "tmpfs", 0, "size=24m,mode=700"), 0);
+	if (store_try_open(&small, &error) != KS_OK)
+		fail_msg("ks_open: %s", error);
+}
+
+static void
+small_end(void)
+{
+	ks_close(small.ks);
+	umount2(small.dir, MNT_DETACH);
+	rmdir(small.dir);
+}
+
+static void
+ballast_path(char path[300])
+{
+	snprintf(path, 300, "%s/ballast", small.dir);
+}
+
+/* Takes all the room there is, but that. */
+static void
+fill(off_t less)
+{
+	char path[300], block[4096] = {0};
+	off_t size;
+	int fd;
+
+	ballast_path(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	assert_int_not_equal(fd, -1);
+	while (write(fd, block, sizeof(block)) == sizeof(block))
+		continue;
+	assert_int_equal(errno, ENOSPC);
+	size = lseek(fd, 0, SEEK_END);
+	assert_int_equal(ftruncate(fd, size > less ? size - less : 0), 0);
+	close(fd);
+}
+
+static void
+make_room(void)
+{
+	char path[300];
+
+	ballast_path(path);
+	if (unlink(path) == -1)
+		assert_int_equal(errno, ENOENT);
+}
+
+/* ---- a load -------------------------------------------------------------- */
+
+/* The certificates, and some of them once more. */
+static enum ks_status
+load(struct ks_bulk_counts *counts)
+{
+	const struct ks_origin origin = {.now = NOW, .quiet = true};
+	struct ks_bulk *bulk;
+	enum ks_status st = ks_bulk_begin(small.ks, MEMORY, &origin, &bulk);
+
+	memset(counts, 0, sizeof(*counts));
+	for (unsigned i = 0; st == KS_OK && i < KEYS + 5; i++) {
+		struct pgp_cert *cert = store_cert(i % KEYS + 1,
+		    i < KEYS ? "Ann <ann@example.org>" : "Bob <b@c.de>", NULL);
+
+		st = ks_bulk_put(bulk, cert);
+		pgp_cert_free(cert);
+		if (st != KS_OK)
+			ks_bulk_drop(bulk);
+	}
+	return st == KS_OK ? ks_bulk_finish(bulk, counts) : st;
+}
+
+/* What is there when there is room again: nothing, or all of it; true: all. */
+static bool
+whole_or_nothing(enum ks_status st, const struct ks_bulk_counts *counts)
+{
+	struct ks_info info;
+	char path[320];
+
+	if (st != KS_OK && st != KS_FULL)
+		fail_msg("the load says: %s", ks_strerror(st));
+	make_room();
+	assert_int_equal(ks_mend(small.ks), KS_OK);
+	snprintf(path, sizeof(path), "%s/db/bulk", small.dir);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(wrong_in(&small), 0);
+	assert_int_equal(ks_info(small.ks, &info), KS_OK);
+	if (info.certificates != 0)
+		assert_int_equal(info.certificates, KEYS);
+	/* What is said to be stored is stored. */
+	if (counts->added > 0)
+		assert_int_equal(info.certificates, KEYS);
+	if (st == KS_OK)
+		assert_int_equal(counts->changed, 5);
+	return info.certificates == KEYS;
+}
+
+/* It is used as if nothing had been. */
+static void
+goes_on(bool whole)
+{
+	struct pgp_cert *cert = store_cert(KEYS + 1, "Eve <e@f.gh>", NULL);
+	struct ks_bulk_counts counts;
+
+	if (!whole)
+		assert_int_equal(load(&counts), KS_OK);
+	assert_int_equal(tempstore_put(&small, cert, NOW), KS_OK);
+	pgp_cert_free(cert);
+	store_reopen(&small);
+	assert_int_equal(wrong_in(&small), 0);
+}
+
+/* ---- the tests ----------------------------------------------------------- */
+
+/* Octets more, the next time: small steps where the new files are written,
+ * large ones where it is about the log files of the store. */
+static off_t
+step_from(off_t room)
+{
+	return room < 640 << 10 ? 40 << 10 : 1 << 20;
+}
+
+/* From none to enough, so that each file meets its end. */
+static void
+little_room(void **state)
+{
+	unsigned empty = 0, whole = 0;
+	enum ks_status st = KS_FULL;
+
+	(void)state;
+	if (!mounts)
+		skip();
+	for (off_t room = 0; st != KS_OK; room += step_from(room)) {
+		struct ks_bulk_counts counts;
+		bool all;
+
+		small_begin();
+		fill(room);
+		st = load(&counts);
+		all = whole_or_nothing(st, &counts);
+		empty += !all;
+		whole += all;
+		goes_on(all);
+		small_end();
+	}
+	print_message("# %u empty, %u whole\n", empty, whole);
+	assert_true(empty > 5);
+	assert_true(whole > 0);
+}
+
+static int countdown;
+
+static void
+lose_room(const char *point)
+{
+	if (countdown-- != 0)
+		return;
+	print_message("# no room at \"%s\"\n", point);
+	fill(0);
+}
+
+/* There was room when it began. */
+static void
+room_goes(void **state)
+{
+	unsigned failed = 0;
+
+	(void)state;
+	if (!mounts)
+		skip();
+	bulk_fault = lose_room;
+	for (int n = 0, left = -1; left < 0; n++) {
+		struct ks_bulk_counts counts;
+		enum ks_status st;
+		bool all;
+
+		small_begin();
+		countdown = n;
+		st = load(&counts);
+		left = countdown;
+		countdown = -1;
+		failed += st != KS_OK;
+		all = whole_or_nothing(st, &counts);
+		print_message("# %s, %s\n", ks_strerror(st),
+		    all ? "all is there" : "nothing is there");
+		goes_on(all);
+		small_end();
+	}
+	bulk_fault = NULL;
+	assert_true(failed > 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(little_room),
+	    cmocka_unit_test(room_goes),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, NULL);
+}
