@@ -1,12 +1,13 @@
 /*
- * How an answer is written: checked strings and encoded text, put together by
- * libetpan.
+ * How an answer is written: a header of checked strings, which libetpan folds,
+ * and encoded text.
  */
 #include "mailkeyd/mail.h"
 #include "mailkeyd/mail_encode.h"
 
 #include <errno.h>
 #include <libetpan/libetpan.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -298,141 +299,78 @@ content_boundary(struct content *c)
 	return 0;
 }
 
-static struct mailmime_content *
-type_new(const char *type, const char *name, const char *value)
+/* Encoded text with CR LF line ends. */
+static void
+lines_write(FILE *f, const char *s, size_t len)
 {
-	struct mailmime_content *content = mailmime_content_new_with_str(type);
-	struct mailmime_parameter *param;
+	const char *end;
 
-	if (content == NULL || name == NULL)
-		return content;
-	/* copies both strings, for all that its prototype has no const */
-	param = mailmime_param_new_with_data((char *)name, (char *)value);
-	if (param == NULL || clist_append(content->ct_parameters, param) != 0) {
-		if (param != NULL)
-			mailmime_parameter_free(param);
-		mailmime_content_free(content);
-		return NULL;
+	while (len > 0 && (end = memchr(s, '\n', len)) != NULL) {
+		fwrite(s, 1, (size_t)(end - s), f);
+		fwrite("\r\n", 1, 2, f);
+		len -= (size_t)(end - s) + 1;
+		s = end + 1;
 	}
-	return content;
+	fwrite(s, 1, len, f);
 }
 
-/* A part that is encoded already; data is lent until the mail is written.
- * Takes over type and fields, NULL or not. */
-static struct mailmime *
-part_new(struct mailmime_content *type, struct mailmime_fields *fields,
-    int encoding, const char *data, size_t len)
+static void
+text_write(FILE *f, const struct content *c)
 {
-	struct mailmime_data *body = NULL;
-	struct mailmime *part;
-
-	if (type != NULL && fields != NULL)
-		body = mailmime_data_new(
-		    MAILMIME_DATA_TEXT, encoding, 1, data, len, NULL);
-	if (body == NULL)
-		goto fail;
-	/* takes over what it is given */
-	part = mailmime_new(MAILMIME_SINGLE, NULL, 0, fields, type, body, NULL,
-	    NULL, NULL, NULL, NULL);
-	if (part != NULL)
-		return part;
-	mailmime_data_free(body);
-fail:
-	if (fields != NULL)
-		mailmime_fields_free(fields);
-	if (type != NULL)
-		mailmime_content_free(type);
-	return NULL;
-}
-
-static struct mailmime *
-text_part(const struct content *c)
-{
-	int encoding = c->quoted ? MAILMIME_MECHANISM_QUOTED_PRINTABLE
-				 : MAILMIME_MECHANISM_7BIT;
-
-	return part_new(
-	    type_new("text/plain", "charset", c->ascii ? "us-ascii" : "utf-8"),
-	    mailmime_fields_new_encoding(encoding), encoding, c->text,
-	    c->text_len);
+	fprintf(f,
+	    "Content-Type: text/plain; charset=\"%s\"\r\n"
+	    "Content-Transfer-Encoding: %s\r\n\r\n",
+	    c->ascii ? "us-ascii" : "utf-8",
+	    c->quoted ? "quoted-printable" : "7bit");
+	lines_write(f, c->text, c->text_len);
 }
 
 /* Neither quoted-printable nor base64: "gpg --import" is fed raw mails, and
  * reads neither. */
-static struct mailmime *
-keys_part(const struct content *c)
+static void
+keys_write(FILE *f, const struct content *c)
 {
-	struct mailmime_fields *fields = NULL;
-	char *name = strdup("keys.asc");
-
-	/* takes over the name */
-	if (name != NULL)
-		fields = mailmime_fields_new_filename(
-		    MAILMIME_DISPOSITION_TYPE_ATTACHMENT, name,
-		    MAILMIME_MECHANISM_7BIT);
-	return part_new(type_new("application/pgp-keys", NULL, NULL), fields,
-	    MAILMIME_MECHANISM_7BIT, c->armor, c->armor_len);
+	fputs("Content-Type: application/pgp-keys\r\n"
+	      "Content-Transfer-Encoding: 7bit\r\n"
+	      "Content-Disposition: attachment; filename=\"keys.asc\"\r\n"
+	      "\r\n",
+	    f);
+	lines_write(f, c->armor, c->armor_len);
 }
 
-/* Adds a part, which it takes over, NULL or not. */
-static int
-part_add(struct mailmime *to, struct mailmime *part)
+/* From MIME-Version on: libetpan would look at each octet of what is encoded
+ * already, and takes longer for that than all else takes together. */
+static void
+body_write(FILE *f, const struct content *c)
 {
-	if (part == NULL)
-		return -1;
-	if (mailmime_add_part(to, part) == MAILIMF_NO_ERROR)
-		return 0;
-	mailmime_free(part);
-	return -1;
-}
-
-static struct mailmime *
-body_new(const struct content *c)
-{
-	struct mailmime_content *type;
-	struct mailmime *mixed = NULL;
-	clist *parts;
-
-	if (c->armor == NULL)
-		return text_part(c);
-	type = type_new("multipart/mixed", "boundary", c->boundary);
-	parts = clist_new();
-	if (type != NULL && parts != NULL)
-		mixed = mailmime_new(MAILMIME_MULTIPLE, NULL, 0, NULL, type,
-		    NULL, NULL, NULL, parts, NULL, NULL);
-	if (mixed == NULL) {
-		if (type != NULL)
-			mailmime_content_free(type);
-		if (parts != NULL)
-			clist_free(parts);
-		return NULL;
+	fputs("MIME-Version: 1.0\r\n", f);
+	if (c->armor == NULL) {
+		text_write(f, c);
+		return;
 	}
-	if (part_add(mixed, text_part(c)) == 0 &&
-	    part_add(mixed, keys_part(c)) == 0)
-		return mixed;
-	mailmime_free(mixed);
-	return NULL;
+	fprintf(f,
+	    "Content-Type: multipart/mixed; boundary=\"%s\"\r\n\r\n"
+	    "--%s\r\n",
+	    c->boundary, c->boundary);
+	text_write(f, c);
+	fprintf(f, "\r\n--%s\r\n", c->boundary);
+	keys_write(f, c);
+	fprintf(f, "\r\n--%s--\r\n", c->boundary);
 }
 
 static int
 message_write(const struct mail_answer *a, const struct content *c,
     const char *id, FILE *f)
 {
-	struct mailmime *message = mailmime_new_message_data(NULL);
-	struct mailimf_fields *fields;
-	int col = 0, r = -1;
+	struct mailimf_fields *fields = header_new(a, id);
+	int col = 0, r;
 
-	if (message == NULL)
-		return -1;
-	fields = header_new(a, id);
 	if (fields == NULL)
-		goto done;
-	mailmime_set_imf_fields(message, fields); /* takes them over */
-	if (part_add(message, body_new(c)) == 0 &&
-	    mailmime_write_file(f, &col, message) == MAILIMF_NO_ERROR)
-		r = 0;
-done:
-	mailmime_free(message);
+		return -1;
+	r = mailimf_fields_write_file(f, &col, fields) == MAILIMF_NO_ERROR ? 0
+									   : -1;
+	mailimf_fields_free(fields);
+	body_write(f, c);
 	return r;
 }
 
@@ -458,6 +396,7 @@ mail_compose(const struct mail_answer *a, struct pgp_blob *out,
 	    content_boundary(&c) != 0 ||
 	    (f = open_memstream(&octets, &len)) == NULL)
 		goto done;
+	__fsetlocking(f, FSETLOCKING_BYCALLER);
 	r = message_write(a, &c, id, f);
 	if (fclose(f) != 0 || r != 0) {
 		free(octets);

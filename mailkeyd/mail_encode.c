@@ -52,6 +52,18 @@ mail_utf8_visible(uint32_t c)
 	return !((c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069));
 }
 
+/* How many octets of ASCII that stay as they are a text begins with. */
+static size_t
+clean_already(const char *text, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && ((text[n] >= ' ' && text[n] <= '~') ||
+			      text[n] == '\n' || text[n] == '\t'))
+		n++;
+	return n;
+}
+
 void
 mail_clean_text(FILE *f, const char *text, size_t len)
 {
@@ -59,12 +71,15 @@ mail_clean_text(FILE *f, const char *text, size_t len)
 	size_t i, n;
 
 	for (i = 0; i < len; i += n) {
+		if ((n = clean_already(text + i, len - i)) > 0) {
+			fwrite(text + i, 1, n, f);
+			continue;
+		}
 		n = mail_utf8(text + i, len - i, &code);
 		if (n == 0) {
 			n = 1;
 			putc('?', f);
-		} else if (code == '\n' || code == '\t' ||
-			   mail_utf8_visible(code)) {
+		} else if (mail_utf8_visible(code)) {
 			fwrite(text + i, 1, n, f);
 		} else if (code != '\r' || i + 1 >= len ||
 			   text[i + 1] != '\n') {
