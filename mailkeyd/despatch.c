@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RETRY_MAX (4 * 3600) /* seconds */
+#define RETRY_MAX (4 * 3600)  /* seconds */
+#define WAIT_MAX  (2 * 86400) /* likewise */
 #define WATCHDOG  (20 * 60 * 1000L)
 #define POLL_MAX  (3600 * 1000L) /* look again at least so often */
 
@@ -170,6 +171,21 @@ despatch_sleep(struct despatch *d, time_t now, time_t next)
 	loop_timer_set(d->due, ms);
 }
 
+/*
+ * The next one to be sent; KS_NOT_FOUND: none is due before *next, 0 = none at
+ * all.  No wait is as long as WAIT_MAX: what is due only then was put off by a
+ * clock that has been set right since.
+ */
+static enum ks_status
+next_due(struct despatch *d, time_t now, struct outbox_item *item, time_t *next)
+{
+	enum ks_status status = outbox_due(d->ks, now, in_hand, d, item, next);
+
+	if (status == KS_NOT_FOUND && *next > now + WAIT_MAX)
+		status = outbox_due(d->ks, *next, in_hand, d, item, next);
+	return status;
+}
+
 void
 despatch_kick(struct despatch *d)
 {
@@ -183,7 +199,7 @@ despatch_kick(struct despatch *d)
 		if (slot->item.id != 0 || slot->helper == NULL ||
 		    !helper_is_up(slot->helper))
 			continue;
-		status = outbox_due(d->ks, now, in_hand, d, &item, &next);
+		status = next_due(d, now, &item, &next);
 		if (status != KS_OK) {
 			if (status != KS_NOT_FOUND)
 				next = now + 10;

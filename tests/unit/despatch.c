@@ -279,6 +279,28 @@ test_away_for_a_day(void **state)
 	assert_int_equal(access(new, F_OK), 0);
 }
 
+/* What was put off while the clock was a year ahead is not put off for a
+ * year. */
+static void
+test_clock_was_ahead(void **state)
+{
+	struct world *w = *state;
+
+	clock_now = NOW + 365 * DAY;
+	far_side_is_away(w);
+	add(w, "a@example.net");
+	world_start(w, SEND_MAILDIR, 1);
+	w->stop_at = 1;
+	run_until(w, move_on, "the first attempt");
+	assert_int_equal(w->ntried, 1);
+	clock_now = NOW;
+	w->stop_at = 0;
+	assert_int_equal(unlink(w->path), 0);
+	despatch_kick(w->despatch);
+	run_until(w, is_empty, "an empty outbox");
+	assert_int_equal(counts(w).sent, 1);
+}
+
 /* ---- an SMTP server that misbehaves -------------------------------------- */
 
 static void
@@ -415,6 +437,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_back_off),
 	    TEST(test_away_for_a_day),
+	    TEST(test_clock_was_ahead),
 	    TEST(test_bad_address),
 	    TEST(test_twice),
 	};
