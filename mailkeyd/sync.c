@@ -127,8 +127,8 @@ peer_due(const struct peer *p, time_t now)
 
 	if (p->scanned < p->now)
 		due = now;
-	else if (due < p->state.again)
-		due = p->state.again;
+	else if (due < p->state.again && p->state.again <= now + AGAIN)
+		due = p->state.again; /* later only by a clock that was wrong */
 	if (due <= now && mails_allowed(p, now) == 0)
 		due = now / HOUR * HOUR + HOUR;
 	return due;

@@ -961,6 +961,29 @@ is_in_no_hurry_after_a_refusal(void **state)
 	}
 }
 
+/* Put off by a clock that was a year ahead. */
+static void
+does_not_wait_for_a_wrong_clock(void **state)
+{
+	struct server *s = *state;
+	struct ks_peer p;
+
+	start(s);
+	put_new(s, 1, "");
+	turn(s);
+	drop(s, "alfa", false);
+	turn(s);
+	assert_int_equal(waiting(s), 0);
+	p = position(s, "alfa");
+	p.again += 365 * 24 * HOUR;
+	assert_int_equal(ks_begin(s->store.ks, KS_ROOM_NONE), KS_OK);
+	assert_int_equal(ks_peer_put(s->store.ks, "alfa", &p), KS_OK);
+	assert_int_equal(ks_commit(s->store.ks), KS_OK);
+	sync_free(s->sync);
+	start(s);
+	assert_int_equal(waiting(s), 1);
+}
+
 static void
 goes_on_after_a_restart(void **state)
 {
@@ -1102,6 +1125,7 @@ main(void)
 	    server_test(gathers),
 	    server_test(gathers_from_the_oldest),
 	    server_test(makes_a_window_again),
+	    server_test(does_not_wait_for_a_wrong_clock),
 	    server_test(is_in_no_hurry_after_a_refusal),
 	    server_test(goes_on_after_a_restart),
 	    server_test(holds_up_nobody_else),
