@@ -328,8 +328,7 @@ control_accept(void *ctx, uint32_t events)
 	}
 	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 		return;
-	log_line(LOG_WARNING,
-	    "control: no connection taken: %s; trying again in a second",
+	log_line(LOG_WARNING, "control: event=no_connection why=\"%s\"",
 	    strerror(errno));
 	loop_io_events(control->io, 0);
 	loop_timer_set(control->pause, PAUSE_MS);

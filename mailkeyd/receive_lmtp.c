@@ -472,8 +472,7 @@ on_listen(void *ctx, uint32_t events)
 			continue;
 		if (errno != EAGAIN) {
 			log_line(LOG_WARNING,
-			    "lmtp: no connection taken: %s; trying again in a "
-			    "second",
+			    "lmtp: event=no_connection why=\"%s\"",
 			    strerror(errno));
 			loop_io_events(l->io, 0);
 			loop_timer_set(l->pause, ACCEPT_PAUSE);

@@ -399,11 +399,11 @@ def descriptors(place):
     expect(any(is_later(c) for codes in seen for c in codes), "it sufficed")
     # A greeting that does not come is no reason to forget who waits.
     restore = limit(pid, "nofile", 3)
-    before, answer = daemon.log().count("no connection taken"), []
+    before, answer = daemon.log().count("event=no_connection"), []
     waiting = threading.Thread(
         target=lambda: answer.append(send(daemon, mail("HELP"))))
     waiting.start()
-    wait_until(lambda: daemon.log().count("no connection taken") > before, 20,
+    wait_until(lambda: daemon.log().count("event=no_connection") > before, 20,
                "a line of the log")
     restore()
     waiting.join()
