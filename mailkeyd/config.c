@@ -143,6 +143,7 @@ static const struct option limit_options[] = {
     {"server_bytes_per_day", OCTETS, AT(server_bytes_per_day), 0, MIB *MIB,
 	NULL},
     {"free_space", OCTETS, AT(free_space), 0, MIB *MIB, NULL},
+    {"quarantine_size", OCTETS, AT(quarantine_size), 0, MIB *MIB, NULL},
     {"connections", NUMBER, AT(connections), 1, 10000, NULL},
     {"idle_timeout", SECONDS, AT(idle_timeout), 1, DAY, NULL},
 };

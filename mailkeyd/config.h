@@ -105,6 +105,7 @@ struct config_limits {
 	unsigned server_per_hour;      /* for all together: 0 */
 	uint64_t server_bytes_per_day; /* 0 */
 	uint64_t free_space;	       /* 256 MiB */
+	uint64_t quarantine_size;      /* 100 MiB */
 	unsigned connections;	       /* LMTP, at once: 100 */
 	unsigned idle_timeout;	       /* LMTP, seconds: 300 */
 };

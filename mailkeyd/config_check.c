@@ -45,6 +45,7 @@ config_defaults(struct config *c)
 	l->bytes_per_day = 20 * MIB;
 	l->domain_per_hour = 600;
 	l->free_space = 256 * MIB;
+	l->quarantine_size = 100 * MIB;
 	l->connections = 100;
 	l->idle_timeout = 300;
 }

@@ -172,7 +172,7 @@ job_poison(struct job *job, const char *why)
 		job_later(job, "no memory");
 		return;
 	}
-	status = ks_begin(gw->parts.ks, KS_ROOM_QUERY);
+	status = ks_begin(gw->parts.ks, KS_ROOM_ADD);
 	if (status == KS_OK) {
 		status = poison_add(gw->parts.ks, digest, time(NULL), &count);
 		if (status == KS_OK)
@@ -195,7 +195,10 @@ job_poison(struct job *job, const char *why)
 	    .why = why};
 	if (quarantine_add(gw->parts.config, &q, job->memfd) == -1) {
 		log_line(LOG_ERR, "%s: event=quarantine error=\"%s\"",
-		    job->log_id, strerror(errno));
+		    job->log_id,
+		    errno == EDQUOT ? "quarantine_size is reached: "
+				      "mailkeyctl quarantine drop"
+				    : strerror(errno));
 		job_later(job, "the quarantine cannot be written");
 		return;
 	}

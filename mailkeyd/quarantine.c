@@ -98,6 +98,44 @@ envelope_text(const struct quarantined *q)
 	return NULL;
 }
 
+/* Octets of the disk that the quarantine takes; -1 with errno. */
+static int
+quarantine_used(int folder, uint64_t *octets)
+{
+	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd == -1 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	struct stat st;
+
+	*octets = 0;
+	if (dir == NULL) {
+		if (fd != -1)
+			close(fd);
+		return -1;
+	}
+	while ((entry = readdir(dir)) != NULL)
+		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode))
+			*octets += (uint64_t)st.st_blocks * 512;
+	closedir(dir);
+	return 0;
+}
+
+/* A repeat counts twice: it is written beside the one that is there. */
+static int
+quarantine_room(const struct config *config, int dir, int memfd)
+{
+	uint64_t used;
+	struct stat st;
+
+	if (quarantine_used(dir, &used) == -1 || fstat(memfd, &st) == -1)
+		return -1;
+	if (used + (uint64_t)st.st_size <= config->limits.quarantine_size)
+		return 0;
+	errno = EDQUOT;
+	return -1;
+}
+
 int
 quarantine_add(
     const struct config *config, const struct quarantined *q, int memfd)
@@ -107,6 +145,7 @@ quarantine_add(
 
 	snprintf(line, sizeof(line), "%.1000s\n", q->why);
 	if (dir != -1 && envelope != NULL &&
+	    quarantine_room(config, dir, memfd) == 0 &&
 	    quarantine_file(dir, q->hex, ".why", -1, line) == 0 &&
 	    quarantine_file(dir, q->hex, ".from", -1, envelope) == 0 &&
 	    quarantine_file(dir, q->hex, ".eml", memfd, NULL) == 0)

@@ -21,7 +21,8 @@ struct quarantined {
 /*
  * Writes DIGEST.eml (the raw mail), DIGEST.why (one line) and DIGEST.from (the
  * envelope, two lines) into the quarantine, mode 0600, synced with their
- * directory; a repeat overwrites them.  0, or -1 with errno.
+ * directory; a repeat overwrites them.  0, or -1 with errno; EDQUOT: with it
+ * the quarantine would be larger than quarantine_size.
  */
 int quarantine_add(
     const struct config *, const struct quarantined *, int memfd);

@@ -345,6 +345,58 @@ def dies_under_it(place):
     goes_on(daemon, sink, keys)
 
 
+# ---- the quarantine ---------------------------------------------------------
+
+def killer(number):
+    """A mail that its reader dies of."""
+    body = b"To: " + b"(" * 600000 + b"\n\n%d\n" % number
+    return mail("ADD", body, headers=("MIME-Version: 1.0",
+                                      "Content-Type: message/rfc822"))
+
+
+def set_aside(daemon):
+    return sorted(os.listdir(os.path.join(daemon.state, "quarantine")))
+
+
+def full_quarantine(place):
+    """a full quarantine: what would go there stays with its mail server"""
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port),
+                          limits={"quarantine_size": "1M"})
+    place.daemons.remove(daemon)    # the sanitizer reports the readers
+    daemon.start()
+    first, second = killer(1), killer(2)
+    equal([send(daemon, first) for _ in range(2)], [451, 250], "the first")
+    before = set_aside(daemon)
+    equal(len(before), 3, "files")
+    equal([send(daemon, second) for _ in range(4)], [451] * 4, "the second")
+    equal(set_aside(daemon), before, "files when it was full")
+    expect("quarantine_size is reached: mailkeyctl quarantine drop" in
+           daemon.log(), "the log does not say what to do")
+    ask(daemon, sink, "HELP")
+    equal(daemon.ctl("quarantine", "drop", before[0][:12]).returncode, 0,
+          "quarantine drop")
+    equal(send(daemon, second), 250, "the second, when there is room")
+    expect(len(set_aside(daemon)) == 3 and set_aside(daemon) != before,
+           "it was not set aside")
+    ask(daemon, sink, "HELP")
+
+
+def quarantine_and_disk(place):
+    """no room on the disk to set a mail aside: the same, nothing half there"""
+    daemon, sink = on_small_disk(place, 24)
+    place.daemons.remove(daemon)
+    ballast = Ballast(daemon)
+    ballast.leave(1 << 20)
+    equal([send(daemon, killer(1)) for _ in range(3)], [451] * 3, "statuses")
+    equal(set_aside(daemon), [], "in quarantine")
+    ask(daemon, sink, "HELP")
+    ballast.remove()
+    equal([send(daemon, killer(1)) for _ in range(2)], [451, 250], "then")
+    equal(len(set_aside(daemon)), 3, "in quarantine")
+    ask(daemon, sink, "HELP")
+
+
 # ---- other lacks ------------------------------------------------------------
 
 def limit(pid, what, soft, user=None):
@@ -452,4 +504,5 @@ def processes(place):
 
 if __name__ == "__main__":
     run(low, full_24, full_300, no_reserve, read_only, copies,
-        answers_out, dies_under_it, descriptors, processes)
+        answers_out, dies_under_it, full_quarantine, quarantine_and_disk,
+        descriptors, processes)

@@ -599,6 +599,7 @@ defaults(void **state)
 	assert_int_equal(c->limits.bytes_per_day, 20 << 20);
 	assert_int_equal(c->limits.domain_per_hour, 600);
 	assert_int_equal(c->limits.free_space, 256 << 20);
+	assert_int_equal(c->limits.quarantine_size, 100 << 20);
 	assert_int_equal(c->limits.connections, 100);
 	assert_int_equal(c->limits.idle_timeout, 300);
 	config_free(c);
@@ -964,6 +965,7 @@ sample(void **state)
 	assert_int_equal(c->limits.mget, d->limits.mget);
 	assert_int_equal(c->limits.bytes_per_day, d->limits.bytes_per_day);
 	assert_int_equal(c->limits.free_space, d->limits.free_space);
+	assert_int_equal(c->limits.quarantine_size, d->limits.quarantine_size);
 	assert_int_equal(c->limits.idle_timeout, d->limits.idle_timeout);
 	assert_int_equal(c->send.retry, d->send.retry);
 	assert_int_equal(c->send.give_up, d->send.give_up);
