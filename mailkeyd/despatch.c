@@ -233,6 +233,26 @@ retry_after(const struct config_send *send, uint32_t attempts)
 	return wait > RETRY_MAX && send->retry < RETRY_MAX ? RETRY_MAX : wait;
 }
 
+/*
+ * Its time is over once it has waited for give_up.  Most of that may have been
+ * a power cut, after which the MTA comes up later than we do; so it has been
+ * tried for some of that time, too.
+ */
+static bool
+is_over(
+    const struct config_send *send, const struct outbox_item *item, time_t now)
+{
+	time_t tried = 0, least = send->give_up;
+
+	if (now - item->queued <= (time_t)send->give_up)
+		return false;
+	if (least > RETRY_MAX)
+		least = RETRY_MAX;
+	for (uint32_t i = 0; i < item->attempts && tried < least; i++)
+		tried += retry_after(send, i);
+	return tried >= least;
+}
+
 /* `what` became of an answer, as one line of the log. */
 static void
 slot_log(const struct slot *slot, int level, const char *what, time_t now)
@@ -261,7 +281,7 @@ slot_settle(struct despatch *d, struct slot *slot, time_t now)
 	const struct config_send *send = &d->config->send;
 	struct outbox_item *item = &slot->item;
 	bool ends = slot->status == SEND_OK || slot->status == SEND_REFUSED ||
-		    now - item->queued > (time_t)send->give_up;
+		    is_over(send, item, now);
 	enum ks_status status;
 
 	if (ends)
@@ -286,7 +306,7 @@ slot_done(struct despatch *d, struct slot *slot, time_t now)
 	} else if (slot->status == SEND_REFUSED) {
 		d->counts.refused++;
 		slot_log(slot, LOG_WARNING, "refused", now);
-	} else if (now - slot->item.queued > (time_t)d->config->send.give_up) {
+	} else if (is_over(&d->config->send, &slot->item, now)) {
 		d->counts.refused++;
 		slot_log(slot, LOG_WARNING, "given_up", now);
 	} else {

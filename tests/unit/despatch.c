@@ -255,6 +255,24 @@ test_back_off(void **state)
 	assert_int_equal(counts(w).sent, 0);
 }
 
+/* Eight days without power, and then the MTA comes up after us: what waits is
+ * older than a week and has not been tried since. */
+static void
+test_after_a_power_cut(void **state)
+{
+	struct world *w = *state;
+
+	far_side_is_away(w);
+	add(w, "a@example.net");
+	clock_now = NOW + WEEK + DAY;
+	world_start(w, SEND_MAILDIR, 1);
+	run_until(w, move_on, "the end of it");
+	assert_int_equal(w->tried[0], NOW + WEEK + DAY);
+	assert_true(clock_now - w->tried[0] >= 4 * HOUR);
+	assert_true(clock_now - w->tried[0] <= 12 * HOUR);
+	assert_int_equal(counts(w).refused, 1);
+}
+
 /* Away for a day: what waited goes, and what came later waits for nothing. */
 static void
 test_away_for_a_day(void **state)
@@ -436,6 +454,7 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_back_off),
+	    TEST(test_after_a_power_cut),
 	    TEST(test_away_for_a_day),
 	    TEST(test_clock_was_ahead),
 	    TEST(test_bad_address),
