@@ -5,6 +5,7 @@
  * closed it ends.
  */
 #include "mailkeyd/fetcher.h"
+#include "mailkeyd/jail.h"
 #include "mailkeyd/loop.h"
 #include "mailkeyd/password.h"
 #include "mailkeyd/tls.h"
@@ -19,13 +20,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #define CORE	    3
+#define OPENER	    4
 #define MEMORY_MAX  ((rlim_t)384 << 20)
-#define ALARM_S	    15 /* behind the deadline that the wire keeps */
 #define FATE_MS	    (5 * 60 * 1000L)
 #define STEADY_MS   60000 /* of a mailbox that was open, end the back-off */
 #define AGAIN_FIRST 1000L
@@ -39,7 +41,7 @@
  * still there. */
 static void __attribute__((noreturn)) end(void)
 {
-	exit(EX_OK);
+	_exit(EX_OK);
 }
 
 static void
@@ -54,33 +56,6 @@ tell(uint32_t type, uint32_t status, const char *text)
 		end();
 }
 
-/* One line of printable ASCII. */
-static void
-clean(char *text)
-{
-	size_t n = strlen(text);
-
-	while (n > 0 && (unsigned char)text[n - 1] <= ' ')
-		text[--n] = '\0';
-	for (; *text != '\0'; text++)
-		if (*text < ' ' || *text > '~')
-			*text = '?';
-}
-
-bool
-fetch_trouble(struct fetcher *f, const char *format, ...)
-{
-	va_list ap;
-
-	if (f->why[0] != '\0') /* the first is the reason */
-		return false;
-	va_start(ap, format);
-	vsnprintf(f->why, sizeof(f->why), format, ap);
-	va_end(ap);
-	clean(f->why);
-	return false;
-}
-
 void
 fetch_note(const struct fetcher *f, const char *format, ...)
 {
@@ -91,7 +66,7 @@ fetch_note(const struct fetcher *f, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	clean(text);
+	fetch_clean(text);
 	tell(FETCH_NOTE, 0, text);
 }
 
@@ -105,28 +80,17 @@ fetch_is_open(struct fetcher *f)
 	f->open = true;
 }
 
-/* ---- time ---------------------------------------------------------------- */
-
-/* The alarm ends what the wire does not: a library that goes in circles. */
-void
-fetch_whole(struct fetcher *f, unsigned ms)
+/* A fate that comes too late, or the end. */
+static void
+hear_late(void)
 {
-	f->wire.whole = loop_now_ms() + ms;
-	alarm(ms / 1000 + ALARM_S);
-}
+	struct ipc_msg m;
+	int n = ipc_recv(CORE, &m);
 
-/* 4 octets in a millisecond is a slow modem. */
-unsigned
-fetch_batch_ms(const struct fetcher *f)
-{
-	return 30 * 60 * 1000 + (unsigned)((FETCH_OCTETS + f->most) / 4);
-}
-
-void
-fetch_step(struct fetcher *f, size_t octets)
-{
-	wire_step(&f->wire, f->timeout_ms + (unsigned)(octets / 4),
-	    octets + octets / 2 + FETCH_REPLY);
+	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
+		end();
+	if (n == 1)
+		ipc_msg_close(&m);
 }
 
 bool
@@ -138,7 +102,6 @@ fetch_wait(struct fetcher *f, long ms, const mailstream *stream)
 	alarm(0);
 	for (;;) {
 		int64_t left = until - loop_now_ms();
-		struct ipc_msg m;
 		int n;
 
 		if (stream != NULL && wire_has_data(&f->wire, stream))
@@ -152,11 +115,7 @@ fetch_wait(struct fetcher *f, long ms, const mailstream *stream)
 			err(EX_OSERR, "poll");
 		if (n <= 0 || p[0].revents == 0)
 			continue;
-		n = ipc_recv(CORE, &m); /* a fate that comes too late */
-		if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
-			end();
-		if (n == 1)
-			ipc_msg_close(&m);
+		hear_late();
 	}
 }
 
@@ -182,12 +141,6 @@ fetch_offer(struct fetcher *f, uint32_t number, const char *key, int memfd,
 	if (ok != 0)
 		end();
 	f->octets += cut ? FETCH_HEADER : size;
-}
-
-bool
-fetch_is_full(const struct fetcher *f)
-{
-	return f->nbatch == FETCH_BATCH || f->octets >= FETCH_OCTETS;
 }
 
 static bool
@@ -267,39 +220,63 @@ fetch_settle(struct fetcher *f)
 
 /* ---- connections --------------------------------------------------------- */
 
+/* Has the opener do what cannot be done in here.  False: trouble; else the
+ * caller closes what came. */
+static bool
+wish(struct fetcher *f, enum fetch_wish what, struct ipc_msg *m)
+{
+	struct pollfd p[] = {{OPENER, POLLIN, 0}, {CORE, POLLIN, 0}};
+
+	alarm(0); /* a resolver takes its time */
+	ipc_msg_init(m, what, 0);
+	if (ipc_send(OPENER, m) != 0)
+		end();
+	do {
+		if (poll(p, 2, -1) == -1)
+			p[0].revents = p[1].revents = 0;
+		if (p[1].revents != 0)
+			hear_late();
+	} while (p[0].revents == 0);
+	if (ipc_recv(OPENER, m) != 1 || m->type != what)
+		end();
+	if (m->status == 1)
+		return true;
+	ipc_msg_close(m);
+	return fetch_trouble(f, "%s", m->text);
+}
+
 static bool
 start_tls(struct fetcher *f)
 {
 	char why[TLS_WHY] = "";
+	int e;
 
 	fetch_step(f, 0);
-	if (tls_start(&f->wire, f->host, f->ca_file, why) == 0)
-		return true;
-	return fetch_trouble(f, "TLS: %s", why);
+	e = tls_start(&f->wire, f->host, f->trusted, why);
+	close(f->trusted);
+	f->trusted = -1;
+	return e == 0 ? true : fetch_trouble(f, "TLS: %s", why);
 }
 
 mailstream *
 fetch_connect(struct fetcher *f)
 {
-	mailstream *stream;
-	const char *why;
+	mailstream *stream = NULL;
+	struct ipc_msg m;
 
+	if (!wish(f, WISH_CONNECTION, &m))
+		return NULL;
+	if (f->trusted != -1) /* of a connection that did not come to TLS */
+		close(f->trusted);
+	f->wire.fd = m.fd[0];
+	f->wire.broken = false;
+	f->trusted = m.fd[1];
 	fetch_whole(f, 4 * f->timeout_ms);
-	if (wire_connect(&f->wire, f->host, f->port, f->timeout_ms, &why) ==
-	    -1) {
-		fetch_trouble(f, "connect: %s",
-		    why != NULL ? why : wire_trouble(&f->wire));
-		return NULL;
-	}
-	if (f->tls == RECEIVE_TLS_IMPLICIT && !start_tls(f)) {
-		wire_close(&f->wire);
-		return NULL;
-	}
-	stream = wire_stream(&f->wire);
-	if (stream == NULL) {
+	if ((f->tls != RECEIVE_TLS_IMPLICIT || start_tls(f)) &&
+	    (stream = wire_stream(&f->wire)) == NULL)
 		fetch_trouble(f, "no memory");
+	if (stream == NULL)
 		wire_close(&f->wire);
-	}
 	fetch_step(f, 0);
 	return stream;
 }
@@ -319,13 +296,19 @@ fetch_start_tls(struct fetcher *f, const mailstream *stream)
 char *
 fetch_password(struct fetcher *f)
 {
-	char *why, *password = password_read(f->password_file, &why);
+	char *password = calloc(1, PASSWORD_MAX + 2);
+	struct ipc_msg m;
 
 	if (password == NULL)
-		fetch_trouble(f, "%s: %s", f->password_file,
-		    why != NULL ? why : "no memory");
-	free(why);
-	return password;
+		fetch_trouble(f, "no memory");
+	else if (wish(f, WISH_PASSWORD, &m)) {
+		memcpy(password, m.text, strnlen(m.text, PASSWORD_MAX));
+		explicit_bzero(m.text, sizeof(m.text));
+		fetch_whole(f, 4 * f->timeout_ms);
+		return password;
+	}
+	password_free(password);
+	return NULL;
 }
 
 /* ---- the start ----------------------------------------------------------- */
@@ -381,15 +364,65 @@ configure(struct fetcher *f)
 static void
 prepare(void)
 {
+	struct rlimit none = {0, 0};
 #ifndef SANITIZED
 	struct rlimit memory = {MEMORY_MAX, MEMORY_MAX};
 
 	if (setrlimit(RLIMIT_AS, &memory) == -1)
 		warn("RLIMIT_AS");
 #endif
+	if (setrlimit(RLIMIT_CORE, &none) == -1)
+		warn("RLIMIT_CORE");
 	ipc_helper(CORE);
 	/* libetpan would put large answers into files otherwise */
 	mmap_string_set_ceil(SIZE_MAX / 2);
+}
+
+/* From here on no file is opened, no socket made and no program started.  How
+ * many descriptors may be on their way counts over all processes of a user, so
+ * there is no limit of our own. */
+static void
+lock(int opener)
+{
+	const struct jail_limits limits = {.cpu = UINT32_MAX,
+	    .file_size = FETCH_MOST + FETCH_OCTETS,
+	    .files = UINT32_MAX,
+	    .keep = OPENER + 1};
+	const char *what = "descriptors";
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct jail *jail = NULL;
+	char why[80];
+
+	if (null != -1 && dup2(opener, OPENER) != -1 &&
+	    (jail = jail_new(JAIL_TALK, &limits, &what)) != NULL &&
+#ifndef SANITIZED /* whose reports go there */
+	    dup2(null, 2) != -1 &&
+#endif
+	    dup2(null, 0) != -1 && dup2(null, 1) != -1 &&
+	    jail_lock(jail, &what) == 0)
+		return;
+	snprintf(why, sizeof(why), "the jail could not be locked (%s)", what);
+	tell(FETCH_STATE, 0, why);
+	_exit(EX_OSERR);
+}
+
+/* Goes on in the child; the parent is the opener. */
+static void
+divide(const struct fetcher *f)
+{
+	pid_t parent = getpid(), child;
+	int pair[2];
+
+	if (ipc_pair(pair) == -1 || (child = fork()) == -1)
+		err(EX_OSERR, "the jail");
+	if (child != 0) {
+		close(CORE);
+		close(pair[1]);
+		fetch_opener(f, pair[0], child);
+	}
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || getppid() != parent)
+		_exit(EX_OSERR);
+	lock(pair[1]);
 }
 
 /* The mailbox cannot be read: how long until the next try. */
@@ -407,11 +440,12 @@ closed(struct fetcher *f, long again)
 int
 main(void)
 {
-	struct fetcher f = {.wire = {.fd = -1, .core = CORE}};
+	struct fetcher f = {.wire = {.fd = -1, .core = CORE}, .trusted = -1};
 	long again = 0;
 
 	prepare();
 	configure(&f);
+	divide(&f);
 	for (;;) {
 		long ms;
 

@@ -1,6 +1,10 @@
 /*
  * What the parts of mailkeyd-fetcher share: fetch.c has the core's side,
- * fetch_imap.c and fetch_pop3.c the servers'.
+ * fetch_imap.c and fetch_pop3.c the servers', fetch_session.c what both need.
+ *
+ * It is two processes.  The one that talks to the server is in a jail, without
+ * files and without sockets but those that it is given: what it needs of the
+ * rest it wishes from the other, which is fetch_open.c.
  */
 #ifndef FETCHER_H
 #define FETCHER_H
@@ -10,6 +14,8 @@
 #include "mailkeyd/ipc.h"
 #include "mailkeyd/later.h"
 #include "mailkeyd/wire.h"
+
+#include <sys/types.h>
 
 #define FETCH_REPLY  ((size_t)64 << 10)	 /* octets of an ordinary answer */
 #define FETCH_LIST   ((size_t)8 << 20)	 /* of a list of mails */
@@ -34,6 +40,7 @@ struct fetcher {
 	uint64_t most; /* octets of a mail that is fetched whole */
 
 	struct wire wire;
+	int trusted; /* memfd with the CAs; -1: none */
 	struct later later;
 	struct taken batch[FETCH_BATCH];
 	size_t nbatch, octets; /* of the batch */
@@ -46,6 +53,23 @@ struct fetcher {
 	char why[IPC_TEXT];
 };
 
+/*
+ * jail -> opener  no more than the type
+ * opener -> jail  the same type, status: 1 = done, 0 = text: why not
+ */
+enum fetch_wish {
+	WISH_CONNECTION = 1, /* fd[0]: the socket; with TLS, fd[1]: memfd with
+				the CAs that are trusted, in PEM */
+	WISH_PASSWORD	     /* text: it */
+};
+
+/* Fulfils what comes over the socket until that is closed; ends as the child
+ * at its other end does. */
+void fetch_opener(const struct fetcher *, int sock, pid_t child)
+    __attribute__((noreturn));
+
+/* Makes it a line of printable ASCII. */
+void fetch_clean(char *text);
 /* Notes why the session cannot go on; returns false. */
 bool fetch_trouble(struct fetcher *, const char *, ...)
     __attribute__((format(printf, 2, 3)));
@@ -61,7 +85,7 @@ unsigned fetch_batch_ms(const struct fetcher *); /* for a look at a mailbox */
 
 /* Connects, with TLS from the start where that is wanted.  NULL: trouble. */
 mailstream *fetch_connect(struct fetcher *);
-/* After STARTTLS was granted. */
+/* After STARTTLS was granted; once for each connection. */
 bool fetch_start_tls(struct fetcher *, const mailstream *);
 /* malloc'ed, for password_free(); NULL: trouble. */
 char *fetch_password(struct fetcher *);

@@ -124,7 +124,7 @@ jail_lock_files(const struct jail *j)
 
 /* ---- seccomp ------------------------------------------------------------- */
 
-/* What both kinds of work need. */
+/* What all kinds of work need. */
 static const int common[] = {
     SCMP_SYS(pread64),
     SCMP_SYS(pwrite64),
@@ -174,6 +174,13 @@ static const int reading[] = {
     SCMP_SYS(exit),
 };
 
+/* And a session with a server, beside what a reader needs. */
+static const int talking[] = {
+    SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(recvfrom), SCMP_SYS(sendto),
+    SCMP_SYS(memfd_create), SCMP_SYS(alarm),
+    SCMP_SYS(setitimer), /* which is how some machines have alarm(2) */
+};
+
 static int
 allow_all(scmp_filter_ctx filter, const int *calls, size_t n)
 {
@@ -189,9 +196,12 @@ allow(scmp_filter_ctx filter, enum jail_work work)
 {
 	int rc = allow_all(filter, common, sizeof(common) / sizeof(common[0]));
 
-	if (rc == 0 && work == JAIL_READ)
+	if (rc == 0 && work != JAIL_VERIFY)
 		rc = allow_all(
 		    filter, reading, sizeof(reading) / sizeof(reading[0]));
+	if (rc == 0 && work == JAIL_TALK)
+		rc = allow_all(
+		    filter, talking, sizeof(talking) / sizeof(talking[0]));
 	/* abort(3) of oneself, so that the parent sees what happened */
 	if (rc == 0)
 		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill),

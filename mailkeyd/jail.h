@@ -17,11 +17,12 @@ struct jail_limits {
 };
 
 /*
- * What is done inside.  Both may use memory, exit, and talk over the
- * descriptors that they hold or get; readers also read streams and clocks.
- * Any other call kills.
+ * What is done inside.  All may use memory, exit, and talk over the descriptors
+ * that they hold or get; readers also read streams and clocks; who talks to a
+ * server waits, too, over a socket that it is given, and makes memfds.  Any
+ * other call kills.
  */
-enum jail_work { JAIL_READ, JAIL_VERIFY };
+enum jail_work { JAIL_READ, JAIL_VERIFY, JAIL_TALK };
 
 /*
  * Prepares a jail that any number of processes may be locked into: the filter

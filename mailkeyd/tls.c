@@ -2,6 +2,7 @@
  * TLS over a wire, by GnuTLS.  libetpan's own verifies no certificate.
  */
 #include "mailkeyd/tls.h"
+#include "mailkeyd/ipc.h"
 #include "mailkeyd/loop.h"
 
 #include <arpa/inet.h>
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define TRUSTED_MAX ((size_t)16 << 20) /* octets of PEM */
 
 struct tls {
 	gnutls_session_t session;
@@ -99,6 +102,92 @@ tls_end(struct wire *w)
 	tls_free(tls);
 }
 
+/* ---- who is trusted ------------------------------------------------------ */
+
+/* 0, or the error of GnuTLS. */
+static int
+write_all(gnutls_x509_trust_list_t list, FILE *out)
+{
+	gnutls_x509_trust_list_iter_t at = NULL;
+	gnutls_x509_crt_t ca;
+	int e;
+
+	while ((e = gnutls_x509_trust_list_iter_get_ca(list, &at, &ca)) == 0) {
+		gnutls_datum_t pem;
+
+		e = gnutls_x509_crt_export2(ca, GNUTLS_X509_FMT_PEM, &pem);
+		gnutls_x509_crt_deinit(ca);
+		if (e < 0)
+			break;
+		fwrite(pem.data, 1, pem.size, out);
+		gnutls_free(pem.data);
+	}
+	gnutls_x509_trust_list_iter_deinit(at);
+	return e == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE ? 0 : e;
+}
+
+static int
+collect(const char *ca_file, FILE *out)
+{
+	gnutls_x509_trust_list_t list;
+	int e = gnutls_x509_trust_list_init(&list, 0);
+
+	if (e < 0)
+		return e;
+	if (ca_file == NULL)
+		e = gnutls_x509_trust_list_add_system_trust(list, 0, 0);
+	else
+		e = gnutls_x509_trust_list_add_trust_file(
+		    list, ca_file, NULL, GNUTLS_X509_FMT_PEM, 0, 0);
+	if (e == 0)
+		e = GNUTLS_E_NO_CERTIFICATE_FOUND;
+	if (e > 0)
+		e = write_all(list, out);
+	gnutls_x509_trust_list_deinit(list, 1);
+	return e;
+}
+
+int
+tls_trusted(const char *ca_file, char why[TLS_WHY])
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	int e = out == NULL ? GNUTLS_E_MEMORY_ERROR : collect(ca_file, out);
+	int fd = -1;
+
+	if (out != NULL && fclose(out) != 0)
+		e = GNUTLS_E_MEMORY_ERROR;
+	if (e == 0 && (fd = ipc_memfd("trusted", text, len, true)) == -1)
+		e = GNUTLS_E_MEMORY_ERROR;
+	if (e != 0)
+		snprintf(why, TLS_WHY, "the trusted certificates: %s",
+		    gnutls_strerror(e));
+	free(text);
+	return fd;
+}
+
+/* ---- the handshake ------------------------------------------------------- */
+
+/* 0, or the error of GnuTLS. */
+static int
+trust(gnutls_certificate_credentials_t credentials, int trusted)
+{
+	gnutls_datum_t pem = {NULL, 0};
+	char *text;
+	size_t len;
+	int e;
+
+	if (ipc_slurp(trusted, TRUSTED_MAX, &text, &len) == -1)
+		return GNUTLS_E_FILE_ERROR;
+	pem.data = (unsigned char *)text;
+	pem.size = (unsigned)len;
+	e = gnutls_certificate_set_x509_trust_mem(
+	    credentials, &pem, GNUTLS_X509_FMT_PEM);
+	free(text);
+	return e == 0 ? GNUTLS_E_NO_CERTIFICATE_FOUND : e;
+}
+
 static bool
 is_numeric(const char *host)
 {
@@ -110,21 +199,15 @@ is_numeric(const char *host)
 
 /* 0, or the error of GnuTLS. */
 static int
-tls_set_up(struct tls *tls, int fd, const char *host, const char *ca_file)
+tls_set_up(struct tls *tls, int fd, const char *host, int trusted)
 {
 	int e = gnutls_certificate_allocate_credentials(&tls->credentials);
 
 	if (e < 0)
 		return e;
-	if (ca_file == NULL)
-		e = gnutls_certificate_set_x509_system_trust(tls->credentials);
-	else
-		e = gnutls_certificate_set_x509_trust_file(
-		    tls->credentials, ca_file, GNUTLS_X509_FMT_PEM);
+	e = trust(tls->credentials, trusted);
 	if (e < 0)
 		return e;
-	if (e == 0)
-		return GNUTLS_E_NO_CERTIFICATE_FOUND;
 	e = gnutls_init(
 	    &tls->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
 	if (e == 0)
@@ -193,12 +276,11 @@ tls_handshake(
 }
 
 int
-tls_start(
-    struct wire *w, const char *host, const char *ca_file, char why[TLS_WHY])
+tls_start(struct wire *w, const char *host, int trusted, char why[TLS_WHY])
 {
 	struct tls *tls = calloc(1, sizeof(*tls));
 	int e = tls == NULL ? GNUTLS_E_MEMORY_ERROR
-			    : tls_set_up(tls, w->fd, host, ca_file);
+			    : tls_set_up(tls, w->fd, host, trusted);
 
 	if (e < 0)
 		snprintf(why, TLS_WHY, "the trusted certificates: %s",

@@ -299,6 +299,17 @@ def helpers(daemon, name):
     return found
 
 
+def parent(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        return int(f.read().rsplit(")", 1)[1].split()[1])
+
+
+def fetchers(daemon):
+    """The half of each that talks to its server: a child of the other."""
+    found = helpers(daemon, "mailkeyd-fetcher")
+    return [pid for pid in found if parent(pid) in found]
+
+
 def figures(daemon):
     return dict(line.split("\t") for line in daemon.ctl(
         "stats", "--tsv").stdout.decode().splitlines())
@@ -452,7 +463,7 @@ def away(place):
     dovecot.start()
     sink.answer_to(message_id, 60)
     dovecot.is_empty()
-    for pid in helpers(daemon, "mailkeyd-fetcher"):
+    for pid in fetchers(daemon):
         os.kill(pid, signal.SIGKILL)
     logged(daemon, "helper=mailkeyd-fetcher", "event=died", count=2)
     message_id = new_id()

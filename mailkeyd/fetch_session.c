@@ -1,0 +1,67 @@
+/*
+ * What sessions by IMAP and POP3 have in common: the reason of their end, and
+ * the time and the octets that each step may take.
+ */
+#include "mailkeyd/fetcher.h"
+#include "mailkeyd/loop.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ALARM_S 15 /* behind the deadline that the wire keeps */
+
+void
+fetch_clean(char *text)
+{
+	size_t n = strlen(text);
+
+	while (n > 0 && (unsigned char)text[n - 1] <= ' ')
+		text[--n] = '\0';
+	for (; *text != '\0'; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
+bool
+fetch_trouble(struct fetcher *f, const char *format, ...)
+{
+	va_list ap;
+
+	if (f->why[0] != '\0') /* the first is the reason */
+		return false;
+	va_start(ap, format);
+	vsnprintf(f->why, sizeof(f->why), format, ap);
+	va_end(ap);
+	fetch_clean(f->why);
+	return false;
+}
+
+/* The alarm ends what the wire does not: a library that goes in circles. */
+void
+fetch_whole(struct fetcher *f, unsigned ms)
+{
+	f->wire.whole = loop_now_ms() + ms;
+	alarm(ms / 1000 + ALARM_S);
+}
+
+/* 4 octets in a millisecond is a slow modem. */
+unsigned
+fetch_batch_ms(const struct fetcher *f)
+{
+	return 30 * 60 * 1000 + (unsigned)((FETCH_OCTETS + f->most) / 4);
+}
+
+void
+fetch_step(struct fetcher *f, size_t octets)
+{
+	wire_step(&f->wire, f->timeout_ms + (unsigned)(octets / 4),
+	    octets + octets / 2 + FETCH_REPLY);
+}
+
+bool
+fetch_is_full(const struct fetcher *f)
+{
+	return f->nbatch == FETCH_BATCH || f->octets >= FETCH_OCTETS;
+}
