@@ -1,146 +1,365 @@
 /*
  * A mailbox by POP3 (RFC 1939): a session fetches what is there, deletes what
  * was answered, and ends, which is when the server deletes.
+ *
+ * Of libetpan only the stream is used: its POP3 takes a server's numbers for
+ * places in memory.
  */
 #include "mailkeyd/fetcher.h"
 #include "mailkeyd/loop.h"
 #include "mailkeyd/password.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define SESSION_MS (5 * 60 * 1000L) /* then what was done is made certain */
+#define MAILS_MAX  50000u	    /* that one session looks at */
 
+struct listed {
+	uint32_t number, size;
+	char key[LATER_KEY]; /* "": the server has no name for it */
+};
+
+struct pop3 {
+	struct fetcher *f;
+	mailstream *stream;
+	MMAPString *line;     /* the last that was read, without its end */
+	struct listed *mails; /* in the order of their numbers */
+	size_t n, size;
+};
+
+/* ---- commands ------------------------------------------------------------ */
+
+/* The answer has refused: says what it says. */
 static bool
-trouble(struct fetcher *f, mailpop3 *p, const char *what)
+refused(const struct pop3 *p, const char *what)
 {
-	if (f->wire.broken)
-		return fetch_trouble(f, "%s: %s", what, wire_trouble(&f->wire));
-	return fetch_trouble(f, "%s: %s", what,
-	    p->pop3_response != NULL && *p->pop3_response != '\0'
-		? p->pop3_response
-		: "refused");
+	const char *text = p->line->str;
+
+	if (strncmp(text, "-ERR", 4) == 0)
+		text += 4;
+	text += strspn(text, " ");
+	return fetch_trouble(
+	    p->f, "%s: %s", what, *text != '\0' ? text : "refused");
 }
 
 static bool
-ok(struct fetcher *f, mailpop3 *p, const char *what, int error)
+broken(const struct pop3 *p, const char *what)
 {
-	return error == MAILPOP3_NO_ERROR && !f->wire.broken
-		   ? true
-		   : trouble(f, p, what);
+	return fetch_trouble(p->f, "%s: %s", what,
+	    p->f->wire.broken ? wire_trouble(&p->f->wire) : "no memory");
 }
 
-static bool
-greet(struct fetcher *f, mailpop3 *p)
+/* A line, without its CRLF.  NULL: trouble. */
+static const char *
+read_line(const struct pop3 *p, const char *what)
 {
-	mailstream *stream = fetch_connect(f);
+	MMAPString *line = p->line;
 
-	if (stream == NULL ||
-	    !ok(f, p, "greeting", mailpop3_connect(p, stream)))
+	if (mailstream_read_line(p->stream, line) == NULL) {
+		broken(p, what);
+		return NULL;
+	}
+	if (line->len > 0 && line->str[line->len - 1] == '\n')
+		line->len--;
+	if (line->len > 0 && line->str[line->len - 1] == '\r')
+		line->len--;
+	line->str[line->len] = '\0';
+	return line->str;
+}
+
+/* The first line of an answer; *good: it is +OK. */
+static bool
+read_answer(const struct pop3 *p, const char *what, bool *good)
+{
+	const char *line = read_line(p, what);
+
+	*good = line != NULL && strncmp(line, "+OK", 3) == 0 &&
+		(line[3] == ' ' || line[3] == '\0');
+	return line != NULL;
+}
+
+/* Says a command of a word and at most one argument.  False: trouble. */
+static bool
+say(const struct pop3 *p, const char *what, const char *argument)
+{
+	char line[PASSWORD_MAX + 32]; /* a user is as long at most */
+	int n = snprintf(line, sizeof(line), "%s%s%s\r\n", what,
+	    *argument != '\0' ? " " : "", argument);
+	bool good = n > 0 && (size_t)n < sizeof(line) &&
+		    mailstream_write(p->stream, line, (size_t)n) == n &&
+		    mailstream_flush(p->stream) == 0;
+
+	explicit_bzero(line, sizeof(line));
+	return good || broken(p, what);
+}
+
+/* A command that must be answered by +OK. */
+static bool
+command(const struct pop3 *p, const char *what, const char *argument)
+{
+	bool good;
+
+	fetch_step(p->f, 0);
+	return say(p, what, argument) && read_answer(p, what, &good) &&
+	       (good || refused(p, what));
+}
+
+/* ---- the beginning ------------------------------------------------------- */
+
+static bool
+greet(struct pop3 *p)
+{
+	bool good;
+
+	p->stream = fetch_connect(p->f);
+	if (p->stream == NULL)
 		return false;
-	if (f->tls != RECEIVE_TLS_STARTTLS)
-		return true;
-	fetch_step(f, 0);
-	return ok(f, p, "STLS", mailpop3_stls(p)) && fetch_start_tls(f, stream);
+	if (!read_answer(p, "greeting", &good) ||
+	    (!good && !refused(p, "greeting")))
+		return false;
+	return p->f->tls != RECEIVE_TLS_STARTTLS ||
+	       (command(p, "STLS", "") && fetch_start_tls(p->f, p->stream));
 }
 
 static bool
-log_in(struct fetcher *f, mailpop3 *p)
+log_in(const struct pop3 *p)
 {
 	char *password;
-	int e;
+	bool good;
 
-	fetch_step(f, 0);
-	if (!ok(f, p, "USER", mailpop3_user(p, f->user)))
+	if (!command(p, "USER", p->f->user))
 		return false;
-	password = fetch_password(f);
+	password = fetch_password(p->f);
 	if (password == NULL)
 		return false;
-	fetch_step(f, 0);
-	e = mailpop3_pass(p, password);
+	good = command(p, "PASS", password);
 	password_free(password);
-	return ok(f, p, "PASS", e);
+	return good;
 }
 
-/* A memfd, -2 where the mail cannot be had, -1: trouble. */
-static int
-retrieve(
-    struct fetcher *f, mailpop3 *p, const struct mailpop3_msg_info *m, bool cut)
-{
-	char *text = NULL;
-	size_t len = 0;
-	int e, fd;
+/* ---- what there is ------------------------------------------------------- */
 
-	fetch_step(f, cut ? FETCH_HEADER : (size_t)f->most);
-	e = cut ? mailpop3_top(p, m->msg_index, 0, &text, &len)
-		: mailpop3_retr(p, m->msg_index, &text, &len);
-	if (e != MAILPOP3_NO_ERROR || f->wire.broken) {
-		if (!f->wire.broken && e == MAILPOP3_ERROR_NO_SUCH_MESSAGE)
-			return -2;
-		trouble(f, p, cut ? "TOP" : "RETR");
+/* A number and the blank behind it; false: the line is something else. */
+static bool
+read_number(const char **line, uint32_t *number)
+{
+	unsigned long long n;
+	char *end;
+
+	if (**line < '0' || **line > '9')
+		return false;
+	errno = 0;
+	n = strtoull(*line, &end, 10);
+	if (errno != 0 || n > UINT32_MAX)
+		return false;
+	*number = (uint32_t)n;
+	*line = end + strspn(end, " ");
+	return true;
+}
+
+/* 1: a line of an answer of several, 0: its end, -1: trouble. */
+static int
+next_line(const struct pop3 *p, const char *what)
+{
+	const char *line = read_line(p, what);
+
+	if (line == NULL)
 		return -1;
-	}
-	fd = ipc_memfd("mail", text, len, false);
-	mailpop3_retr_free(text);
-	if (fd == -1)
-		fetch_trouble(f, "no memory for a mail");
-	return fd;
+	return strcmp(line, ".") != 0;
 }
 
 static bool
-fetch_mail(struct fetcher *f, mailpop3 *p, const struct mailpop3_msg_info *m,
-    const char *key)
+add(struct pop3 *p, uint32_t number, uint32_t size)
 {
-	bool cut = m->msg_size > f->most;
-	int fd = retrieve(f, p, m, cut);
+	if (p->n == p->size) {
+		size_t most = p->size == 0 ? 64 : 2 * p->size;
+		struct listed *mails =
+		    reallocarray(p->mails, most, sizeof(*mails));
 
-	if (fd == -2 && later_add(&f->later, key, false))
-		fetch_note(f, "%s refused for mail %u", cut ? "TOP" : "RETR",
-		    m->msg_index);
-	if (fd < 0)
-		return fd == -2;
-	fetch_offer(f, m->msg_index, key, fd, m->msg_size, cut);
+		if (mails == NULL)
+			return fetch_trouble(p->f, "no memory");
+		p->mails = mails;
+		p->size = most;
+	}
+	p->mails[p->n++] = (struct listed){.number = number, .size = size};
 	return true;
 }
 
 static bool
-delete_mail(struct fetcher *f, mailpop3 *p, unsigned number)
+list(struct pop3 *p)
 {
-	fetch_step(f, 0);
-	mailpop3_dele(p, number); /* refused: it is tried again later */
-	return f->wire.broken ? trouble(f, p, "DELE") : true;
+	bool good;
+	int more;
+
+	fetch_step(p->f, FETCH_LIST);
+	p->n = 0;
+	if (!say(p, "LIST", "") || !read_answer(p, "LIST", &good))
+		return false;
+	if (!good)
+		return refused(p, "LIST");
+	while ((more = next_line(p, "LIST")) == 1) {
+		const char *line = p->line->str;
+		uint32_t number, size, last;
+
+		last = p->n == 0 ? 0 : p->mails[p->n - 1].number;
+		if (read_number(&line, &number) && read_number(&line, &size) &&
+		    number > last && p->n < MAILS_MAX && !add(p, number, size))
+			return false;
+	}
+	return more == 0;
+}
+
+static int
+by_number(const void *key, const void *mail)
+{
+	uint32_t a = *(const uint32_t *)key,
+		 b = ((const struct listed *)mail)->number;
+
+	return a < b ? -1 : a > b;
+}
+
+static void
+name_mail(const struct pop3 *p)
+{
+	const char *line = p->line->str;
+	struct listed *mail;
+	uint32_t number;
+
+	if (!read_number(&line, &number) || strlen(line) >= LATER_KEY ||
+	    p->n == 0)
+		return;
+	mail = bsearch(&number, p->mails, p->n, sizeof(*p->mails), by_number);
+	if (mail != NULL)
+		snprintf(mail->key, sizeof(mail->key), "%s", line);
+}
+
+/* The names by which mails are known again.  Not every server has them. */
+static bool
+list_names(const struct pop3 *p)
+{
+	bool good;
+	int more;
+
+	fetch_step(p->f, FETCH_LIST);
+	if (!say(p, "UIDL", "") || !read_answer(p, "UIDL", &good))
+		return false;
+	if (!good)
+		return true;
+	while ((more = next_line(p, "UIDL")) == 1)
+		name_mail(p);
+	return more == 0;
+}
+
+/* ---- one mail ------------------------------------------------------------ */
+
+/* Takes the dots away that were put before dots. */
+static bool
+keep_lines(const struct pop3 *p, const char *what, int fd, uint64_t *octets)
+{
+	const MMAPString *line = p->line;
+
+	for (*octets = 0;;) {
+		size_t dot;
+
+		if (mailstream_read_line(p->stream, p->line) == NULL)
+			return broken(p, what);
+		dot = line->len > 0 && line->str[0] == '.';
+		if (dot == 1 && (strcmp(line->str, ".\r\n") == 0 ||
+				    strcmp(line->str, ".\n") == 0))
+			return true;
+		if (ipc_write_all(fd, line->str + dot, line->len - dot) != 0)
+			return fetch_trouble(p->f, "no memory for a mail");
+		*octets += line->len - dot;
+	}
+}
+
+/* A memfd, -2 where the mail cannot be had, -1: trouble. */
+static int
+retrieve(const struct pop3 *p, const struct listed *m, bool cut, uint64_t *size)
+{
+	const char *what = cut ? "TOP" : "RETR";
+	char argument[16];
+	bool good;
+	int fd;
+
+	fetch_step(p->f, cut ? FETCH_HEADER : (size_t)p->f->most);
+	snprintf(argument, sizeof(argument), "%" PRIu32 "%s", m->number,
+	    cut ? " 0" : "");
+	if (!say(p, what, argument) || !read_answer(p, what, &good))
+		return -1;
+	if (!good)
+		return -2;
+	fd = ipc_memfd("mail", NULL, 0, false);
+	if (fd == -1)
+		fetch_trouble(p->f, "no memory for a mail");
+	else if (!keep_lines(p, what, fd, size)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
 }
 
 static bool
-consider(struct fetcher *f, mailpop3 *p, const struct mailpop3_msg_info *m)
+fetch_mail(const struct pop3 *p, const struct listed *m)
 {
-	const char *key = m->msg_uidl != NULL ? m->msg_uidl : "";
-	const struct later_mail *later;
+	struct fetcher *f = p->f;
+	bool cut = m->size > f->most;
+	uint64_t size;
+	int fd = retrieve(p, m, cut, &size);
 
-	if (strlen(key) >= LATER_KEY)
-		key = "";
-	later = later_find(&f->later, key);
+	if (fd == -2 && later_add(&f->later, m->key, false))
+		fetch_note(f, "%s refused for mail %" PRIu32,
+		    cut ? "TOP" : "RETR", m->number);
+	if (fd < 0)
+		return fd == -2;
+	fetch_offer(f, m->number, m->key, fd, cut ? m->size : size, cut);
+	return true;
+}
+
+static bool
+delete_mail(const struct pop3 *p, uint32_t number)
+{
+	char argument[16];
+	bool good; /* or not: it is tried again later */
+
+	fetch_step(p->f, 0);
+	snprintf(argument, sizeof(argument), "%" PRIu32, number);
+	return say(p, "DELE", argument) && read_answer(p, "DELE", &good);
+}
+
+/* ---- one look ------------------------------------------------------------ */
+
+static bool
+consider(const struct pop3 *p, const struct listed *m)
+{
+	struct later *notes = &p->f->later;
+	const struct later_mail *later = later_find(notes, m->key);
+
 	if (later != NULL && later->due > loop_now_ms())
 		return true;
 	if (later != NULL && later->done) {
-		later_add(&f->later, key, true);
-		return delete_mail(f, p, m->msg_index);
+		later_add(notes, m->key, true);
+		return delete_mail(p, m->number);
 	}
-	return fetch_mail(f, p, m, key);
+	return fetch_mail(p, m);
 }
 
 static bool
-settle(struct fetcher *f, mailpop3 *p, bool *again)
+settle(const struct pop3 *p, bool *again)
 {
+	struct fetcher *f = p->f;
 	bool good = true;
 
 	fetch_settle(f);
 	for (size_t k = 0; good && k < f->nbatch; k++) {
 		*again |= f->batch[k].fate == FETCH_WHOLE;
 		if (f->batch[k].fate == FETCH_DONE)
-			good = delete_mail(f, p, f->batch[k].number);
+			good = delete_mail(p, f->batch[k].number);
 	}
 	f->nbatch = f->octets = 0;
 	return good;
@@ -148,31 +367,26 @@ settle(struct fetcher *f, mailpop3 *p, bool *again)
 
 /* Goes through all mails; *all: there is nothing more to be done. */
 static bool
-empty(struct fetcher *f, mailpop3 *p, bool *all)
+empty(struct pop3 *p, bool *all)
 {
+	struct fetcher *f = p->f;
 	int64_t until = loop_now_ms() + SESSION_MS;
-	carray *mails = NULL;
 	bool good, again = false;
 
 	f->paused = false;
 	fetch_whole(f, fetch_batch_ms(f));
-	fetch_step(f, 2 * FETCH_LIST);
-	if (!ok(f, p, "LIST", mailpop3_list(p, &mails)))
-		return false;
-	good = true;
-	for (unsigned k = 0; good && k < carray_count(mails); k++) {
-		const struct mailpop3_msg_info *m = carray_get(mails, k);
-
-		good = m == NULL || consider(f, p, m);
+	good = list(p) && list_names(p);
+	for (size_t k = 0; good && k < p->n; k++) {
+		good = consider(p, &p->mails[k]);
 		if (good && fetch_is_full(f)) {
-			good = settle(f, p, &again);
+			good = settle(p, &again);
 			if (f->paused || loop_now_ms() > until)
 				return good;
 		}
 	}
 	/* What the core was given is settled, whatever the server does. */
 	if (f->nbatch > 0)
-		good = settle(f, p, &again) && good;
+		good = settle(p, &again) && good;
 	if (good)
 		later_sweep(&f->later);
 	*all = good && !again;
@@ -182,24 +396,26 @@ empty(struct fetcher *f, mailpop3 *p, bool *all)
 long
 fetch_pop3(struct fetcher *f)
 {
-	mailpop3 *p = mailpop3_new(0, NULL);
+	struct pop3 p = {.f = f, .line = mmap_string_new("")};
 	bool good, all = false;
 
-	if (p == NULL) {
+	if (p.line == NULL) {
 		fetch_trouble(f, "no memory");
 		return -1;
 	}
-	good = greet(f, p) && log_in(f, p);
+	good = greet(&p) && log_in(&p);
 	if (good) {
 		fetch_is_open(f);
-		good = empty(f, p, &all);
+		good = empty(&p, &all);
 	}
-	if (!good)
-		f->wire.broken = true; /* nothing more is said */
-	fetch_whole(f, f->timeout_ms);
-	fetch_step(f, 0);
-	mailpop3_quit(p); /* whatever came of it: it hangs up */
-	mailpop3_free(p);
+	if (good) { /* now the server deletes, which most say, but not all */
+		fetch_whole(f, f->timeout_ms);
+		command(&p, "QUIT", "");
+	}
+	if (p.stream != NULL)
+		mailstream_close(p.stream);
+	mmap_string_free(p.line);
+	free(p.mails);
 	alarm(0);
 	if (!good)
 		return -1;
