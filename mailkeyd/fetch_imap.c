@@ -69,41 +69,31 @@ note_capability(struct imap *i, const struct mailimap_capability *c)
 	i->no_login |= strcasecmp(name, "LOGINDISABLED") == 0;
 }
 
-/* libetpan keeps what was said before, by whomever, where a server answers
- * nothing, and trips where it keeps nothing. */
-static bool
-forget_capabilities(struct imap *i)
-{
-	struct mailimap_connection_info *info =
-	    i->session->imap_connection_info;
-	clist *none = clist_new();
-
-	if (info == NULL || none == NULL)
-		return fetch_trouble(i->f, "no memory");
-	if (info->imap_capability != NULL)
-		mailimap_capability_data_free(info->imap_capability);
-	info->imap_capability = mailimap_capability_data_new(none);
-	return info->imap_capability != NULL ||
-	       fetch_trouble(i->f, "no memory");
-}
-
+/* libetpan's own function for this trips over an answer that names none. */
 static bool
 ask_capabilities(struct imap *i)
 {
-	struct mailimap_capability_data *data = NULL;
+	struct mailimap_connection_info *info =
+	    i->session->imap_connection_info;
 	int e;
 
-	if (!forget_capabilities(i))
-		return false;
+	/* what was said before, by whomever, does not count */
+	if (info == NULL)
+		return fetch_trouble(i->f, "no memory");
+	if (info->imap_capability != NULL)
+		mailimap_capability_data_free(info->imap_capability);
+	info->imap_capability = NULL;
 	i->idle = i->uidplus = i->no_login = false;
 	fetch_step(i->f, 0);
-	e = mailimap_capability(i->session, &data);
+	e = mailimap_custom_command(i->session, "CAPABILITY");
 	if (!ok(i, "CAPABILITY", e))
 		return false;
-	for (clistiter *at = clist_begin(data->cap_list); at != NULL;
-	     at = clist_next(at))
+	if (info->imap_capability == NULL ||
+	    info->imap_capability->cap_list == NULL)
+		return true;
+	for (clistiter *at = clist_begin(info->imap_capability->cap_list);
+	     at != NULL; at = clist_next(at))
 		note_capability(i, clist_content(at));
-	mailimap_capability_data_free(data);
 	return true;
 }
 
