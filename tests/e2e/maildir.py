@@ -5,12 +5,13 @@
 import itertools
 import os
 import shutil
+import signal
 import socket
 import time
 from collections import Counter
 
-from lib import (ADDRESS, ALICE, SLOW, ask, equal, expect, mail, new_id, note,
-                 processor_seconds, run, smtp_to, wait_until)
+from lib import (ADDRESS, ALICE, SLOW, Skip, ask, equal, expect, mail, new_id,
+                 note, processor_seconds, run, smtp_to, wait_until)
 
 MANY = 40000 if os.environ.get("FULL") else 1000
 KILLS = 6
@@ -43,6 +44,20 @@ def deliver(folder, message, sender=ALICE, headers=()):
 
 def names(folder):
     return sorted(os.listdir(os.path.join(folder, "new")))
+
+
+def parser_of(daemon):
+    """The process id of its parser, which is not one of the jailed ones."""
+    for pid in daemon.helpers():
+        try:
+            with open(f"/proc/{pid}/status", encoding="ascii") as f:
+                status = f.read()
+        except OSError:
+            continue
+        if ("Name:\tmailkeyd-parser\n" in status and
+                f"PPid:\t{daemon.process.pid}\n" in status):
+            return pid
+    return None
 
 
 def is_empty(folder, seconds=20):
@@ -235,5 +250,51 @@ def permissions(place):
            daemon.log())
 
 
+def replaced(place):
+    """a file that takes the place of one in hand is a mail of its own"""
+    daemon, sink, folder = start(place)
+    ask(daemon, sink, "HELP")
+    parser = parser_of(daemon)
+    first, second = new_id(), new_id()
+    for part in ("", "/tmp", "/new"):
+        os.mkdir(folder + "/later" + part)
+    os.kill(parser, signal.SIGSTOP)
+    name = deliver(folder, mail("HELP", message_id=first))
+    wait_until(lambda: b"\nin_hand\t1\n" in
+               daemon.ctl("stats", "--tsv").stdout, 20, "the mail in hand")
+    other = deliver(folder + "/later", mail("HELP", message_id=second))
+    os.rename(os.path.join(folder, "later/new", other),
+              os.path.join(folder, "new", name))
+    os.kill(parser, signal.SIGCONT)
+    sink.answer_to(first)
+    sink.answer_to(second)
+    is_empty(folder)
+
+
+def not_to_be_removed(place):
+    """a mail whose file cannot be removed is answered once all the same"""
+    if os.geteuid() != 0:
+        raise Skip("root is needed to become another user")
+    user = 64322
+    daemon, sink, folder = start(place, ready=False, user=user)
+    os.chmod(place.path, 0o755)
+    os.chown(daemon.dir, user, user)
+    new = os.path.join(folder, "new")
+    for path in (folder, folder + "/tmp", folder + "/cur", new):
+        os.mkdir(path)
+        os.chown(path, 0, user)
+        os.chmod(path, 0o1770)      # what is there its owner may remove
+    daemon.start()
+    # Without Message-ID and Received it is never taken for a repeat.
+    deliver(folder, f"From: {ALICE}\nSubject: GET nobody\n\n".encode())
+    wait_until(lambda: "event=not_removed" in daemon.log(), 20, "a line")
+    time.sleep(2.5)     # tries in the meantime
+    os.chmod(new, 0o770)
+    is_empty(folder)
+    ask(daemon, sink, "HELP")
+    equal(len([d for d in sink.got if "nobody" in d.subject]), 1, "answers")
+    equal(daemon.log().count("event=not_removed"), 1, "lines of the log")
+
+
 run(envelope, at_start, written_in_place, odd_files, vanishing, many, killed,
-    permissions)
+    permissions, replaced, not_to_be_removed)

@@ -422,6 +422,54 @@ def killer(place):
     own_faults_only(place, daemon)
 
 
+# ---- a store that fails -----------------------------------------------------
+
+def damaged(daemon, fpr):
+    """Cuts a certificate's record short, by tools that know nothing of it."""
+    path = os.path.join(daemon.state, "db/certs.db")
+    text = subprocess.run(["db_dump", path], stdout=subprocess.PIPE,
+                          check=True).stdout.decode()
+    os.remove(path)
+    text, n = re.subn(rf"(?m)^( {fpr.lower()}\n .{{60}}).*$", r"\1", text)
+    equal(n, 1, "records")
+    subprocess.run(["db_load", path], check=True, input=text.encode())
+
+
+def bad_one_alone(place):
+    """one mail of a group that the store fails on has to come again alone"""
+    daemon, sink = daemon_and_sink(place)
+    ask(daemon, sink, "ADD", key("alice.asc"))
+    ask(daemon, sink, "ADD", key("bob.asc"))
+    alice, bob = (fingerprint(dearmored(key(name)))
+                  for name in ("alice.asc", "bob.asc"))
+    equal(daemon.stop(), 0, "exit status")
+    damaged(daemon, bob)
+    daemon.start()
+    parser = wait_until(lambda: child(daemon, PARSER), 20, "a parser")
+    # All are read while the core is stopped: one round of its loop, one group,
+    # with the bad one at its end.
+    os.kill(parser, signal.SIGSTOP)
+    ids, codes = [new_id() for _ in range(6)], []
+
+    def hand_in(fpr, message_id):
+        codes.append(submit(daemon, mail(f"GET 0x{fpr}",
+                                         message_id=message_id)))
+        wait_until(lambda: f"in_hand\t{len(codes)}\n" in
+                   daemon.ctl("stats", "--tsv").stdout.decode(), 20, "it")
+
+    for message_id in ids:
+        hand_in(alice, message_id)
+    hand_in(bob, new_id())
+    os.kill(daemon.process.pid, signal.SIGSTOP)
+    os.kill(parser, signal.SIGCONT)
+    time.sleep(1 * SLOW)
+    os.kill(daemon.process.pid, signal.SIGCONT)
+    equal([code() for code in codes], [250] * 6 + [451], "LMTP statuses")
+    for message_id in ids:
+        sink.answer_to(message_id)
+    expect("event=store error=" in daemon.log(), "no line of the log")
+
+
 # ---- a pipe transport -------------------------------------------------------
 
 def deliver(daemon, message, *args, before=None, stdin=subprocess.PIPE):
@@ -603,4 +651,5 @@ def too_much_in_hand(place):
 
 run(killed, killed_at_work, killed_unnoticed, restarts, broken_checker,
     broken_verifier, no_gpg, nobody_waits_for_ever, killer, deliver_in_trouble,
-    deliver_and_a_stopped_daemon, ending, left_behind, too_much_in_hand)
+    deliver_and_a_stopped_daemon, ending, left_behind, too_much_in_hand,
+    bad_one_alone)
