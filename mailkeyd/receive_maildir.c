@@ -781,9 +781,11 @@ maildir_watch(struct loop *loop, struct gateway *gateway,
 	m->dir = open_folder(m->path);
 	if (m->dir == -1) {
 		receive_error(config, r, error,
-		    "cannot read and remove mails in %s: %s; give it to the "
-		    "user that runs mailkeyd",
-		    m->path, strerror(errno));
+		    "cannot read and remove mails in %s: %s; %s", m->path,
+		    strerror(errno),
+		    errno == EROFS ? "mount it for writing, or name it in "
+				     "ReadWritePaths of the systemd unit"
+				   : "give it to the user that runs mailkeyd");
 		maildir_free(m);
 		return NULL;
 	}

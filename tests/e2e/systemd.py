@@ -16,6 +16,7 @@ import time
 import postfix
 from lib import (ADDRESS, B, ROOT, SAN, Lmtp, equal, expect, fingerprints, key,
                  mail, new_id, note, run, wait_until)
+from mta import INBOX
 from postfix import LMTP, USER, answer_to, by_smtp, mount, request
 
 SYSTEMD = "/lib/systemd/systemd"
@@ -142,7 +143,7 @@ def stopped(place):
     systemctl("stop", "mailkeyd.socket", "mailkeyd.service", fails=False)
     systemctl("reset-failed")
     shutil.rmtree("/var/lib/mailkeyd", ignore_errors=True)
-    for name in ("sendmail", "watchdog"):
+    for name in ("sendmail", "watchdog", "maildir"):
         if os.path.exists(f"{ETC}/mailkeyd.service.d/{name}.conf"):
             os.unlink(f"{ETC}/mailkeyd.service.d/{name}.conf")
     systemctl("daemon-reload", fails=False)
@@ -174,7 +175,7 @@ def exposure(*drop_ins):
 def hardened(place):
     """systemd-analyze security says what the drop-in says that it says"""
     expect(exposure() <= 2.0, "over 2.0:", exposure())
-    for name in ("sendmail", "mailbox"):
+    for name in ("sendmail", "mailbox", "maildir"):
         with open(f"{UNITS}/mailkeyd.service.d/{name}.conf",
                   encoding="utf-8") as f:
             said = re.search(
@@ -284,7 +285,31 @@ def by_sendmail(place):
     answer_to(message_id)
 
 
-TESTS = (hardened, served, started_by_mail, watched, wrong, by_sendmail)
+def from_a_maildir(place):
+    """with the drop-in mails come from a Maildir, without it it says why not"""
+    stopped(place)
+    configure(more=f'receive "in" {{ type = maildir  path = "{INBOX}" }}\n')
+    expect(systemctl("start", "mailkeyd.service").returncode != 0, "started")
+    expect(re.search(f"{INBOX}/new: Read-only file system; .*ReadWritePaths",
+                     the_log()), the_log())
+    drop_ins = "mailkeyd.service.d/maildir.conf"
+    shutil.copy(f"{UNITS}/{drop_ins}", f"{ETC}/{drop_ins}")
+    systemctl("daemon-reload", fails=False)
+    systemctl("start", "mailkeyd.service", fails=False)
+
+    def by_maildir(message):
+        path = f"{INBOX}/tmp/{time.time_ns()}"
+        with open(path, "wb") as f:
+            f.write(f"Return-Path: <{USER}>\n".encode() + message)
+        shutil.chown(path, "mailkeyd", "mailkeyd")
+        os.rename(path, path.replace("/tmp/", "/new/"))
+
+    request(by_maildir, "HELP")
+    wait_until(lambda: not os.listdir(INBOX + "/new"), 30, "the file to go")
+
+
+TESTS = (hardened, served, started_by_mail, watched, wrong, by_sendmail,
+         from_a_maildir)
 
 
 def main():
