@@ -60,6 +60,7 @@ job_hushed(const struct job *job, const char *outcome)
 	const char *at;
 
 	if (!first && strcmp(outcome, "silent") != 0 &&
+	    strcmp(outcome, "later") != 0 &&
 	    strcmp(job->note, NOTE_REPEAT) != 0)
 		return false;
 	budget_name(who == NULL ? "" : who, name);
