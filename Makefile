@@ -35,7 +35,7 @@ LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDOPT)
 
 # pkg-config is of no use for libetpan: its flags name files of another
 # package.  Berkeley DB has none.
-LIBS_pgp = -lcrypto
+LIBS_pgp = -lcrypto -lsodium
 LIBS_db = -ldb-5.3 -lunistring
 LIBS_etpan = -letpan
 # The parser forks for each mail, and each library that is mapped makes that

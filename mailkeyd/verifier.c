@@ -25,7 +25,7 @@ static void
 prepare(const void *config)
 {
 	(void)config;
-	pgp_prepare();
+	pgp_verifier_prepare();
 }
 
 /* ---- a child's work ------------------------------------------------------ */

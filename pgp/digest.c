@@ -49,7 +49,6 @@ pgp_prepare(void)
 
 	/* The first digest makes OpenSSL set up what it keeps for a thread. */
 	pgp_sha256("", 0, out);
-	material_prepare();
 }
 
 const EVP_MD *

@@ -17,7 +17,6 @@
 #define ELGAMAL	       16
 #define ECDH	       18
 #define ELGAMAL_SIGN   20
-#define ED25519_LEN    32
 #define ED448_LEN      57
 #define POINT_NATIVE   0x40 /* before a native point, RFC 9580, 11.2.2 */
 #define POINT_UNPACKED 0x04 /* before both coordinates, SEC 1 */
@@ -333,7 +332,10 @@ open_octets(struct public_key *k, int type, struct cursor c, size_t len)
 		return false;
 	k->size = len;
 	k->digest_min = type == EVP_PKEY_ED448 ? 64 : 32;
-	k->cost = type == EVP_PKEY_ED448 ? 400 : 120;
+	/* of Ed25519 that of both libraries, as a bad one takes */
+	k->cost = type == EVP_PKEY_ED448 ? 400 : 180;
+	if (type == EVP_PKEY_ED25519)
+		memcpy(k->point, c.p, ED25519_LEN);
 	k->pkey = EVP_PKEY_new_raw_public_key(type, NULL, c.p, c.len);
 	return true;
 }
@@ -519,10 +521,11 @@ prepare_octets(unsigned pkalgo, size_t octets)
 }
 
 void
-material_prepare(void)
+pgp_verifier_prepare(void)
 {
 	static const size_t rsa[] = {128, 3}, dsa[] = {128, 20, 127, 127};
 
+	pgp_prepare();
 	prepare_numbers(PK_RSA, rsa, 2);
 	prepare_numbers(PK_DSA, dsa, 4);
 	for (size_t i = 0; i < sizeof(curves) / sizeof(curves[0]); i++)

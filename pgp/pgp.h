@@ -510,6 +510,12 @@ struct pgp_verifier *pgp_verifier_new(void);   /* NULL: no memory */
 void pgp_verifier_free(struct pgp_verifier *); /* accepts NULL */
 
 /*
+ * pgp_prepare(), and one key of each kind, which makes libcrypto load what
+ * verifying needs: before a jail is locked.
+ */
+void pgp_verifier_prepare(void);
+
+/*
  * Judges a signature that claims to be the primary key's own: a certification
  * of a user ID or user attribute (0x10 to 0x13) or its revocation (0x30), a
  * binding of a subkey (0x18, back-signature included) or its revocation

@@ -17,6 +17,8 @@ enum pubkey_algo {
 	PK_ED448 = 28
 };
 
+#define ED25519_LEN 32 /* octets of a point; a value has twice as many */
+
 /* ---- material.c ---------------------------------------------------------- */
 
 /* A public key as libcrypto wants it. */
@@ -24,8 +26,10 @@ struct public_key {
 	struct evp_pkey_st *pkey;
 	struct evp_pkey_ctx_st *ctx; /* ready to verify; of EdDSA NULL */
 	uint8_t version, pkalgo;
-	bool gpg;	   /* of a kind that GnuPG 2.2 knows */
-	uint8_t hashalgo;  /* what RSA's padding was set to last */
+	bool gpg;	  /* of a kind that GnuPG 2.2 knows */
+	uint8_t hashalgo; /* what RSA's padding was set to last */
+	/* Of Ed25519. */
+	unsigned char point[ED25519_LEN];
 	size_t size;	   /* octets of RSA's modulus, of a point of EdDSA */
 	size_t digest_min; /* octets of the shortest digest that may count */
 	unsigned cost;	   /* microseconds that a verification may take */
@@ -44,9 +48,6 @@ void public_key_close(struct public_key *);
  */
 bool key_is_exact(struct cursor body);
 
-/* One key of each kind, which makes libcrypto load what verifying needs. */
-void material_prepare(void);
-
 /* ---- verify.c ------------------------------------------------------------ */
 
 /*
@@ -55,6 +56,13 @@ void material_prepare(void);
  */
 enum pgp_verdict public_key_verify(struct public_key *, unsigned hashalgo,
     const unsigned char *digest, size_t len, struct cursor value);
+
+/* ---- ed25519.c ----------------------------------------------------------- */
+
+/* Whether the value is good beyond any doubt; OpenSSL may know better. */
+bool ed25519_good(const unsigned char point[ED25519_LEN],
+    const unsigned char value[2 * ED25519_LEN], const unsigned char *message,
+    size_t len);
 
 /* ---- hashed.c ------------------------------------------------------------ */
 

@@ -1430,7 +1430,7 @@ jailed(void)
 	if (ipc_slurp(0, 1 << 24, &data, &in.len) == -1)
 		return 2;
 	in.data = (unsigned char *)data;
-	pgp_prepare();
+	pgp_verifier_prepare();
 	jail = jail_new(JAIL_VERIFY, &limits, &what);
 	if (jail == NULL || jail_lock(jail, &what) == -1)
 		return 2;
