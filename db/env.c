@@ -384,6 +384,12 @@ store_new(const struct ks_options *options)
 		free(ks);
 		return NULL;
 	}
+	ks->syncer = syncer_new();
+	if (ks->syncer == NULL) {
+		free(ks->error);
+		free(ks);
+		return NULL;
+	}
 	ks->lock = -1;
 	ks->options = *options;
 	pthread_mutex_init(&ks->error->mutex, NULL);
@@ -520,6 +526,8 @@ store_up(struct keystore *ks)
 	if ((st = bulk_recover(ks)) == KS_OK && (st = env_open(ks)) == KS_OK &&
 	    (st = tables_open(ks)) == KS_OK && (st = bulk_settle(ks)) == KS_OK)
 		st = checkpointer_start(ks);
+	if (st == KS_OK)
+		st = syncer_start(ks);
 	/* Recovery that ran out of disk says so in many ways. */
 	if ((st == KS_IO || st == KS_CORRUPT) &&
 	    room(ks, RECOVERY_ROOM, KS_ROOM_ADD) == KS_FULL)
@@ -618,6 +626,7 @@ store_free(struct keystore *ks)
 {
 	if (ks->lock >= 0)
 		close(ks->lock);
+	syncer_free(ks->syncer);
 	pthread_cond_destroy(&ks->wake);
 	pthread_mutex_destroy(&ks->mutex);
 	pthread_mutex_destroy(&ks->error->mutex);
@@ -643,6 +652,7 @@ store_down(struct keystore *ks)
 
 	backup_wait(ks);
 	checkpointer_stop(ks);
+	syncer_stop(ks);
 	ks_abort(ks);
 	if (ks->table[T_EXPIRE] != NULL)
 		st =

@@ -76,6 +76,10 @@ struct keystore {
 	pthread_cond_t wake;
 	bool running, stop;
 	bool scrub; /* a checkpoint of all is wanted */
+
+	struct syncer *syncer; /* for ks_commit_begin() */
+	uint64_t durable;      /* outbox ids up to this one are on the disk */
+	uint64_t begun;	       /* the same, once what was begun is synced */
 };
 
 /* ---- numbers as octets, so that the order of keys is theirs -------------- */
@@ -140,6 +144,16 @@ void backup_wait(struct keystore *);
 
 /* Writes the counters into T_META. */
 enum ks_status counters_write(struct keystore *);
+
+/* ---- syncing beside other work (txn.c) ----------------------------------- */
+
+/* For the life of the handle; NULL: no memory, or no descriptor. */
+struct syncer *syncer_new(void);
+void syncer_free(struct syncer *);
+
+/* Its thread, while the environment is open; what it has in hand it ends. */
+enum ks_status syncer_start(struct keystore *);
+void syncer_stop(struct keystore *);
 
 /* ---- opening, closing (env.c) -------------------------------------------- */
 

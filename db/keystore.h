@@ -1,7 +1,7 @@
 /*
  * The key store: certificates and everything that finds them, in one Berkeley
  * DB environment that one process opens.  Knows nothing of mail.  One thread
- * calls these functions (the store's own checkpoint thread apart).
+ * calls these functions (the store's own threads apart).
  */
 #ifndef KEYSTORE_H
 #define KEYSTORE_H
@@ -96,6 +96,19 @@ enum ks_status ks_begin(struct keystore *, enum ks_room);
 enum ks_status ks_commit(struct keystore *);
 enum ks_status ks_commit_lazy(struct keystore *);
 void ks_abort(struct keystore *);
+
+/*
+ * As ks_commit(), but the sync is left to a thread of the store, and other work
+ * goes on meanwhile, transactions too; of what it added to the outbox,
+ * outbox_due() gives nothing before the end.  After KS_OK the descriptor of
+ * ks_sync_fd() (the same until ks_close()) becomes readable, and
+ * ks_commit_end() must be called before the next ks_commit_begin(): it says
+ * whether all is on the disk, and waits if need be.  If not, nobody knows what
+ * is there, and the store is closed, as one is that Berkeley DB has given up.
+ */
+enum ks_status ks_commit_begin(struct keystore *);
+enum ks_status ks_commit_end(struct keystore *);
+int ks_sync_fd(const struct keystore *);
 
 /*
  * A trial within a transaction: from ks_try() on what is written is seen by

@@ -177,16 +177,19 @@ outbox_add(struct keystore *ks, const struct outbox_item *item, uint64_t *id)
 	return st;
 }
 
-/* Moves to the next record that `skip` does not refuse. */
+/* Moves to the next record that is on the disk, and that `skip` does not
+ * refuse. */
 static enum ks_status
 next_free(struct walk *w, bool (*skip)(void *ctx, uint64_t id), void *ctx)
 {
 	enum ks_status st;
+	uint64_t id;
 
 	while ((st = walk_get(w, DB_NEXT)) == KS_OK) {
 		if (w->klen != KEY_LEN)
 			return KS_CORRUPT;
-		if (skip == NULL || !skip(ctx, be64_get(w->key + 8)))
+		id = be64_get(w->key + 8);
+		if (id <= w->ks->durable && (skip == NULL || !skip(ctx, id)))
 			break;
 	}
 	return st;

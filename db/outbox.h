@@ -35,10 +35,11 @@ enum ks_status outbox_add(
     struct keystore *, const struct outbox_item *, uint64_t *id);
 
 /*
- * The first item due at `now` that `skip` (may be NULL) does not refuse, with
- * its message; the caller frees.  KS_NOT_FOUND: nothing is due; then *next is
- * the due time of the earliest item that `skip` does not refuse, 0 when there
- * is none.  `skip` must not call the store.
+ * The first item due at `now` that is on the disk (see ks_commit_begin()) and
+ * that `skip` (may be NULL) does not refuse, with its message; the caller
+ * frees.  KS_NOT_FOUND: nothing is due; then *next is the due time of the
+ * earliest item that `skip` does not refuse, 0 when there is none.  `skip` must
+ * not call the store.
  */
 enum ks_status outbox_due(struct keystore *, time_t now,
     bool (*skip)(void *ctx, uint64_t id), void *ctx, struct outbox_item *,

@@ -7,6 +7,7 @@
  *	job_judged()       gpg has said which signatures verify
  *	group_commit()     the handlers run; certificates, answer, digest and
  *	                   counters of all mails that wait: one transaction
+ *	group_end()        it is on the disk
  *	job_finish()       the source is told, the log gets its line
  */
 #include "mailkeyd/gateway.h"
@@ -18,6 +19,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -155,6 +157,13 @@ gateway_again(void *ctx)
 	(void)ctx;
 }
 
+static void
+gateway_synced(void *ctx, uint32_t events)
+{
+	(void)events;
+	group_end(ctx);
+}
+
 struct gateway *
 gateway_new(const struct gateway_parts *parts)
 {
@@ -166,10 +175,15 @@ gateway_new(const struct gateway_parts *parts)
 	gw->started = time(NULL);
 	TAILQ_INIT(&gw->ready);
 	TAILQ_INIT(&gw->slicing);
+	TAILQ_INIT(&gw->syncing);
+	gw->synced = loop_io_new(
+	    parts->loop, ks_sync_fd(parts->ks), EPOLLIN, gateway_synced, gw);
 	gw->again = loop_timer_new(parts->loop, gateway_again, gw);
 	gw->slice = loop_timer_new(parts->loop, gateway_slice, gw);
 	gw->hush = hush_new(parts->loop);
-	if (gw->again == NULL || gw->slice == NULL || gw->hush == NULL) {
+	if (gw->synced == NULL || gw->again == NULL || gw->slice == NULL ||
+	    gw->hush == NULL) {
+		loop_io_free(gw->synced);
 		hush_free(gw->hush);
 		loop_timer_free(gw->again);
 		loop_timer_free(gw->slice);
@@ -187,6 +201,8 @@ gateway_free(struct gateway *gw)
 
 	if (gw == NULL)
 		return;
+	if (!TAILQ_EMPTY(&gw->syncing))
+		group_end(gw);
 	while ((job = TAILQ_FIRST(&gw->slicing)) != NULL) {
 		TAILQ_REMOVE(&gw->slicing, job, next);
 		if (job->phase == TAKES)
@@ -198,6 +214,7 @@ gateway_free(struct gateway *gw)
 		TAILQ_REMOVE(&gw->ready, job, next);
 		job_later(job, ending);
 	}
+	loop_io_free(gw->synced);
 	loop_timer_free(gw->slice);
 	hush_free(gw->hush);
 	loop_timer_free(gw->again);

@@ -294,6 +294,17 @@ group_begin(struct gateway *gw)
 	return ks_begin(gw->parts.ks, KS_ROOM_QUERY);
 }
 
+/* Of a group no more is to be done: others get their turn. */
+static void
+group_after(struct gateway *gw)
+{
+	if (!TAILQ_EMPTY(&gw->ready))
+		loop_timer_set(gw->again, 0);
+	sync_kick(gw->parts.sync);
+	if (gw->parts.despatch != NULL)
+		despatch_kick(gw->parts.despatch);
+}
+
 static enum ks_status
 group_transaction(struct gateway *gw, struct job_list *group)
 {
@@ -309,41 +320,54 @@ group_transaction(struct gateway *gw, struct job_list *group)
 		return status;
 	}
 	fault("worked");
-	status = ks_commit(gw->parts.ks);
+	status = ks_commit_begin(gw->parts.ks);
 	fault("committed");
-	if (status == KS_OK)
-		gw->counts.commits++;
 	return status;
 }
 
 /*
- * What has arrived while the last sync ran is committed together; a lone mail
- * waits for nobody.  When the group's transaction fails, its mails are tried
- * one by one, so that a bad one fails alone.
+ * While one group is synced, the next one gathers: what has arrived meanwhile
+ * is committed together, and a lone mail waits for nobody.  When the
+ * transaction fails, its mails are tried one by one, so that a bad one fails
+ * alone.
  */
 void
 group_commit(void *ctx)
 {
 	struct gateway *gw = ctx;
-	struct job_list group = TAILQ_HEAD_INITIALIZER(group);
-	enum ks_status status;
 	struct job *job;
 
 	if (gw->parts.despatch != NULL)
 		despatch_settle(gw->parts.despatch);
-	if (TAILQ_EMPTY(&gw->ready))
+	if (TAILQ_EMPTY(&gw->ready) || !TAILQ_EMPTY(&gw->syncing))
 		return;
-	status = group_transaction(gw, &group);
-	while ((job = TAILQ_FIRST(&group)) != NULL) {
-		TAILQ_REMOVE(&group, job, next);
+	if (group_transaction(gw, &gw->syncing) == KS_OK)
+		return;
+	while ((job = TAILQ_FIRST(&gw->syncing)) != NULL) {
+		TAILQ_REMOVE(&gw->syncing, job, next);
+		job_commit_alone(job);
+	}
+	group_after(gw);
+}
+
+void
+group_end(struct gateway *gw)
+{
+	enum ks_status status = ks_commit_end(gw->parts.ks);
+	struct job *job;
+
+	fault("synced");
+	if (status == KS_OK)
+		gw->counts.commits++;
+	else
+		log_line(LOG_ERR, "event=store error=\"%s\" detail=\"%s\"",
+		    ks_strerror(status), ks_last_error(gw->parts.ks));
+	while ((job = TAILQ_FIRST(&gw->syncing)) != NULL) {
+		TAILQ_REMOVE(&gw->syncing, job, next);
 		if (status == KS_OK)
 			job_committed(job);
 		else
-			job_commit_alone(job);
+			job_later(job, ks_strerror(status));
 	}
-	if (!TAILQ_EMPTY(&gw->ready))
-		loop_timer_set(gw->again, 0);
-	sync_kick(gw->parts.sync);
-	if (gw->parts.despatch != NULL)
-		despatch_kick(gw->parts.despatch);
+	group_after(gw);
 }

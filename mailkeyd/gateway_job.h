@@ -60,6 +60,8 @@ struct job {
 struct gateway {
 	struct gateway_parts parts;
 	struct job_list ready, slicing;
+	struct job_list syncing; /* committed, and not yet on the disk */
+	struct loop_io *synced;
 	size_t njobs, octets;
 	struct loop_timer *again, *slice;
 	time_t started;
@@ -79,6 +81,8 @@ void gateway_slice(void *gateway);
 /* ---- gateway_commit.c: one transaction for all that waits --------------- */
 
 void group_commit(void *gateway);
+/* What was committed last is on the disk, or never will be. */
+void group_end(struct gateway *);
 
 struct budget job_budget(const struct job *, time_t now);
 /* Why an answer is not sent. */

@@ -100,7 +100,8 @@ def settled(p):
 def by_lmtp(place):
     """a mail over LMTP: before the commit, after it, after the delivery"""
     p = Patient(place)
-    for point, name in (("worked", "alice.asc"), ("committed", "bob.asc")):
+    for point, name in (("worked", "alice.asc"), ("committed", "bob.asc"),
+                        ("synced", "erin.asc")):
         message_id, fpr = new_id(), fpr_of(name)
         message = mail("ADD", key(name), message_id=message_id)
         p.armed(point)
@@ -136,7 +137,7 @@ def by_other_ways(place):
     folder = place / "in"
     p = Patient(place, f'receive "drop" {{ type = maildir '
                        f'path = "{folder}" }}')
-    for point in ("worked", "committed"):
+    for point in ("worked", "committed", "synced"):
         p.armed(point)
         message_id = new_id()
         tmp = os.path.join(folder, "tmp", point)

@@ -3,6 +3,9 @@
 
 #include "db/outbox.h"
 
+#include <errno.h>
+#include <poll.h>
+
 static uint64_t
 add(struct tempstore *t, time_t due, const char *text)
 {
@@ -64,7 +67,9 @@ order(void **state)
 	early = add(t, NOW, "early");
 	same = add(t, NOW, "same");
 	assert_true(late != early && early < same);
-	assert_int_equal(due_id(t, NOW, NULL, NULL, &next), early);
+	/* not on the disk */
+	assert_int_equal(due_id(t, NOW, NULL, NULL, &next), 0);
+	assert_int_equal(next, 0);
 	commit(t);
 	assert_int_equal(due_id(t, NOW - 1, NULL, NULL, &next), 0);
 	assert_int_equal(next, NOW);
@@ -80,6 +85,123 @@ order(void **state)
 	assert_int_equal(due_id(t, NOW + 300, is_id, &same, &next), late);
 	assert_int_equal(waiting(t), 2);
 	assert_int_equal(wrong_in(t), 0);
+}
+
+/* ---- syncing beside other work ------------------------------------------- */
+
+static atomic_int disk_error;
+static atomic_bool disk_waits;
+
+static int
+slow_sync(int fd)
+{
+	(void)fd;
+	while (atomic_load(&disk_waits))
+		usleep(1000);
+	errno = atomic_load(&disk_error);
+	return errno == 0 ? 0 : -1;
+}
+
+static int
+slow_disk(void **state)
+{
+	struct tempstore *t = *state;
+
+	t->ks->options.sync = true;
+	atomic_store(&disk_error, 0);
+	atomic_store(&disk_waits, true);
+	return db_env_set_func_fsync(slow_sync);
+}
+
+static void
+fast_disk(struct tempstore *t)
+{
+	atomic_store(&disk_waits, false);
+	t->ks->options.sync = false;
+	(void)db_env_set_func_fsync(NULL);
+}
+
+static bool
+is_synced(struct tempstore *t, int ms)
+{
+	struct pollfd p = {ks_sync_fd(t->ks), POLLIN, 0};
+
+	return poll(&p, 1, ms) == 1;
+}
+
+static void
+nothing_goes_before_it_is_synced(void **state)
+{
+	struct tempstore *t = *state;
+	uint64_t first, second, third;
+	time_t next = -1;
+
+	slow_disk(state);
+	begin(t);
+	first = add(t, NOW, "first");
+	assert_int_equal(ks_commit_begin(t->ks), KS_OK);
+	assert_false(is_synced(t, 0));
+	assert_int_equal(due_id(t, NOW, NULL, NULL, &next), 0);
+	assert_int_equal(next, 0);
+	begin(t);
+	second = add(t, NOW, "second");
+	assert_int_equal(ks_commit_lazy(t->ks), KS_OK);
+	assert_int_equal(waiting(t), 2);
+	atomic_store(&disk_waits, false);
+	assert_true(is_synced(t, 60000));
+	/* not before it was asked for */
+	assert_int_equal(due_id(t, NOW, NULL, NULL, &next), 0);
+	assert_int_equal(ks_commit_end(t->ks), KS_OK);
+	assert_false(is_synced(t, 0));
+	assert_int_equal(due_id(t, NOW, NULL, NULL, &next), first);
+	assert_int_equal(due_id(t, NOW, is_id, &first, &next), 0);
+	begin(t);
+	third = add(t, NOW, "third");
+	assert_int_equal(ks_commit_begin(t->ks), KS_OK);
+	assert_int_equal(ks_commit_end(t->ks), KS_OK); /* waits */
+	assert_int_equal(due_id(t, NOW, is_id, &first, &next), second);
+	fast_disk(t);
+	store_reopen(t);
+	assert_int_equal(due_id(t, NOW, is_id, &first, &next), second);
+	assert_int_equal(waiting(t), 3);
+	assert_true(first < second && second < third);
+}
+
+static void
+a_sync_that_fails_closes(void **state)
+{
+	struct tempstore *t = *state;
+	time_t next = -1;
+
+	slow_disk(state);
+	begin(t);
+	add(t, NOW, "first");
+	assert_int_equal(ks_commit_begin(t->ks), KS_OK);
+	atomic_store(&disk_error, EIO);
+	atomic_store(&disk_waits, false);
+	assert_int_equal(ks_commit_end(t->ks), KS_IO);
+	assert_int_equal(ks_begin(t->ks, KS_ROOM_NONE), KS_IO);
+	assert_int_equal(ks_closed(t->ks, NULL), KS_IO);
+	fast_disk(t);
+	assert_int_equal(ks_mend(t->ks), KS_OK);
+	begin(t);
+	add(t, NOW, "second");
+	assert_int_equal(ks_commit_begin(t->ks), KS_OK);
+	assert_int_equal(ks_commit_end(t->ks), KS_OK);
+	assert_int_not_equal(due_id(t, NOW, NULL, NULL, &next), 0);
+}
+
+/* What is under way when the store is closed is ended first. */
+static void
+closed_meanwhile(void **state)
+{
+	struct tempstore *t = *state;
+
+	begin(t);
+	add(t, NOW, "first");
+	assert_int_equal(ks_commit_begin(t->ks), KS_OK);
+	store_reopen(t);
+	assert_int_equal(waiting(t), 1);
 }
 
 static void
@@ -515,6 +637,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    store_test(order),
+	    store_test(nothing_goes_before_it_is_synced),
+	    store_test(a_sync_that_fails_closes),
+	    store_test(closed_meanwhile),
 	    store_test(all_fields_come_back),
 	    store_test(defer),
 	    store_test(each),
