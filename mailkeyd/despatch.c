@@ -6,6 +6,7 @@
 #include "mailkeyd/helper.h"
 #include "mailkeyd/log.h"
 #include "mailkeyd/send.h"
+#include "mailkeyd/slow.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +17,16 @@
 #define WATCHDOG  (20 * 60 * 1000L)
 #define POLL_MAX  (3600 * 1000L) /* look again at least so often */
 
+long despatch_pressed = 60 * 1000L;
+
 /* One sender and the answer it has in hand. */
 struct slot {
 	struct despatch *despatch;
 	struct helper *helper;
 	struct loop_timer *watchdog;
 	struct outbox_item item; /* id 0: none */
+	int64_t since;		 /* ms, when it was handed out */
+	bool slow;		 /* at a domain that takes long */
 	bool settled;		 /* there is a result to be written down */
 	enum send_status status;
 	char text[IPC_TEXT];
@@ -32,6 +37,7 @@ struct despatch {
 	const struct config *config;
 	struct keystore *ks;
 	struct sync *sync; /* NULL: nobody */
+	struct slow *slow;
 	struct loop_timer *due;
 	struct slot *slots;
 	size_t nslots;
@@ -103,17 +109,6 @@ slot_down(void *ctx, struct helper *helper)
 		slot_result(slot, SEND_LATER, "the sender ended");
 }
 
-static void
-slot_late(void *ctx)
-{
-	struct slot *slot = ctx;
-
-	helper_kill(slot->helper);
-}
-
-static const struct helper_calls slot_calls = {
-    slot_up, slot_message, slot_down};
-
 bool
 despatch_has(const struct despatch *d, uint64_t id)
 {
@@ -123,10 +118,13 @@ despatch_has(const struct despatch *d, uint64_t id)
 	return false;
 }
 
+/* Neither with a sender, nor to wait for one. */
 static bool
-in_hand(void *ctx, uint64_t id)
+not_now(void *ctx, uint64_t id)
 {
-	return despatch_has(ctx, id);
+	const struct despatch *d = ctx;
+
+	return despatch_has(d, id) || slow_holds(d->slow, id);
 }
 
 static int
@@ -143,8 +141,10 @@ slot_send(struct slot *slot)
 	if (msg.fd[0] != -1)
 		rv = helper_send(slot->helper, &msg);
 	ipc_msg_close(&msg);
-	if (rv == 0)
-		loop_timer_set(slot->watchdog, WATCHDOG);
+	if (rv == 0) {
+		slot->since = loop_now_ms();
+		loop_timer_set(slot->watchdog, despatch_pressed);
+	}
 	return rv;
 }
 
@@ -154,6 +154,7 @@ slot_clear(struct slot *slot)
 	outbox_item_free(&slot->item);
 	memset(&slot->item, 0, sizeof(slot->item));
 	slot->settled = false;
+	slot->slow = false;
 }
 
 /* Looks again when the earliest of the others is due. */
@@ -179,10 +180,90 @@ despatch_sleep(struct despatch *d, time_t now, time_t next)
 static enum ks_status
 next_due(struct despatch *d, time_t now, struct outbox_item *item, time_t *next)
 {
-	enum ks_status status = outbox_due(d->ks, now, in_hand, d, item, next);
+	enum ks_status status = outbox_due(d->ks, now, not_now, d, item, next);
 
 	if (status == KS_NOT_FOUND && *next > now + WAIT_MAX)
-		status = outbox_due(d->ks, *next, in_hand, d, item, next);
+		status = outbox_due(d->ks, *next, not_now, d, item, next);
+	return status;
+}
+
+/* ---- what hangs ----------------------------------------------------------
+ */
+
+/* Whether all senders have had theirs for so long. */
+static bool
+all_hang(const struct despatch *d, int64_t ms)
+{
+	int64_t now = loop_now_ms();
+
+	for (size_t i = 0; i < d->nslots; i++)
+		if (d->slots[i].item.id == 0 || d->slots[i].settled ||
+		    now - d->slots[i].since < ms)
+			return false;
+	return true;
+}
+
+static bool
+others_wait(struct despatch *d)
+{
+	struct outbox_item item = {0};
+	time_t next;
+	bool wait = next_due(d, time(NULL), &item, &next) == KS_OK;
+
+	outbox_item_free(&item);
+	return wait;
+}
+
+/* A server has its ten minutes for the final dot (RFC 5321, 4.5.3.2.6), but not
+ * of every sender while others wait. */
+static void
+slot_late(void *ctx)
+{
+	struct slot *slot = ctx;
+	struct despatch *d = slot->despatch;
+
+	if (loop_now_ms() - slot->since >= WATCHDOG ||
+	    (all_hang(d, despatch_pressed) && others_wait(d)))
+		helper_kill(slot->helper);
+	else
+		loop_timer_set(slot->watchdog, despatch_pressed);
+}
+
+/* How many senders work for domains that take long; they may take all but one,
+ * which is left to others. */
+static size_t
+slow_in_hand(struct despatch *d)
+{
+	int64_t now = loop_now_ms();
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->nslots; i++) {
+		struct slot *slot = &d->slots[i];
+
+		if (slot->item.id == 0)
+			continue;
+		slow_note(
+		    d->slow, slot->item.recipient, now - slot->since, now);
+		slot->slow |= slow_domain(d->slow, slot->item.recipient, now);
+		n += slot->slow;
+	}
+	return n;
+}
+
+/* The same as next_due(), but for those that must leave a sender to others. */
+static enum ks_status
+next_fair(struct despatch *d, time_t now, struct outbox_item *item,
+    time_t *next, bool *slow)
+{
+	bool full = d->nslots > 1 && slow_in_hand(d) >= d->nslots - 1;
+	enum ks_status status;
+
+	while ((status = next_due(d, now, item, next)) == KS_OK) {
+		*slow = slow_domain(d->slow, item->recipient, loop_now_ms());
+		if (!*slow || !full || !slow_hold(d->slow, item->id))
+			break;
+		outbox_item_free(item);
+	}
 	return status;
 }
 
@@ -195,11 +276,12 @@ despatch_kick(struct despatch *d)
 		struct slot *slot = &d->slots[i];
 		struct outbox_item item = {0};
 		enum ks_status status;
+		bool slow;
 
 		if (slot->item.id != 0 || slot->helper == NULL ||
 		    !helper_is_up(slot->helper))
 			continue;
-		status = next_due(d, now, &item, &next);
+		status = next_fair(d, now, &item, &next, &slow);
 		if (status != KS_OK) {
 			if (status != KS_NOT_FOUND)
 				next = now + 10;
@@ -212,6 +294,7 @@ despatch_kick(struct despatch *d)
 			return;
 		}
 		slot->item = item;
+		slot->slow = slow;
 		if (slot_send(slot) == -1) {
 			slot_clear(slot);
 			despatch_sleep(d, now, now + 1);
@@ -313,6 +396,10 @@ slot_done(struct despatch *d, struct slot *slot, time_t now)
 		d->counts.deferred++;
 		slot_log(slot, LOG_NOTICE, "deferred", now);
 	}
+	slow_note(d->slow, slot->item.recipient, loop_now_ms() - slot->since,
+	    loop_now_ms());
+	if (slot->slow)
+		slow_release(d->slow);
 	slot_clear(slot);
 }
 
@@ -357,6 +444,9 @@ despatch_due(void *ctx)
 	despatch_kick(ctx);
 }
 
+static const struct helper_calls slot_calls = {
+    slot_up, slot_message, slot_down};
+
 static int
 slot_new(struct despatch *d, struct slot *slot)
 {
@@ -381,8 +471,9 @@ despatch_new(
 	d->config = config;
 	d->ks = ks;
 	d->due = loop_timer_new(loop, despatch_due, d);
+	d->slow = slow_new();
 	d->slots = calloc(config->send.connections, sizeof(*d->slots));
-	if (d->due == NULL || d->slots == NULL) {
+	if (d->due == NULL || d->slow == NULL || d->slots == NULL) {
 		despatch_free(d);
 		return NULL;
 	}
@@ -408,6 +499,7 @@ despatch_free(struct despatch *d)
 		outbox_item_free(&d->slots[i].item);
 	}
 	loop_timer_free(d->due);
+	slow_free(d->slow);
 	free(d->slots);
 	free(d);
 }

@@ -16,6 +16,10 @@ struct despatch *despatch_new(
     struct loop *, const struct config *, struct keystore *);
 void despatch_free(struct despatch *);
 
+/* Milliseconds after which an attempt ends where all senders hang while other
+ * answers wait; else it has 20 minutes.  Tests have less patience. */
+extern long despatch_pressed;
+
 /* Whom to tell when a peer's mail was handed over or given up; lent. */
 void despatch_sync(struct despatch *, struct sync *);
 

@@ -411,6 +411,82 @@ test_bad_address(void **state)
 	}
 }
 
+/* ---- more of them than there are senders --------------------------------- */
+
+#define HANGS "bad@hangs.example"
+
+static int64_t since; /* ms */
+
+static bool
+after_a_while(struct world *w)
+{
+	(void)w;
+	return loop_now_ms() - since > 3200;
+}
+
+static bool
+others_are_sent(struct world *w)
+{
+	return counts(w).sent == OTHERS;
+}
+
+static void
+add_hanging(struct world *w, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		add(w, HANGS);
+	for (unsigned i = 0; i < OTHERS; i++)
+		add(w, "good@example.net");
+	despatch_kick(w->despatch);
+}
+
+/* Once it is known that a domain hangs, one sender is left to others. */
+static void
+test_hanging_domain(void **state)
+{
+	struct world *w = *state;
+
+	sink_start(w, "rcpt=hang,to=" HANGS);
+	add(w, HANGS);
+	since = loop_now_ms();
+	world_start(w, SEND_SMTP, 2);
+	run_until(w, after_a_while, "three seconds");
+	add_hanging(w, 5);
+	run_until(w, others_are_sent, "the others");
+	/* the first one, in its thirty seconds, still has its sender */
+	assert_int_equal(counts(w).deferred, 0);
+	assert_int_equal(waiting(w), 6);
+}
+
+static bool
+has_given_way(struct world *w)
+{
+	return counts(w).deferred >= 1 && others_are_sent(w);
+}
+
+/* It was not known: all senders hang, at the final dot.  While others wait
+ * they have a minute, here a second, and not ten. */
+static void
+test_all_hang(void **state)
+{
+	struct world *w = *state;
+
+	despatch_pressed = 1000;
+	sink_start(w, "dot=hang,to=" HANGS);
+	add(w, HANGS);
+	add(w, HANGS);
+	since = loop_now_ms();
+	world_start(w, SEND_SMTP, 2);
+	run_until(w, after_a_while, "three seconds");
+	/* nobody waits: they may take their time */
+	assert_int_equal(counts(w).deferred, 0);
+	add_hanging(w, 0);
+	run_until(w, has_given_way, "the others");
+	despatch_pressed = 60000;
+}
+
+/* ---- a yes that is lost -------------------------------------------------- */
+
 static bool
 one_deferred(struct world *w)
 {
@@ -458,6 +534,8 @@ main(void)
 	    TEST(test_away_for_a_day),
 	    TEST(test_clock_was_ahead),
 	    TEST(test_bad_address),
+	    TEST(test_hanging_domain),
+	    TEST(test_all_hang),
 	    TEST(test_twice),
 	};
 
