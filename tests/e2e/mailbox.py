@@ -739,5 +739,6 @@ def password(place):
         expect(f"{daemon.conf}:" in said, said)
 
 
-run(imap, starttls, pop3, killed, away, later, certificate, injected, endless,
-    password)
+if __name__ == "__main__":
+    run(imap, starttls, pop3, killed, away, later, certificate, injected,
+        endless, password)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 
+import mailbox
 import postfix
 from lib import (ADDRESS, B, ROOT, SAN, Lmtp, equal, expect, fingerprints, key,
                  mail, new_id, note, run, wait_until)
@@ -308,8 +309,26 @@ def from_a_maildir(place):
     wait_until(lambda: not os.listdir(INBOX + "/new"), 30, "the file to go")
 
 
+def from_a_mailbox(place):
+    """mails come from a mailbox on this machine, over TLS"""
+    stopped(place)
+    dovecot = mailbox.Dovecot(place)
+    for name, path in (
+            ("password", mailbox.password_file(place)),
+            ("ca.pem", mailbox.certificates().ca)):
+        shutil.copy(path, f"/etc/mailkeyd/{name}")
+        shutil.chown(f"/etc/mailkeyd/{name}", "mailkeyd", "mailkeyd")
+    configure(more=f"""receive "box" {{ type = imap  host = "localhost"
+    port = {dovecot.imaps}  user = "keys"  ca_file = "/etc/mailkeyd/ca.pem"
+    password_file = "/etc/mailkeyd/password" }}
+""")
+    systemctl("start", "mailkeyd.service", fails=False)
+    request(lambda message: dovecot.deliver(message, USER), "HELP")
+    dovecot.is_empty()
+
+
 TESTS = (hardened, served, started_by_mail, watched, wrong, by_sendmail,
-         from_a_maildir)
+         from_a_maildir, from_a_mailbox)
 
 
 def main():
