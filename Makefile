@@ -140,6 +140,21 @@ $(B)/faults/mailkeyd: $(B)/obj/mailkeyd/main.o $(FAULT_OBJS) $(ALL_A)
 	@mkdir -p $(@D)
 	$(LINK) $^ $(ALL_LIBS)
 
+# A version that comes after this one, in that it writes another form of store:
+# for the test of an upgrade.
+NEXT_OBJS = $(patsubst %.c,$(B)/obj/next/%.o,$(call src,db))
+$(B)/obj/next/db/internal.h: db/internal.h
+	@mkdir -p $(@D)
+	@awk '/^#define KS_SCHEMA / { $$3++ } { print }' $< > $@
+$(B)/obj/next/%.o: %.c $(B)/flags $(B)/obj/next/db/internal.h
+	@mkdir -p $(@D)
+	$(Q)$(say) CC $@; \
+	    $(CC) -I$(B)/obj/next $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/next/mailkeyd: $(B)/obj/mailkeyd/main.o $(NEXT_OBJS) $(A_mail) \
+    $(A_handlers) $(A_pgp)
+	@mkdir -p $(@D)
+	$(LINK) $^ $(ALL_LIBS)
+
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(ALL_A)
 	@mkdir -p $(@D)
 	$(LINK) $^ -lcmocka $(ALL_LIBS)
@@ -177,7 +192,8 @@ run: deps
 
 check: deps-test
 	@+$(MAKE) --no-print-directory -s check-built
-check-built: all $(UNITS) $(TOOLS) $(BENCHES) $(B)/faults/mailkeyd
+check-built: all $(UNITS) $(TOOLS) $(BENCHES) $(B)/faults/mailkeyd \
+    $(B)/next/mailkeyd
 	@B=$(B) SAN=$(SAN) tests/run $(T)
 
 # Measures it beside other key servers: tests/bench/bench.py says how.  N=, the

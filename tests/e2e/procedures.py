@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 
-from lib import (ALICE, B, ROOT, Skip, ask, equal, expect, key,
+from lib import (ALICE, B, ROOT, SLOW, Skip, ask, equal, expect, key,
                  mail, new_id, run, smtp_to, wait_until)
 
 CLONE_NEWNS = 0x20000
@@ -38,13 +38,13 @@ def procedures(title):
 class Machine:
     """A root directory, a daemon whose state is below it."""
 
-    def __init__(self, place, name, port):
+    def __init__(self, place, name, port, programs=B):
         self.root = place / name
         self.state = os.path.join(self.root, "var/lib/mailkeyd")
         for part in ("var/lib", "var/backups", "mnt"):
             os.makedirs(os.path.join(self.root, part))
         self.sink = place.sink(port=port)
-        self.daemon = place.daemon(name=name + ".d",
+        self.daemon = place.daemon(name=name + ".d", libexec=programs,
                                    send=smtp_to(self.sink.port, retry="1h"))
         with open(self.daemon.conf, encoding="utf-8") as f:
             text = f.read().replace(self.daemon.state, self.state)
@@ -56,8 +56,8 @@ class Machine:
         self.bin = os.path.join(self.root, "bin")
         os.mkdir(self.bin)
         for program in ("mailkeyd", "mailkeyctl"):
-            self.script(program, f'exec {B}/{program} -c {self.daemon.conf} '
-                        '"$@"')
+            self.script(program, f'exec {programs}/{program} '
+                        f'-c {self.daemon.conf} "$@"')
 
     def script(self, name, text):
         path = os.path.join(self.bin, name)
@@ -196,18 +196,70 @@ def moving(place):
            "a second answer")
 
 
+def installed(place):
+    """A folder of programs, in which those of another version can be put."""
+    folder = place / "programs"
+    os.mkdir(folder)
+    for name in os.listdir(B):
+        if name.startswith("mailkey"):
+            shutil.copy(os.path.join(B, name), folder)
+    return folder
+
+
+def version(machine, programs, folder):
+    """What `make install` installs from now on."""
+    machine.script("make", f'cp {programs}/mailkeyd {folder}/new && '
+                   f'mv {folder}/new {folder}/mailkeyd && echo "make $*"')
+
+
 def upgrade(place):
     """an upgrade, and the way back: what came meanwhile stays"""
-    m = started(place)
+    folder = installed(place)
+    m = Machine(place, "m", 0, folder)
+    version(m, B, folder)
+    m.daemon.start()
     m.add("alice.asc")
-    m.script("make", 'echo "make $*"')
-    up, back = procedures("UPGRADING, AND GOING BACK")
+    up, _, back = procedures("UPGRADING, AND GOING BACK")
     m.do(up)
     expect("make install" in m.said and ": good" in m.said, m.said)
     m.add("bob.asc")
     m.do(back)
     expect("make install" in m.said, m.said)
     m.has(ALICE_KEY, BOB)
+
+
+def upgrade_of_the_store(place):
+    """the same with a version that writes another form of store"""
+    folder = installed(place)
+    m = Machine(place, "m", 0, folder)
+    m.daemon.start()
+    m.add("alice.asc")
+    up, anew, back = procedures("UPGRADING, AND GOING BACK")
+    section = " ".join(re.sub(r"(?m)^\.Nm ", "", page()).split())
+    for said in ("an older mailkeyd wrote this store in a form that is no "
+                 "longer read", "a newer mailkeyd wrote this store"):
+        expect(said in section, "the page does not say", said)
+    version(m, B + "/next", folder)
+    m.do(up[:-1], fails=("mailkeyctl stats",))
+    expect("an older mailkeyd wrote this store in a form that is no longer "
+           "read" in m.said, m.said)
+    m.do(anew)
+    m.do(up[-1:])
+    m.has(ALICE_KEY)
+    m.add("bob.asc")
+    m.daemon.stop()
+    # The old version does not take it.
+    version(m, B, folder)
+    m.do(["# make install", "$ mailkeyctl stats"], fails=("mailkeyctl stats",))
+    expect("a newer mailkeyd wrote this store" in m.said, m.said)
+    m.daemon.start(ready=False)
+    equal(m.daemon.process.wait(60 * SLOW), 78, "exit status of the old one")
+    version(m, B + "/next", folder)
+    m.do(["# make install"])
+    version(m, B, folder)
+    m.do(back)
+    m.has(ALICE_KEY, BOB)
+    ask(m.daemon, m.sink, "GET 0x" + BOB)
 
 
 def gone(place):
@@ -336,4 +388,5 @@ def events(_place):
     equal(sorted(told), sorted(there), "events")
 
 
-run(backup, moving, upgrade, gone, data, full_disk, events)
+run(backup, moving, upgrade, upgrade_of_the_store, gone, data, full_disk,
+    events)
