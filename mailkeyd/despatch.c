@@ -214,16 +214,23 @@ others_wait(struct despatch *d)
 	return wait;
 }
 
-/* A server has its ten minutes for the final dot (RFC 5321, 4.5.3.2.6), but not
- * of every sender while others wait. */
+/*
+ * A server has its ten minutes for the final dot (RFC 5321, 4.5.3.2.6), but not
+ * of every sender while others wait.  It may have taken the mail all the same,
+ * and takes it again: so each attempt has twice the time of the one before, and
+ * from the fifth on all of it.
+ */
 static void
 slot_late(void *ctx)
 {
 	struct slot *slot = ctx;
 	struct despatch *d = slot->despatch;
+	int64_t ms = loop_now_ms() - slot->since;
+	uint32_t doubled = slot->item.attempts < 4 ? slot->item.attempts : 4;
 
-	if (loop_now_ms() - slot->since >= WATCHDOG ||
-	    (all_hang(d, despatch_pressed) && others_wait(d)))
+	if (ms >= WATCHDOG ||
+	    (ms >= (int64_t)despatch_pressed << doubled &&
+		all_hang(d, despatch_pressed) && others_wait(d)))
 		helper_kill(slot->helper);
 	else
 		loop_timer_set(slot->watchdog, despatch_pressed);

@@ -147,13 +147,14 @@ teardown(void **state)
 }
 
 static void
-add(struct world *w, const char *to)
+add_tried(struct world *w, const char *to, uint32_t attempts)
 {
 	char recipient[64], log_id[] = "4f2a9c01";
 	static unsigned char text[] =
 	    "Message-ID: <1@example.org>\r\n\r\nx\r\n";
 	struct outbox_item item = {.due = clock_now,
 	    .queued = clock_now,
+	    .attempts = attempts,
 	    .recipient = recipient,
 	    .log_id = log_id,
 	    .message = {text, sizeof(text) - 1}};
@@ -163,6 +164,12 @@ add(struct world *w, const char *to)
 	begin(w->store);
 	assert_int_equal(outbox_add(w->store->ks, &item, &id), KS_OK);
 	commit(w->store);
+}
+
+static void
+add(struct world *w, const char *to)
+{
+	add_tried(w, to, 0);
 }
 
 static uint64_t
@@ -485,6 +492,25 @@ test_all_hang(void **state)
 	despatch_pressed = 60000;
 }
 
+/* Each time it has given way a mail gets twice the time: a server that is slow
+ * with everybody would take another copy with each attempt. */
+static void
+test_gives_way_less_often(void **state)
+{
+	struct world *w = *state;
+
+	despatch_pressed = 1000;
+	sink_start(w, "dot=hang,to=" HANGS);
+	add_tried(w, HANGS, 4);
+	add_tried(w, HANGS, 4);
+	since = loop_now_ms();
+	world_start(w, SEND_SMTP, 2);
+	add_hanging(w, 0);
+	run_until(w, after_a_while, "three seconds");
+	assert_int_equal(counts(w).deferred, 0);
+	despatch_pressed = 60000;
+}
+
 /* ---- a yes that is lost -------------------------------------------------- */
 
 static bool
@@ -536,6 +562,7 @@ main(void)
 	    TEST(test_bad_address),
 	    TEST(test_hanging_domain),
 	    TEST(test_all_hang),
+	    TEST(test_gives_way_less_often),
 	    TEST(test_twice),
 	};
 
