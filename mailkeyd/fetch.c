@@ -297,6 +297,7 @@ char *
 fetch_password(struct fetcher *f)
 {
 	char *password = calloc(1, PASSWORD_MAX + 2);
+	int64_t left = f->wire.whole - loop_now_ms();
 	struct ipc_msg m;
 
 	if (password == NULL)
@@ -304,7 +305,7 @@ fetch_password(struct fetcher *f)
 	else if (wish(f, WISH_PASSWORD, &m)) {
 		memcpy(password, m.text, strnlen(m.text, PASSWORD_MAX));
 		explicit_bzero(m.text, sizeof(m.text));
-		fetch_whole(f, 4 * f->timeout_ms);
+		fetch_whole(f, left > 0 ? (unsigned)left : 0);
 		return password;
 	}
 	password_free(password);
@@ -406,7 +407,8 @@ lock(int opener)
 	_exit(EX_OSERR);
 }
 
-/* Goes on in the child; the parent is the opener. */
+/* Goes on in the child; the parent is the opener, and keeps the core's socket
+ * open till its own end, so that the core sees how the child ended. */
 static void
 divide(const struct fetcher *f)
 {
@@ -416,7 +418,6 @@ divide(const struct fetcher *f)
 	if (ipc_pair(pair) == -1 || (child = fork()) == -1)
 		err(EX_OSERR, "the jail");
 	if (child != 0) {
-		close(CORE);
 		close(pair[1]);
 		fetch_opener(f, pair[0], child);
 	}

@@ -213,8 +213,7 @@ mailbox_down(void *ctx, struct helper *helper)
 			gateway_forget(m->mails[i].job);
 		m->mails[i].job = NULL;
 	}
-	if (m->open)
-		set_state(m, false, "the fetcher ended");
+	set_state(m, false, "the fetcher ended");
 }
 
 static const struct helper_calls mailbox_calls = {
