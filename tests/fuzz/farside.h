@@ -170,11 +170,30 @@ far_write(struct wire *w, const void *octets, size_t count)
 	return (ssize_t)count;
 }
 
+/* At a quoted string or a literal in a greeting libetpan reads through NULL,
+ * with the same end as above: such a greeting is passed over. */
+static bool
+greeting_kills(void)
+{
+	const uint8_t *line = far.in + far.at, *end;
+
+	end = memchr(line, '\n', far.len - far.at);
+	if (end == NULL || (memchr(line, '"', (size_t)(end - line)) == NULL &&
+			       memchr(line, '{', (size_t)(end - line)) == NULL))
+		return false;
+	far.at += (size_t)(end - line) + 1;
+	return true;
+}
+
 mailstream *
 fetch_connect(struct fetcher *f)
 {
 	mailstream *stream;
 
+	if (greeting_kills()) {
+		fetch_trouble(f, "greeting: it kills");
+		return NULL;
+	}
 	fetch_whole(f, f->timeout_ms);
 	f->wire.broken = false;
 	f->wire.read = far_read;
