@@ -1,23 +1,17 @@
 /*
- * Many certificates into an empty store, past the transactions: sorted outside
- * of memory, written in the order of their keys into new files beside the
- * store's, synced, verified, and moved into their place.
+ * Many certificates into an empty store, past the transactions, into new files
+ * beside the store's that are synced, verified, and moved into their place.
  *
- * The new files lie in db/bulk.  As long as there is no file `ready` among
- * them the load has not happened: whoever opens the store removes them.  Once
- * it is there the load has happened: whoever opens the store moves what was
- * not moved yet, writes the counters, and removes it.  Until then the load
- * holds the store's lock.
+ * Certificates are numbered and written as they come, the change log with
+ * them; index entries are sorted outside of memory, and written at the end.
+ * Until then the load holds the store's lock.
  */
 #include "db/bulk.h"
-#include "db/internal.h"
+#include "db/bulk_write.h"
 #include "db/sort.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,245 +19,24 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define READY	  "ready"
-#define READY_LEN 24
-#define CACHE	  (96u << 20) /* octets, for each of two threads */
-#define CHUNK	  (4u << 20)  /* octets handed to Berkeley DB at once */
-/* Certificates in the order of their keys: large pages waste least. */
-#define CERT_PAGE 32768
-
-static const enum table bulk_tables[] = {
-    T_CERTS, T_CHANGE, T_KEYID, T_SUBKEY, T_EMAIL, T_WORD};
-#define NTABLES (sizeof(bulk_tables) / sizeof(bulk_tables[0]))
-
-void (*bulk_fault)(const char *point);
-
-static void
-fault_point(const char *point)
-{
-	if (bulk_fault != NULL)
-		bulk_fault(point);
-}
+/* Octets: certificates only pass through, indexes are gone back to. */
+#define CERTS_CACHE (16u << 20)
+#define INDEX_CACHE (96u << 20)
 
 struct ks_bulk {
 	struct keystore *ks;
 	char *dir;
 	struct ks_origin origin;
-	struct sorter *certs, *entries;
+	DB_ENV *env; /* of what is written as it comes */
+	struct bulk_writer certs, changes;
+	struct sorter *entries;
 	uint64_t *seen; /* open addressing, of fingerprints; 0: free */
 	size_t nseen, size;
 	FILE *again; /* certificates of keys that came before */
 	uint64_t nagain, octets;
-	/* of the thread that writes certificates, and of the other */
+	/* of the thread that ends the certificates, and of the other */
 	enum ks_status certs_status, entries_status;
 };
-
-static enum ks_status
-status_of_errno(void)
-{
-	switch (errno) {
-	case ENOMEM:
-		return KS_NOMEM;
-	case ENOSPC:
-	case EDQUOT:
-		return KS_FULL;
-	case EACCES:
-	case EPERM:
-		return KS_DENIED;
-	case EROFS:
-		return KS_READ_ONLY;
-	default:
-		return KS_IO;
-	}
-}
-
-static enum ks_status
-status_of_ret(int ret)
-{
-	if (ret == 0)
-		return KS_OK;
-	if (ret == DB_VERIFY_BAD)
-		return KS_CORRUPT;
-	errno = ret;
-	return status_of_errno();
-}
-
-/* ---- directories --------------------------------------------------------- */
-
-static char *
-path_in(const char *dir, const char *name)
-{
-	char *path;
-
-	return asprintf(&path, "%s/%s", dir, name) == -1 ? NULL : path;
-}
-
-static int
-directory_sync(const char *dir)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rv;
-
-	if (fd == -1)
-		return -1;
-	rv = fsync(fd);
-	close(fd);
-	return rv;
-}
-
-/* Removes all that is there: Berkeley DB makes a file under another name, which
- * stays when it ends half-way.  The mark goes first: without it the rest is
- * nothing. */
-static enum ks_status
-bulk_empty(DIR *dir)
-{
-	enum ks_status st = KS_OK;
-	struct dirent *entry;
-
-	if (unlinkat(dirfd(dir), READY, 0) == -1 && errno != ENOENT)
-		return status_of_errno();
-	while ((entry = readdir(dir)) != NULL) {
-		if (strcmp(entry->d_name, ".") == 0 ||
-		    strcmp(entry->d_name, "..") == 0)
-			continue;
-		if (unlinkat(dirfd(dir), entry->d_name, 0) == -1 &&
-		    errno != ENOENT)
-			st = status_of_errno();
-	}
-	return st;
-}
-
-/* Removes the new files and their directory. */
-static enum ks_status
-bulk_remove(const char *name)
-{
-	DIR *dir = opendir(name);
-	enum ks_status st;
-
-	if (dir == NULL)
-		return errno == ENOENT ? KS_OK : status_of_errno();
-	st = bulk_empty(dir);
-	closedir(dir);
-	if (rmdir(name) == -1 && errno != ENOENT && st == KS_OK)
-		st = status_of_errno();
-	return st;
-}
-
-/* Moves the files that were not moved yet into their places. */
-static enum ks_status
-bulk_move(const struct keystore *ks, const char *dir)
-{
-	enum ks_status st = KS_OK;
-
-	for (size_t i = 0; i < NTABLES && st == KS_OK; i++) {
-		char *from = path_in(dir, table_file(bulk_tables[i]));
-		char *to = path_in(ks->dir, table_file(bulk_tables[i]));
-
-		if (from == NULL || to == NULL)
-			st = KS_NOMEM;
-		else if (rename(from, to) == -1 && errno != ENOENT)
-			st = status_of_errno();
-		free(from);
-		free(to);
-		fault_point("moved");
-	}
-	if (st == KS_OK && directory_sync(ks->dir) == -1)
-		st = status_of_errno();
-	return st;
-}
-
-/* 1: it is there; 0; -1: errno. */
-static int
-ready_read(const char *dir, unsigned char out[READY_LEN])
-{
-	char *path = path_in(dir, READY);
-	int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC), rv;
-
-	free(path);
-	if (fd == -1)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
-	rv = read(fd, out, READY_LEN) == READY_LEN ? 1 : -1;
-	close(fd);
-	return rv;
-}
-
-/* Written under another name: it is whole, or not there. */
-static enum ks_status
-ready_write(const char *dir, const unsigned char value[READY_LEN])
-{
-	char *part = path_in(dir, READY ".part"), *path = path_in(dir, READY);
-	enum ks_status st = KS_OK;
-	int fd;
-
-	if (part == NULL || path == NULL) {
-		free(part);
-		free(path);
-		return KS_NOMEM;
-	}
-	fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd == -1 || write(fd, value, READY_LEN) != READY_LEN ||
-	    fsync(fd) == -1 || directory_sync(dir) == -1 ||
-	    rename(part, path) == -1 || directory_sync(dir) == -1)
-		st = status_of_errno();
-	if (fd != -1)
-		close(fd);
-	if (st != KS_OK)
-		unlink(part);
-	free(part);
-	free(path);
-	return st;
-}
-
-enum ks_status
-bulk_recover(struct keystore *ks)
-{
-	char *dir = path_in(ks->dir, "bulk");
-	unsigned char value[READY_LEN];
-	enum ks_status st = KS_OK;
-	int ready;
-
-	if (dir == NULL)
-		return KS_NOMEM;
-	ready = ready_read(dir, value);
-	if (ready == -1)
-		st = status_of_errno();
-	else if (ready == 1)
-		st = bulk_move(ks, dir);
-	else
-		st = bulk_remove(dir);
-	free(dir);
-	return st;
-}
-
-enum ks_status
-bulk_settle(struct keystore *ks)
-{
-	char *dir = path_in(ks->dir, "bulk");
-	unsigned char value[READY_LEN];
-	enum ks_status st;
-	int ready;
-
-	if (dir == NULL)
-		return KS_NOMEM;
-	ready = ready_read(dir, value);
-	if (ready != 1) {
-		free(dir);
-		return ready == 0 ? KS_OK : status_of_errno();
-	}
-	st = ks_begin(ks, KS_ROOM_NONE);
-	if (st == KS_OK) {
-		ks->counters.certificates = be64_get(value);
-		ks->counters.serial = be64_get(value + 8);
-		ks->counters.last_change = be64_get(value + 16);
-		st = ks_commit(ks);
-	}
-	fault_point("settled");
-	if (st == KS_OK)
-		st = bulk_remove(dir);
-	if (st == KS_OK && directory_sync(ks->dir) == -1)
-		st = status_of_errno();
-	free(dir);
-	return st;
-}
 
 /* ---- collecting ---------------------------------------------------------- */
 
@@ -294,6 +67,88 @@ is_blank(struct keystore *ks)
 	return blank;
 }
 
+static enum ks_status
+writers_begin(struct ks_bulk *b)
+{
+	int ret = bulk_env(b->dir, CERTS_CACHE, &b->env);
+
+	if (ret == 0)
+		ret = bulk_writer_begin(&b->certs, b->env, T_CERTS);
+	if (ret == 0)
+		ret = bulk_writer_begin(&b->changes, b->env, T_CHANGE);
+	return bulk_status(ret);
+}
+
+static bool
+is_sound(const DBT *key, const DBT *value, uint64_t number)
+{
+	const unsigned char *v = value->data;
+	unsigned char digest[PGP_SHA256_LEN];
+
+	return key->size == NUMBER_LEN && number_get(key->data) == number &&
+	       value->size > CERT_HEADER &&
+	       pgp_sha256(v + CERT_HEADER, value->size - CERT_HEADER, digest) ==
+		   0 &&
+	       memcmp(digest, v + CERT_DIGEST, sizeof(digest)) == 0;
+}
+
+/*
+ * Reads all certificates again: so many, in their order, each with its digest.
+ * Berkeley DB's own look at the file takes six times as long, for the many
+ * pages, and sees less.
+ */
+static int
+certs_verify(DB_ENV *env, uint64_t n)
+{
+	DBT key = {0}, value = {.flags = DB_DBT_REALLOC};
+	DBC *dbc = NULL;
+	DB *db;
+	int ret = db_create(&db, env, 0), closed;
+
+	if (ret != 0)
+		return ret;
+	ret = db->open(
+	    db, NULL, table_file(T_CERTS), NULL, DB_BTREE, DB_RDONLY, 0);
+	if (ret == 0)
+		ret = db->cursor(db, NULL, &dbc, 0);
+	for (uint64_t i = 1; ret == 0 && i <= n; i++) {
+		ret = dbc->get(dbc, &key, &value, DB_NEXT);
+		if (ret == 0 && !is_sound(&key, &value, i))
+			ret = DB_VERIFY_BAD;
+	}
+	if (ret == 0)
+		ret = dbc->get(dbc, &key, &value, DB_NEXT) == DB_NOTFOUND
+			  ? 0
+			  : DB_VERIFY_BAD;
+	else if (ret == DB_NOTFOUND)
+		ret = DB_VERIFY_BAD;
+	if (dbc != NULL)
+		(void)dbc->close(dbc);
+	closed = db->close(db, 0);
+	free(value.data);
+	return ret == 0 ? closed : ret;
+}
+
+/* Syncs, closes and verifies, when it went well so far; may be called again. */
+static int
+writers_end(struct ks_bulk *b, int ret)
+{
+	int closed;
+
+	ret = bulk_writer_end(&b->changes, ret);
+	ret = bulk_writer_end(&b->certs, ret);
+	if (ret == 0)
+		ret = bulk_file_verify(b->env, T_CHANGE);
+	if (ret == 0)
+		ret = certs_verify(b->env, b->nseen);
+	if (b->env != NULL) {
+		closed = b->env->close(b->env, 0);
+		ret = ret == 0 ? closed : ret;
+	}
+	b->env = NULL;
+	return ret;
+}
+
 enum ks_status
 ks_bulk_begin(struct keystore *ks, size_t memory,
     const struct ks_origin *origin, struct ks_bulk **out)
@@ -313,28 +168,28 @@ ks_bulk_begin(struct keystore *ks, size_t memory,
 	b->ks = ks;
 	b->origin = *origin;
 	b->origin.sent = NULL;
-	b->dir = path_in(ks->dir, "bulk");
+	b->dir = bulk_path(ks->dir, "bulk");
 	if (b->dir == NULL)
 		goto fail;
 	if (mkdir(b->dir, 0700) == -1) {
-		st = status_of_errno();
+		st = bulk_errno();
 		goto fail;
 	}
+	if ((st = writers_begin(b)) != KS_OK)
+		goto fail;
 	b->size = 1u << 16;
 	b->seen = calloc(b->size, sizeof(uint64_t));
-	b->certs = sorter_new(b->dir, memory / 3 * 2);
-	b->entries = sorter_new(b->dir, memory / 3);
+	b->entries = sorter_new(b->dir, memory);
 	fd = sort_file(b->dir);
 	if (fd != -1)
 		b->again = fdopen(fd, "w+");
 	if (b->again == NULL && fd != -1)
 		close(fd);
-	if (b->again != NULL && b->seen != NULL && b->certs != NULL &&
-	    b->entries != NULL) {
+	if (b->again != NULL && b->seen != NULL && b->entries != NULL) {
 		*out = b;
 		return KS_OK;
 	}
-	st = fd == -1 ? status_of_errno() : KS_NOMEM;
+	st = fd == -1 ? bulk_errno() : KS_NOMEM;
 fail:
 	ks_bulk_drop(b);
 	return st;
@@ -343,7 +198,6 @@ fail:
 static void
 bulk_free(struct ks_bulk *b)
 {
-	sorter_free(b->certs);
 	sorter_free(b->entries);
 	if (b->again != NULL)
 		fclose(b->again);
@@ -357,6 +211,7 @@ ks_bulk_drop(struct ks_bulk *b)
 {
 	if (b == NULL)
 		return;
+	(void)writers_end(b, ECANCELED);
 	if (b->dir != NULL)
 		(void)bulk_remove(b->dir);
 	bulk_free(b);
@@ -413,27 +268,50 @@ put_again(struct ks_bulk *b, const struct pgp_blob *value)
 	be32_put(len, (uint32_t)value->len);
 	if (fwrite(len, 1, 4, b->again) != 4 ||
 	    fwrite(value->data, 1, value->len, b->again) != value->len)
-		return status_of_errno();
+		return bulk_errno();
 	b->nagain++;
 	return KS_OK;
 }
 
+/* Certificates and the change log count on together. */
 static enum ks_status
-put_entries(struct ks_bulk *b, const struct pgp_cert *cert)
+put_cert(struct ks_bulk *b, const struct pgp_fpr *fpr,
+    const struct pgp_blob *value, uint64_t number)
 {
-	const struct pgp_fpr *fpr = pgp_cert_fpr(cert);
+	unsigned char key[NUMBER_LEN], serial[8], *change;
+	size_t len;
+	int ret;
+
+	number_put(key, number);
+	be64_put(serial, number);
+	change = change_value(fpr, &b->origin, NULL, 0, &len);
+	if (change == NULL)
+		return KS_NOMEM;
+	ret = bulk_writer_put(
+	    &b->certs, key, sizeof(key), value->data, value->len);
+	if (ret == 0)
+		ret = bulk_writer_put(
+		    &b->changes, serial, sizeof(serial), change, len);
+	free(change);
+	return bulk_status(ret);
+}
+
+static enum ks_status
+put_entries(struct ks_bulk *b, const struct pgp_cert *cert, uint64_t number)
+{
 	struct entries entries = {0};
 	enum ks_status st = entries_of(cert, &entries);
-	unsigned char key[1 + sizeof(entries.entry->key)];
+	unsigned char key[1 + sizeof(entries.entry->key)], value[NUMBER_LEN];
 
 	for (size_t i = 0; st == KS_OK && i < entries.n; i++) {
 		const struct entry *e = &entries.entry[i];
 
 		key[0] = e->table;
 		memcpy(key + 1, e->key, e->len);
-		if (sorter_add(b->entries, key, 1 + (size_t)e->len, fpr->octet,
-			fpr->len) == -1)
-			st = status_of_errno();
+		number_put(value, entry_number(e, number));
+		if (sorter_add(b->entries, key, 1 + (size_t)e->len, value,
+			sizeof(value)) == -1)
+			st = bulk_errno();
 	}
 	entries_free(&entries);
 	return st;
@@ -442,7 +320,7 @@ put_entries(struct ks_bulk *b, const struct pgp_cert *cert)
 enum ks_status
 ks_bulk_put(struct ks_bulk *b, const struct pgp_cert *cert)
 {
-	const struct ks_meta meta = {
+	struct ks_meta meta = {
 	    .changed = b->origin.now, .unverified = cert->unverified};
 	const struct pgp_fpr *fpr = pgp_cert_fpr(cert);
 	struct pgp_blob value = {0};
@@ -451,196 +329,21 @@ ks_bulk_put(struct ks_bulk *b, const struct pgp_cert *cert)
 
 	if (is_blocked(b->ks, fpr))
 		return KS_OK;
-	if ((st = first_seen(b, fpr, &first)) != KS_OK ||
-	    (st = cert_value(cert, &meta, &value)) != KS_OK)
+	if ((st = first_seen(b, fpr, &first)) != KS_OK)
+		return st;
+	meta.serial = b->nseen;
+	if ((st = cert_value(cert, &meta, &value)) != KS_OK)
 		return st;
 	b->octets += value.len;
 	if (!first)
 		st = put_again(b, &value);
-	else if (sorter_add(b->certs, fpr->octet, fpr->len, value.data,
-		     value.len) == -1)
-		st = status_of_errno();
-	else
-		st = put_entries(b, cert);
+	else if ((st = put_cert(b, fpr, &value, b->nseen)) == KS_OK)
+		st = put_entries(b, cert, b->nseen);
 	pgp_blob_free(&value, false);
 	return st;
 }
 
 /* ---- writing ------------------------------------------------------------- */
-
-/* One new file that is filled in the order of its keys. */
-struct writer {
-	DB_ENV *env;
-	DB *db;
-	DBT chunk;
-	void *next;
-	enum table table;
-};
-
-/* What is wrong the status says. */
-static void
-say_nothing(const DB_ENV *env, const char *prefix, const char *text)
-{
-	(void)env;
-	(void)prefix;
-	(void)text;
-}
-
-static int
-env_begin(const char *dir, DB_ENV **out)
-{
-	DB_ENV *env;
-	int ret = db_env_create(&env, 0);
-
-	if (ret != 0)
-		return ret;
-	env->set_errcall(env, say_nothing);
-	ret = env->set_cachesize(env, 0, CACHE, 1);
-	if (ret == 0)
-		ret = env->open(
-		    env, dir, DB_CREATE | DB_PRIVATE | DB_INIT_MPOOL, 0600);
-	if (ret != 0) {
-		env->close(env, 0);
-		return ret;
-	}
-	*out = env;
-	return 0;
-}
-
-static int
-writer_begin(struct writer *w, DB_ENV *env, enum table table)
-{
-	int ret;
-
-	memset(w, 0, sizeof(*w));
-	w->env = env;
-	w->table = table;
-	w->chunk.ulen = CHUNK;
-	w->chunk.flags = DB_DBT_USERMEM;
-	w->chunk.data = malloc(CHUNK);
-	if (w->chunk.data == NULL)
-		return ENOMEM;
-	DB_MULTIPLE_WRITE_INIT(w->next, &w->chunk);
-	if ((ret = db_create(&w->db, env, 0)) != 0)
-		return ret;
-	ret = table_shape(w->db, table, table == T_CERTS ? CERT_PAGE : 0);
-	if (ret == 0)
-		ret = w->db->open(w->db, NULL, table_file(table), NULL,
-		    DB_BTREE, DB_CREATE | DB_EXCL, 0600);
-	return ret;
-}
-
-static int
-writer_flush(struct writer *w)
-{
-	int ret = w->db->put(w->db, NULL, &w->chunk, NULL, DB_MULTIPLE_KEY);
-
-	DB_MULTIPLE_WRITE_INIT(w->next, &w->chunk);
-	return ret;
-}
-
-static int
-writer_put(struct writer *w, const void *key, size_t klen, const void *value,
-    size_t vlen)
-{
-	int ret;
-
-	DB_MULTIPLE_KEY_WRITE_NEXT(w->next, &w->chunk, key, klen, value, vlen);
-	if (w->next != NULL)
-		return 0;
-	if ((ret = writer_flush(w)) != 0)
-		return ret;
-	DB_MULTIPLE_KEY_WRITE_NEXT(w->next, &w->chunk, key, klen, value, vlen);
-	return w->next == NULL ? ENOMEM : 0;
-}
-
-/* Syncs and closes; `ret` is how it went so far. */
-static int
-writer_end(struct writer *w, int ret)
-{
-	int closed;
-
-	if (w->db != NULL) {
-		if (ret == 0)
-			ret = writer_flush(w);
-		if (ret == 0)
-			ret = w->db->sync(w->db, 0);
-		closed = w->db->close(w->db, 0);
-		ret = ret == 0 ? closed : ret;
-	}
-	free(w->chunk.data);
-	return ret;
-}
-
-/* Berkeley DB's own look at the whole file. */
-static int
-file_verify(DB_ENV *env, enum table table)
-{
-	DB *db;
-	int ret = db_create(&db, env, 0);
-
-	if (ret != 0)
-		return ret;
-	return db->verify(db, table_file(table), NULL, NULL, 0);
-}
-
-/* Certificates and the change log, which count on together. */
-static int
-certs_fill(struct ks_bulk *b, struct writer *certs, struct writer *changes)
-{
-	unsigned char key[8], *value;
-	struct sort_record r;
-	uint64_t serial = 0;
-	int got, ret = 0;
-
-	while (ret == 0 && (got = sorter_next(b->certs, &r)) != 0) {
-		struct pgp_fpr fpr = {.len = (unsigned char)r.klen};
-		size_t len;
-
-		if (got == -1)
-			return errno;
-		memcpy(fpr.octet, r.key, r.klen);
-		be64_put(key, ++serial);
-		/* it lies in the sorter's own buffer */
-		be64_put(
-		    (unsigned char *)(uintptr_t)r.value + CERT_SERIAL, serial);
-		ret = writer_put(certs, r.key, r.klen, r.value, r.vlen);
-		value = change_value(&fpr, &b->origin, NULL, 0, &len);
-		if (value == NULL)
-			return ENOMEM;
-		if (ret == 0)
-			ret = writer_put(changes, key, sizeof(key), value, len);
-		free(value);
-	}
-	return ret;
-}
-
-static void *
-certs_thread(void *arg)
-{
-	struct ks_bulk *b = arg;
-	struct writer certs, changes;
-	DB_ENV *env;
-	int ret = env_begin(b->dir, &env);
-
-	if (ret == 0) {
-		memset(&changes, 0, sizeof(changes));
-		ret = writer_begin(&certs, env, T_CERTS);
-		if (ret == 0)
-			ret = writer_begin(&changes, env, T_CHANGE);
-		if (ret == 0)
-			ret = certs_fill(b, &certs, &changes);
-		ret = writer_end(&changes, ret);
-		ret = writer_end(&certs, ret);
-		if (ret == 0)
-			ret = file_verify(env, T_CHANGE);
-		if (ret == 0)
-			ret = file_verify(env, T_CERTS);
-		env->close(env, 0);
-	}
-	b->certs_status = status_of_ret(ret);
-	return NULL;
-}
 
 /* The indexes, one after the other: so they come out of the sorter. */
 static int
@@ -649,20 +352,20 @@ entries_fill(struct ks_bulk *b, DB_ENV *env)
 	struct sort_record r = {0};
 	int got = sorter_next(b->entries, &r), ret = 0;
 
-	for (size_t i = 2; ret == 0 && i < NTABLES; i++) {
-		struct writer w;
+	for (size_t i = 2; ret == 0 && i < BULK_TABLES; i++) {
+		struct bulk_writer w;
 
-		ret = writer_begin(&w, env, bulk_tables[i]);
+		ret = bulk_writer_begin(&w, env, bulk_tables[i]);
 		while (ret == 0 && got == 1 && r.key[0] == bulk_tables[i]) {
-			ret = writer_put(
+			ret = bulk_writer_put(
 			    &w, r.key + 1, r.klen - 1, r.value, r.vlen);
 			got = sorter_next(b->entries, &r);
 		}
 		if (got == -1)
 			ret = errno;
-		ret = writer_end(&w, ret);
+		ret = bulk_writer_end(&w, ret);
 		if (ret == 0)
-			ret = file_verify(env, bulk_tables[i]);
+			ret = bulk_file_verify(env, bulk_tables[i]);
 	}
 	/* an entry of a table that is none of these */
 	return ret == 0 && got == 1 ? DB_VERIFY_BAD : ret;
@@ -673,28 +376,28 @@ entries_thread(void *arg)
 {
 	struct ks_bulk *b = arg;
 	DB_ENV *env;
-	int ret = env_begin(b->dir, &env);
+	int ret = bulk_env(b->dir, INDEX_CACHE, &env);
 
 	if (ret == 0) {
 		ret = entries_fill(b, env);
 		env->close(env, 0);
 	}
-	b->entries_status = status_of_ret(ret);
+	b->entries_status = bulk_status(ret);
 	return NULL;
 }
 
 /* ---- the end ------------------------------------------------------------- */
 
-/* The sorted files go when they are read, not before. */
+/* For the indexes; the sorted entries go when they are read, not before. */
 static enum ks_status
 check_room(const struct ks_bulk *b)
 {
 	struct statvfs fs;
 
 	if (statvfs(b->dir, &fs) == -1)
-		return status_of_errno();
-	return (uint64_t)fs.f_bavail * fs.f_frsize < b->octets / 2 * 3 ? KS_FULL
-								       : KS_OK;
+		return bulk_errno();
+	return (uint64_t)fs.f_bavail * fs.f_frsize < b->octets / 2 ? KS_FULL
+								   : KS_OK;
 }
 
 static enum ks_status
@@ -704,7 +407,7 @@ files_write(struct ks_bulk *b)
 
 	if (pthread_create(&thread, NULL, entries_thread, b) != 0)
 		return KS_NOMEM;
-	certs_thread(b);
+	b->certs_status = bulk_status(writers_end(b, 0));
 	pthread_join(thread, NULL);
 	return b->certs_status != KS_OK ? b->certs_status : b->entries_status;
 }
@@ -764,29 +467,29 @@ enum ks_status
 ks_bulk_finish(struct ks_bulk *b, struct ks_bulk_counts *counts)
 {
 	struct keystore *ks = b->ks;
-	unsigned char value[READY_LEN];
+	unsigned char value[BULK_READY_LEN];
 	enum ks_status st, up;
 
 	memset(counts, 0, sizeof(*counts));
 	st = check_room(b);
 	if (st == KS_OK)
 		st = files_write(b);
-	fault_point("written");
+	bulk_point("written");
 	if (st == KS_OK) {
 		be64_put(value, b->nseen);
 		be64_put(value + 8, b->nseen);
 		be64_put(value + 16, b->nseen == 0 ? 0 : moment(b->origin.now));
-		st = ready_write(b->dir, value);
+		st = bulk_ready(b->dir, value);
 	}
 	if (st != KS_OK) {
 		ks_bulk_drop(b);
 		return st;
 	}
-	fault_point("ready");
+	bulk_point("ready");
 	counts->added = b->nseen;
 	/* What opens the store again does the rest. */
 	st = store_down(ks);
-	fault_point("down");
+	bulk_point("down");
 	up = store_up(ks);
 	ks->closed = up;
 	st = st == KS_OK ? up : st;

@@ -23,9 +23,9 @@ static const struct {
 } tables[T_TABLES] = {
     [T_META] = {"meta.db", 4096, false},
     /* Certificates go to overflow pages: small ones waste least. */
-    [T_CERTS] = {"certs.db", 1024, false},
+    [T_CERTS] = {"certs.db", SMALL_PAGE, false},
+    [T_FPR] = {"fpr.db", 4096, true},
     [T_KEYID] = {"keyid.db", 4096, true},
-    [T_SUBKEY] = {"subkey.db", 4096, true},
     [T_EMAIL] = {"email.db", 4096, true},
     [T_WORD] = {"word.db", 4096, true},
     [T_CHANGE] = {"change.db", 4096, false},
@@ -194,7 +194,7 @@ advice(const struct keystore *ks, enum ks_status st)
 
 /* ---- meta ---------------------------------------------------------------- */
 
-#define COUNTERS_LEN 40
+#define COUNTERS_LEN 48
 
 enum ks_status
 counters_write(struct keystore *ks)
@@ -205,8 +205,9 @@ counters_write(struct keystore *ks)
 	be64_put(v, c->serial);
 	be64_put(v + 8, c->last_change);
 	be64_put(v + 16, c->certificates);
-	be64_put(v + 24, c->outbox);
-	be64_put(v + 32, c->outbox_id);
+	be64_put(v + 24, c->number);
+	be64_put(v + 32, c->outbox);
+	be64_put(v + 40, c->outbox_id);
 	return table_put(ks, T_META, "counters", 8, v, sizeof(v));
 }
 
@@ -226,8 +227,9 @@ counters_read(struct keystore *ks)
 	c->serial = be64_get(v);
 	c->last_change = be64_get(v + 8);
 	c->certificates = be64_get(v + 16);
-	c->outbox = be64_get(v + 24);
-	c->outbox_id = be64_get(v + 32);
+	c->number = be64_get(v + 24);
+	c->outbox = be64_get(v + 32);
+	c->outbox_id = be64_get(v + 40);
 	return KS_OK;
 }
 
@@ -451,6 +453,7 @@ env_open(struct keystore *ks)
 #endif
 	if ((ret = env->set_cachesize(env, (uint32_t)(ks->options.cache >> 30),
 		 (uint32_t)(ks->options.cache & ((1U << 30) - 1)), 1)) != 0 ||
+	    (ret = env->set_mp_pagesize(env, SMALL_PAGE)) != 0 ||
 	    (ret = env->set_lg_bsize(env, LOG_BUFFER)) != 0 ||
 	    (ret = env->set_lg_max(env, LOG_FILE)) != 0 ||
 	    (ret = env->log_set_config(env, DB_LOG_AUTO_REMOVE, 1)) != 0 ||
@@ -466,9 +469,9 @@ table_file(enum table t)
 }
 
 int
-table_shape(DB *db, enum table t, uint32_t page)
+table_shape(DB *db, enum table t)
 {
-	int ret = db->set_pagesize(db, page == 0 ? tables[t].page : page);
+	int ret = db->set_pagesize(db, tables[t].page);
 
 	if (ret == 0)
 		ret = db->set_flags(db, DB_CHKSUM);
@@ -486,7 +489,7 @@ table_open(struct keystore *ks, enum table t)
 	if ((ret = db_create(&db, ks->env, 0)) != 0)
 		return table_status(ks, ret);
 	ks->table[t] = db;
-	if ((ret = table_shape(db, t, 0)) == 0)
+	if ((ret = table_shape(db, t)) == 0)
 		ret = db->open(db, ks->txn, tables[t].file, NULL, DB_BTREE,
 		    DB_CREATE | DB_THREAD, 0600);
 	return open_status(ks, ret);
@@ -632,6 +635,7 @@ store_free(struct keystore *ks)
 	pthread_mutex_destroy(&ks->error->mutex);
 	free(ks->error);
 	free(ks->blocked);
+	free(ks->hidden);
 	free(ks->dir);
 	free(ks->name);
 	free(ks);

@@ -20,36 +20,35 @@
 #define SUBKEY_MAX  1000 /* certificates with one and the same subkey */
 #define BLOCKED_MAX 1000 /* of the block list, read in vain at most */
 
-/* ---- fingerprints found -------------------------------------------------- */
+/* ---- certificates found -------------------------------------------------- */
 
 /* What is on the block list is not found. */
 enum ks_status
-hits_add(struct hits *h, const void *octets, size_t len)
+hits_add(struct hits *h, uint64_t number)
 {
-	struct pgp_fpr fpr = {.len = (unsigned char)len}, *grown;
+	uint64_t *grown;
 	size_t size;
 
-	if (len == 0 || len > PGP_FPR_MAX)
-		return KS_CORRUPT;
-	memcpy(fpr.octet, octets, len);
-	if (is_blocked(h->ks, &fpr))
+	if (is_hidden(h->ks, number))
 		return KS_OK;
 	if (h->n == h->size) {
 		size = h->size == 0 ? 16 : 2 * h->size;
-		grown = realloc(h->fpr, size * sizeof(*grown));
+		grown = reallocarray(h->number, size, sizeof(*grown));
 		if (grown == NULL)
 			return KS_NOMEM;
-		h->fpr = grown;
+		h->number = grown;
 		h->size = size;
 	}
-	h->fpr[h->n++] = fpr;
+	h->number[h->n++] = number;
 	return KS_OK;
 }
 
 static int
-by_order(const void *a, const void *b)
+by_number(const void *a, const void *b)
 {
-	return fpr_order(a, b);
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
 }
 
 /* What one key has comes in order, each once. */
@@ -57,7 +56,7 @@ static bool
 in_order(const struct hits *h)
 {
 	for (size_t i = 1; i < h->n; i++)
-		if (fpr_order(&h->fpr[i - 1], &h->fpr[i]) >= 0)
+		if (h->number[i - 1] >= h->number[i])
 			return false;
 	return true;
 }
@@ -69,11 +68,39 @@ hits_unique(struct hits *h)
 
 	if (h->n == 0 || in_order(h))
 		return;
-	qsort(h->fpr, h->n, sizeof(*h->fpr), by_order);
+	qsort(h->number, h->n, sizeof(*h->number), by_number);
 	for (size_t i = 1; i < h->n; i++)
-		if (fpr_order(&h->fpr[kept], &h->fpr[i]) != 0)
-			h->fpr[++kept] = h->fpr[i];
+		if (h->number[kept] != h->number[i])
+			h->number[++kept] = h->number[i];
 	h->n = kept + 1;
+}
+
+static int
+by_fpr_order(const void *a, const void *b)
+{
+	return fpr_order(a, b);
+}
+
+enum ks_status
+hits_found(struct keystore *ks, const struct hits *h, struct ks_found *found)
+{
+	enum ks_status st;
+
+	found->n = 0;
+	found->fpr = reallocarray(NULL, h->n + 1, sizeof(*found->fpr));
+	if (found->fpr == NULL)
+		return KS_NOMEM;
+	for (size_t i = 0; i < h->n; i++) {
+		st = cert_head(ks, h->number[i], &found->fpr[found->n], NULL);
+		if (st == KS_OK) {
+			found->n++;
+		} else if (st != KS_NOT_FOUND) {
+			ks_found_free(found);
+			return st;
+		}
+	}
+	qsort(found->fpr, found->n, sizeof(*found->fpr), by_fpr_order);
+	return KS_OK;
 }
 
 /* ---- duplicates of one key ----------------------------------------------- */
@@ -153,38 +180,40 @@ stream_fill(struct stream *s)
 	return table_status(w->ks, ret);
 }
 
-/* The next one, lent until the one after it; KS_NOT_FOUND behind the last. */
+/* The next one; KS_NOT_FOUND behind the last. */
 static enum ks_status
-stream_next(struct stream *s, const unsigned char **fpr, size_t *len)
+stream_next(struct stream *s, uint64_t *number)
 {
 	enum ks_status st;
 	void *data = NULL;
+	size_t len = 0;
 
 	for (;;) {
 		if (s->at != NULL)
-			DB_MULTIPLE_NEXT(s->at, &s->bulk, data, *len);
+			DB_MULTIPLE_NEXT(s->at, &s->bulk, data, len);
 		if (s->at != NULL)
 			break;
 		if ((st = stream_fill(s)) != KS_OK)
 			return st;
 	}
-	*fpr = data;
-	return *len == 0 || *len > PGP_FPR_MAX ? KS_CORRUPT : KS_OK;
+	if (len != NUMBER_LEN)
+		return KS_CORRUPT;
+	*number = number_get(data);
+	return KS_OK;
 }
 
 static enum ks_status
 duplicates_read(struct keystore *ks, enum table t, const void *key, size_t klen,
     struct hits *h)
 {
-	const unsigned char *fpr;
+	uint64_t number;
 	struct stream s;
 	enum ks_status st;
-	size_t len;
 
 	if ((st = stream_open(ks, t, key, klen, &s)) != KS_OK)
 		return st;
-	while ((st = stream_next(&s, &fpr, &len)) == KS_OK)
-		if ((st = hits_add(h, fpr, len)) != KS_OK)
+	while ((st = stream_next(&s, &number)) == KS_OK)
+		if ((st = hits_add(h, number & NUMBER_MAX)) != KS_OK)
 			break;
 	stream_close(&s);
 	return st == KS_NOT_FOUND ? KS_OK : st;
@@ -206,26 +235,48 @@ duplicates_take(struct keystore *ks, enum table t, const void *key, size_t klen,
 
 /* ---- digits -------------------------------------------------------------- */
 
+/* What begins with these digits of a key ID; `own`: as the primary key's. */
 static enum ks_status
-by_short_id(struct keystore *ks, const unsigned char low32[4], struct hits *h)
+by_digits(struct keystore *ks, const unsigned char *digits, size_t len,
+    bool own, struct hits *h)
 {
 	struct walk w;
 	enum ks_status st;
+	uint64_t number;
 
 	if ((st = walk_open(ks, T_KEYID, &w)) != KS_OK)
 		return st;
-	memcpy(w.key, low32, 4);
-	w.klen = 4;
-	for (st = walk_get(&w, DB_SET_RANGE); st == KS_OK;
-	     st = walk_get(&w, DB_NEXT)) {
-		if (w.klen != 8 || memcmp(w.key, low32, 4) != 0)
+	memcpy(w.key, digits, len);
+	w.klen = len;
+	st = walk_get(&w, DB_SET_RANGE);
+	while (st == KS_OK && w.klen == 8 && memcmp(w.key, digits, len) == 0) {
+		bool subkey;
+
+		if ((st = walk_number(&w, &number)) != KS_OK)
 			break;
-		if ((st = hits_add(h, w.value, w.vlen)) != KS_OK)
-			break;
+		subkey = (number & NUMBER_SUBKEY) != 0;
+		if (!own || !subkey)
+			st = hits_add(h, number & NUMBER_MAX);
+		if (st == KS_OK)
+			st = walk_get(
+			    &w, own && subkey ? DB_NEXT_NODUP : DB_NEXT);
 	}
 	walk_close(&w);
 	hits_unique(h);
 	return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
+/* The first octets of a key of T_KEYID; returns their number. */
+static size_t
+keyid_key(const struct ks_query *q, unsigned char key[8])
+{
+	if (q->ndigits == 8) {
+		memcpy(key, q->octet, 4);
+		return 4;
+	}
+	memcpy(key, q->octet + 4, 4);
+	memcpy(key + 4, q->octet, 4);
+	return 8;
 }
 
 static enum ks_status
@@ -233,27 +284,34 @@ by_keyid(struct keystore *ks, const struct ks_query *q, size_t max,
     struct hits *h, uint64_t *total)
 {
 	unsigned char key[8];
+	size_t len = keyid_key(q, key);
 
-	if (q->ndigits == 8)
-		return by_short_id(ks, q->octet, h);
-	memcpy(key, q->octet + 4, 4);
-	memcpy(key + 4, q->octet, 4);
-	return duplicates_take(ks, T_KEYID, key, sizeof(key), max, h, total);
+	if (len < sizeof(key))
+		return by_digits(ks, key, len, false, h);
+	return duplicates_take(ks, T_KEYID, key, len, max, h, total);
 }
 
 /* Anybody can bind anybody's subkey to a certificate that is not checked: such
- * ones must not make the others too many.  The first `own` stay. */
+ * ones must not make the others too many.  The one whose primary key it is
+ * stays. */
 static enum ks_status
-leave_verified(struct keystore *ks, struct hits *h, size_t own)
+leave_verified(struct keystore *ks, const unsigned char *octets, size_t len,
+    struct hits *h)
 {
-	enum ks_status st = KS_OK;
+	struct pgp_fpr fpr = {.len = (unsigned char)len};
 	struct ks_meta meta;
-	size_t kept = own;
+	size_t kept = 0;
+	uint64_t own = 0;
+	enum ks_status st;
 
-	for (size_t i = own; i < h->n && st == KS_OK; i++) {
-		st = cert_meta(ks, &h->fpr[i], &meta);
-		if (st == KS_OK && !meta.unverified)
-			h->fpr[kept++] = h->fpr[i];
+	memcpy(fpr.octet, octets, len);
+	st = cert_number(ks, &fpr, &own);
+	if (st == KS_NOT_FOUND)
+		st = KS_OK;
+	for (size_t i = 0; i < h->n && st == KS_OK; i++) {
+		st = cert_head(ks, h->number[i], NULL, &meta);
+		if (st == KS_OK && (!meta.unverified || h->number[i] == own))
+			h->number[kept++] = h->number[i];
 	}
 	if (st == KS_OK && kept > 0)
 		h->n = kept;
@@ -265,40 +323,13 @@ by_fpr(struct keystore *ks, const struct ks_query *q, size_t max,
     struct hits *h, uint64_t *total)
 {
 	const size_t len = q->ndigits / 2;
-	unsigned char head[CERT_HEADER];
 	enum ks_status st;
-	size_t got, own;
 
-	st = table_get_part(
-	    ks, T_CERTS, q->octet, len, head, sizeof(head), &got);
-	if (st == KS_OK)
-		st = hits_add(h, q->octet, len);
-	if (st != KS_OK && st != KS_NOT_FOUND)
-		return st;
-	own = h->n;
-	st = duplicates_take(ks, T_SUBKEY, q->octet, len,
+	st = duplicates_take(ks, T_FPR, q->octet, len,
 	    max > 0 && max < SUBKEY_MAX ? SUBKEY_MAX : max, h, total);
-	return st == KS_OK && max > 0 && h->n > max ? leave_verified(ks, h, own)
-						    : st;
-}
-
-/* RFC 9580, 5.5.4.  One of version 3 does not tell its key ID. */
-static bool
-is_own(const struct pgp_fpr *fpr, const struct ks_query *q)
-{
-	const size_t len = q->ndigits / 2;
-	size_t at = 0;
-
-	if (q->kind == KS_BY_FPR)
-		return fpr->len == len &&
-		       memcmp(fpr->octet, q->octet, len) == 0;
-	if (fpr->len == 20)
-		at = 20 - len;
-	else if (fpr->len == 32)
-		at = 8 - len;
-	else
-		return false;
-	return memcmp(fpr->octet + at, q->octet, len) == 0;
+	if (st != KS_OK || max == 0 || h->n <= max)
+		return st;
+	return leave_verified(ks, q->octet, len, h);
 }
 
 /*
@@ -307,24 +338,25 @@ is_own(const struct pgp_fpr *fpr, const struct ks_query *q)
  * primary key has them, which he cannot make, but for 8 digits.
  */
 static enum ks_status
-leave_own(struct keystore *ks, const struct ks_query *q, size_t max,
-    struct hits *h, uint64_t total)
+leave_own(
+    struct keystore *ks, const struct ks_query *q, size_t max, struct hits *h)
 {
-	enum ks_status st = KS_OK;
-	size_t kept = 0;
+	struct pgp_fpr fpr = {.len = (unsigned char)(q->ndigits / 2)};
+	unsigned char key[8];
+	uint64_t number;
+	enum ks_status st;
 
-	if (q->kind == KS_BY_KEYID && h->n == 0) {
-		if (total > READ_MAX)
-			return KS_TOO_MANY;
-		st = by_keyid(ks, q, 0, h, &total);
+	h->n = 0;
+	if (q->kind == KS_BY_KEYID) {
+		st = by_digits(ks, key, keyid_key(q, key), true, h);
+	} else {
+		memcpy(fpr.octet, q->octet, fpr.len);
+		if ((st = cert_number(ks, &fpr, &number)) == KS_OK)
+			st = hits_add(h, number);
 	}
-	for (size_t i = 0; i < h->n && st == KS_OK; i++)
-		if (is_own(&h->fpr[i], q))
-			h->fpr[kept++] = h->fpr[i];
-	h->n = kept;
-	if (st == KS_OK && (kept == 0 || kept > max))
-		st = KS_TOO_MANY;
-	return st;
+	if (st != KS_OK && st != KS_NOT_FOUND)
+		return st;
+	return h->n == 0 || h->n > max ? KS_TOO_MANY : KS_OK;
 }
 
 enum ks_status
@@ -332,11 +364,14 @@ ks_short_id_count(
     struct keystore *ks, const unsigned char low32[4], unsigned *n)
 {
 	struct hits h = {.ks = ks};
-	enum ks_status st = by_short_id(ks, low32, &h);
+	enum ks_status st = hidden_load(ks);
+
+	if (st == KS_OK)
+		st = by_digits(ks, low32, 4, false, &h);
 
 	if (st == KS_OK)
 		*n = h.n > UINT32_MAX ? UINT32_MAX : (unsigned)h.n;
-	free(h.fpr);
+	free(h.number);
 	return st;
 }
 
@@ -358,30 +393,23 @@ intersect_few(struct keystore *ks, const char *word, struct hits *h)
 {
 	size_t klen = strlen(word), i = 0, kept = 0;
 	enum ks_status st = KS_OK;
+	uint64_t there;
 	struct walk w;
 
 	if ((st = walk_open(ks, T_WORD, &w)) != KS_OK)
 		return st;
 	while (i < h->n && st == KS_OK) {
-		struct pgp_fpr there;
-
 		memcpy(w.key, word, klen);
 		w.klen = klen;
-		memcpy(w.value, h->fpr[i].octet, h->fpr[i].len);
-		w.vlen = h->fpr[i].len;
-		st = walk_get(&w, DB_GET_BOTH_RANGE);
-		if (st != KS_OK)
+		number_put(w.value, h->number[i]);
+		w.vlen = NUMBER_LEN;
+		if ((st = walk_get(&w, DB_GET_BOTH_RANGE)) != KS_OK ||
+		    (st = walk_number(&w, &there)) != KS_OK)
 			break;
-		if (w.vlen > PGP_FPR_MAX) {
-			st = KS_CORRUPT;
-			break;
-		}
-		there.len = (unsigned char)w.vlen;
-		memcpy(there.octet, w.value, w.vlen);
-		while (i < h->n && fpr_order(&h->fpr[i], &there) < 0)
+		while (i < h->n && h->number[i] < there)
 			i++;
-		if (i < h->n && fpr_order(&h->fpr[i], &there) == 0)
-			h->fpr[kept++] = h->fpr[i++];
+		if (i < h->n && h->number[i] == there)
+			h->number[kept++] = h->number[i++];
 	}
 	walk_close(&w);
 	h->n = kept;
@@ -392,21 +420,18 @@ intersect_few(struct keystore *ks, const char *word, struct hits *h)
 static enum ks_status
 intersect_many(struct keystore *ks, const char *word, struct hits *h)
 {
-	struct pgp_fpr there = {0};
-	const unsigned char *fpr;
-	size_t i = 0, kept = 0, len;
+	size_t i = 0, kept = 0;
+	uint64_t there;
 	enum ks_status st;
 	struct stream s;
 
 	if ((st = stream_open(ks, T_WORD, word, strlen(word), &s)) != KS_OK)
 		return st;
-	while (i < h->n && (st = stream_next(&s, &fpr, &len)) == KS_OK) {
-		there.len = (unsigned char)len;
-		memcpy(there.octet, fpr, len);
-		while (i < h->n && fpr_order(&h->fpr[i], &there) < 0)
+	while (i < h->n && (st = stream_next(&s, &there)) == KS_OK) {
+		while (i < h->n && h->number[i] < there)
 			i++;
-		if (i < h->n && fpr_order(&h->fpr[i], &there) == 0)
-			h->fpr[kept++] = h->fpr[i++];
+		if (i < h->n && h->number[i] == there)
+			h->number[kept++] = h->number[i++];
 	}
 	stream_close(&s);
 	h->n = kept;
@@ -528,6 +553,8 @@ ks_find(struct keystore *ks, const struct ks_query *q, size_t max,
 	memset(found, 0, sizeof(*found));
 	if (q->kind == KS_BY_LITERAL)
 		return literal_find(ks, q, max, found);
+	if ((st = hidden_load(ks)) != KS_OK)
+		return st;
 	st = by_query(ks, q, max_with_blocked(ks, max), &h, &total);
 	if (st == KS_OK) {
 		hits_unique(&h);
@@ -539,14 +566,11 @@ ks_find(struct keystore *ks, const struct ks_query *q, size_t max,
 	}
 	if (st == KS_TOO_MANY &&
 	    (q->kind == KS_BY_KEYID || q->kind == KS_BY_FPR))
-		st = leave_own(ks, q, max, &h, total);
+		st = leave_own(ks, q, max, &h);
 	found->total = total;
-	if (st == KS_OK) {
-		found->fpr = h.fpr;
-		found->n = h.n;
-	} else {
-		free(h.fpr);
-	}
+	if (st == KS_OK)
+		st = hits_found(ks, &h, found);
+	free(h.number);
 	return st;
 }
 

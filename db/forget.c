@@ -58,6 +58,7 @@ ks_block(struct keystore *ks, const struct pgp_fpr *fpr, size_t n)
 	free(ks->blocked);
 	ks->blocked = list;
 	ks->nblocked = n;
+	ks->hidden_known = n == 0;
 	return KS_OK;
 }
 
@@ -66,6 +67,49 @@ is_blocked(const struct keystore *ks, const struct pgp_fpr *fpr)
 {
 	return ks->nblocked > 0 && bsearch(fpr, ks->blocked, ks->nblocked,
 				       sizeof(*ks->blocked), by_order) != NULL;
+}
+
+static int
+by_size(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+enum ks_status
+hidden_load(struct keystore *ks)
+{
+	uint64_t *list;
+	size_t n = 0;
+
+	if (ks->nblocked == 0 || ks->hidden_known)
+		return KS_OK;
+	list = reallocarray(NULL, ks->nblocked, sizeof(*list));
+	if (list == NULL)
+		return KS_NOMEM;
+	for (size_t i = 0; i < ks->nblocked; i++) {
+		enum ks_status st = cert_number(ks, &ks->blocked[i], &list[n]);
+
+		if (st != KS_OK && st != KS_NOT_FOUND) {
+			free(list);
+			return st;
+		}
+		n += st == KS_OK;
+	}
+	qsort(list, n, sizeof(*list), by_size);
+	free(ks->hidden);
+	ks->hidden = list;
+	ks->nhidden = n;
+	ks->hidden_known = true;
+	return KS_OK;
+}
+
+bool
+is_hidden(const struct keystore *ks, uint64_t number)
+{
+	return ks->nblocked > 0 && bsearch(&number, ks->hidden, ks->nhidden,
+				       sizeof(*ks->hidden), by_size) != NULL;
 }
 
 /* ---- what was forgotten -------------------------------------------------- */
@@ -118,8 +162,10 @@ reduce(struct keystore *ks, const struct pgp_fpr *fpr)
 	struct pgp_blob octets = {0};
 	struct ks_meta meta;
 	enum ks_status st;
+	uint64_t number;
 
-	if ((st = cert_get(ks, fpr, &old, &meta)) != KS_OK)
+	if ((st = cert_number(ks, fpr, &number)) != KS_OK ||
+	    (st = cert_get(ks, fpr, &old, &meta)) != KS_OK)
 		return st;
 	st = KS_NOMEM;
 	if ((bare = pgp_cert_dup(old)) == NULL)
@@ -128,7 +174,7 @@ reduce(struct keystore *ks, const struct pgp_fpr *fpr)
 		st = ks_delete(ks, fpr);
 	else if (pgp_cert_octets(bare, &octets) == PGP_OK &&
 		 (st = change_whole(ks, meta.serial)) == KS_OK)
-		st = cert_store(ks, bare, &octets, old, &meta);
+		st = cert_store(ks, number, bare, &octets, old, &meta);
 done:
 	pgp_blob_free(&octets, false);
 	pgp_cert_free(bare);

@@ -12,16 +12,20 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define KS_SCHEMA 2
+#define KS_SCHEMA 3
 #define LOG_FILE  (8U << 20) /* octets of a log file */
+
+/* Octets of the smallest pages.  A cache is told, as its hash table is as large
+ * as for those of 4096 and of no use for four times as many. */
+#define SMALL_PAGE 1024U
 
 enum table {
 	T_META,	     /* name -> schema, site identity, counters */
-	T_CERTS,     /* fingerprint -> header and canonical octets */
-	T_KEYID,     /* key ID, low 32 bits first -> fingerprints */
-	T_SUBKEY,    /* fingerprint of a subkey -> fingerprints */
-	T_EMAIL,     /* normalised address -> fingerprints */
-	T_WORD,	     /* folded word -> fingerprints */
+	T_CERTS,     /* number -> header and canonical octets */
+	T_FPR,	     /* fingerprint of a primary key or subkey -> numbers */
+	T_KEYID,     /* key ID, low 32 bits first -> numbers */
+	T_EMAIL,     /* normalised address -> numbers */
+	T_WORD,	     /* folded word -> numbers */
 	T_CHANGE,    /* serial -> when, which certificate, what of it */
 	T_OUTBOX,    /* due time and id -> envelope and message */
 	T_OUTBOX_ID, /* id -> due time */
@@ -41,6 +45,7 @@ struct counters {
 	uint64_t serial;      /* of the last change */
 	uint64_t last_change; /* its time */
 	uint64_t certificates;
+	uint64_t number;    /* the last one given to a certificate */
 	uint64_t outbox;    /* mails waiting */
 	uint64_t outbox_id; /* the last one given */
 };
@@ -67,6 +72,9 @@ struct keystore {
 	unsigned char secret[PGP_SHA256_LEN]; /* of T_FORGOTTEN; see forget.c */
 	struct pgp_fpr *blocked;	      /* sorted */
 	size_t nblocked;
+	uint64_t *hidden; /* their numbers, sorted; see hidden_load() */
+	size_t nhidden;
+	bool hidden_known;
 	struct last_error *error;
 
 	struct backup *backup; /* NULL: none */
@@ -109,6 +117,28 @@ static inline uint64_t
 be64_get(const unsigned char *p)
 {
 	return (uint64_t)be32_get(p) << 32 | be32_get(p + 4);
+}
+
+/*
+ * The number of a certificate: given when it is first stored, ever growing,
+ * never given again, 0 to none.  What finds it counts NUMBER_SUBKEY in, where
+ * that is a subkey's: so those whose primary key it is come first.
+ */
+#define NUMBER_LEN    5
+#define NUMBER_SUBKEY (1ULL << 39)
+#define NUMBER_MAX    (NUMBER_SUBKEY - 1)
+
+static inline void
+number_put(unsigned char p[NUMBER_LEN], uint64_t v)
+{
+	p[0] = (unsigned char)(v >> 32);
+	be32_put(p + 1, (uint32_t)v);
+}
+
+static inline uint64_t
+number_get(const unsigned char p[NUMBER_LEN])
+{
+	return (uint64_t)p[0] << 32 | be32_get(p + 1);
 }
 
 /* A time as a key wants it: nothing is older than 1970. */
@@ -166,10 +196,10 @@ enum ks_status store_down(struct keystore *);
 enum ks_status system_error(struct keystore *, const char *path);
 
 const char *table_file(enum table);
-/* What a table's handle is given before it is opened; page 0: as always. */
-int table_shape(DB *, enum table, uint32_t page);
+/* What a table's handle is given before it is opened. */
+int table_shape(DB *, enum table);
 
-/* ---- a load that was interrupted (bulk.c) -------------------------------- */
+/* ---- a load that was interrupted (bulk_files.c) -------------------------- */
 
 /* Before the tables are opened, and after it. */
 enum ks_status bulk_recover(struct keystore *);
@@ -204,13 +234,13 @@ enum ks_status table_put(struct keystore *, enum table, const void *key,
 enum ks_status table_delete(
     struct keystore *, enum table, const void *key, size_t klen);
 
-/* The pair (key, fingerprint) of an index: added, removed, asked for. */
+/* The pair (key, number) of an index: added, removed, asked for. */
 enum ks_status pair_add(struct keystore *, enum table, const void *key,
-    size_t klen, const struct pgp_fpr *);
+    size_t klen, uint64_t number);
 enum ks_status pair_remove(struct keystore *, enum table, const void *key,
-    size_t klen, const struct pgp_fpr *);
+    size_t klen, uint64_t number);
 enum ks_status pair_find(struct keystore *, enum table, const void *key,
-    size_t klen, const struct pgp_fpr *);
+    size_t klen, uint64_t number);
 
 /*
  * A walk over a table with room for any key and a small value.  While one is
@@ -231,6 +261,8 @@ enum ks_status walk_open(struct keystore *, enum table, struct walk *);
 enum ks_status walk_get(struct walk *, uint32_t flag);
 enum ks_status walk_delete(struct walk *);
 void walk_close(struct walk *);
+/* The number that an index has where the walk stands, or KS_CORRUPT. */
+enum ks_status walk_number(const struct walk *, uint64_t *);
 
 /* How many records a table holds, duplicates each for itself. */
 enum ks_status table_count(struct keystore *, enum table, uint64_t *);
@@ -238,37 +270,50 @@ enum ks_status table_count(struct keystore *, enum table, uint64_t *);
 /* ---- certificates (keystore.c) ------------------------------------------- */
 
 /*
- * The value of T_CERTS: schema 1, flags 1, zeros 2, changed 8,
- * serial 8, SHA-256 of the rest, then the canonical octets.
+ * The value of T_CERTS: schema 1, flags 1, length of the fingerprint 1, zero 1,
+ * changed 8, serial 8, the fingerprint and zeros 32, SHA-256 of the rest, then
+ * the canonical octets.  What stands up to the fingerprint fits into a walk's
+ * value.
  */
 #define CERT_FLAGS	1
 #define CERT_UNVERIFIED 0x01 /* see struct pgp_cert */
+#define CERT_FPR_LEN	2
 #define CERT_SERIAL	12
-#define CERT_DIGEST	20
+#define CERT_FPR	20
+#define CERT_DIGEST	(CERT_FPR + PGP_FPR_MAX)
 #define CERT_HEADER	(CERT_DIGEST + PGP_SHA256_LEN)
 
 /* Checks the header and reads the rest; KS_CORRUPT when it is not sound. */
 enum ks_status cert_read(struct keystore *, const struct pgp_blob *value,
     struct pgp_cert **, struct ks_meta *);
 
-/* Reads the header alone. */
+/* The certificate with this primary key; KS_NOT_FOUND. */
+enum ks_status cert_number(
+    struct keystore *, const struct pgp_fpr *, uint64_t *number);
+
+/* Reads the header alone; fpr and meta may be NULL. */
+enum ks_status cert_head(struct keystore *, uint64_t number,
+    struct pgp_fpr *fpr, struct ks_meta *meta);
 enum ks_status cert_meta(
     struct keystore *, const struct pgp_fpr *, struct ks_meta *);
+
+/* The whole value, which the caller frees.  One that is not there is damage:
+ * something leads to it. */
+enum ks_status cert_blob(struct keystore *, uint64_t number, struct pgp_blob *);
 
 /* As ks_get() and ks_next(), for certificates on the block list too. */
 enum ks_status cert_get(struct keystore *, const struct pgp_fpr *,
     struct pgp_cert **, struct ks_meta *);
-enum ks_status cert_next(
-    struct keystore *, const struct pgp_fpr *after, struct pgp_fpr *next);
+enum ks_status cert_next(struct keystore *, uint64_t *number, struct pgp_fpr *);
 
 /* The value of a certificate, which the caller frees. */
 enum ks_status cert_value(
     const struct pgp_cert *, const struct ks_meta *, struct pgp_blob *);
 
 /* Writes `cert`, which replaces `old` (NULL: nothing), with its indexes. */
-enum ks_status cert_store(struct keystore *, const struct pgp_cert *cert,
-    const struct pgp_blob *octets, const struct pgp_cert *old,
-    const struct ks_meta *);
+enum ks_status cert_store(struct keystore *, uint64_t number,
+    const struct pgp_cert *cert, const struct pgp_blob *octets,
+    const struct pgp_cert *old, const struct ks_meta *);
 
 /* ---- who is not welcome (forget.c) --------------------------------------- */
 
@@ -276,6 +321,10 @@ enum ks_status cert_store(struct keystore *, const struct pgp_cert *cert,
 enum ks_status secret_load(struct keystore *);
 
 bool is_blocked(const struct keystore *, const struct pgp_fpr *);
+/* The numbers of what is blocked, for is_hidden(): once for each list, since
+ * nothing on it is stored anew. */
+enum ks_status hidden_load(struct keystore *);
+bool is_hidden(const struct keystore *, uint64_t number);
 enum ks_status is_forgotten(
     struct keystore *, const struct pgp_fpr *, bool *yes);
 
@@ -346,8 +395,12 @@ enum ks_status address_of_userid(
 /* One key of an index table that leads to a certificate. */
 struct entry {
 	unsigned char table, len;
+	bool subkey; /* its number counts NUMBER_SUBKEY in */
 	unsigned char key[ADDRESS_MAX];
 };
+/* What stands there of the certificate with this number. */
+uint64_t entry_number(const struct entry *, uint64_t number);
+
 struct entries { /* a sorted set */
 	struct entry *entry;
 	size_t n, size;
@@ -363,12 +416,17 @@ int entry_cmp(const struct entry *, const struct entry *);
 
 struct hits {
 	const struct keystore *ks; /* whose block list counts */
-	struct pgp_fpr *fpr;
+	uint64_t *number;
 	size_t n, size;
 };
-enum ks_status hits_add(struct hits *, const void *fpr, size_t len);
+/* hidden_load() was called before. */
+enum ks_status hits_add(struct hits *, uint64_t number);
 /* Sorts, and leaves each once. */
 void hits_unique(struct hits *);
+/* Whose numbers they are, in the order of fingerprints; what has gone since is
+ * left out. */
+enum ks_status hits_found(
+    struct keystore *, const struct hits *, struct ks_found *);
 
 /* How many records a key has, without reading them. */
 enum ks_status duplicates_count(

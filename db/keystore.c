@@ -1,4 +1,4 @@
-/* Certificates by fingerprint: read, merged in, removed. */
+/* Certificates: read, merged in, removed. */
 #include "db/internal.h"
 
 #include <assert.h>
@@ -41,7 +41,8 @@ status_of_pgp(enum pgp_status st)
 static enum ks_status
 header_read(const struct pgp_blob *value, struct ks_meta *meta)
 {
-	if (value->len < CERT_HEADER || value->data[0] != KS_SCHEMA)
+	if (value->len < CERT_HEADER || value->data[0] != KS_SCHEMA ||
+	    value->data[CERT_FPR_LEN] > PGP_FPR_MAX)
 		return KS_CORRUPT;
 	meta->unverified = (value->data[CERT_FLAGS] & CERT_UNVERIFIED) != 0;
 	meta->changed = (time_t)be64_get(value->data + 4);
@@ -66,10 +67,19 @@ cert_read(struct keystore *ks, const struct pgp_blob *value,
 		UINT32_MAX, &left, cert));
 }
 
+static struct pgp_fpr
+header_fpr(const unsigned char *value)
+{
+	struct pgp_fpr fpr = {.len = value[CERT_FPR_LEN]};
+
+	memcpy(fpr.octet, value + CERT_FPR, fpr.len);
+	return fpr;
+}
+
 /* The whole value: header and canonical octets. */
 static enum ks_status
-value_write(const struct pgp_blob *octets, const struct ks_meta *meta,
-    struct pgp_blob *out)
+value_write(const struct pgp_fpr *fpr, const struct pgp_blob *octets,
+    const struct ks_meta *meta, struct pgp_blob *out)
 {
 	unsigned char *value = malloc(CERT_HEADER + octets->len);
 
@@ -80,6 +90,8 @@ value_write(const struct pgp_blob *octets, const struct ks_meta *meta,
 	value[CERT_FLAGS] = meta->unverified ? CERT_UNVERIFIED : 0;
 	be64_put(value + 4, moment(meta->changed));
 	be64_put(value + CERT_SERIAL, meta->serial);
+	value[CERT_FPR_LEN] = fpr->len;
+	memcpy(value + CERT_FPR, fpr->octet, fpr->len);
 	if (pgp_sha256(octets->data, octets->len, value + CERT_DIGEST) != 0) {
 		free(value);
 		return KS_NOMEM;
@@ -98,21 +110,23 @@ cert_value(const struct pgp_cert *cert, const struct ks_meta *meta,
 	enum ks_status st = status_of_pgp(pgp_cert_octets(cert, &octets));
 
 	if (st == KS_OK)
-		st = value_write(&octets, meta, out);
+		st = value_write(pgp_cert_fpr(cert), &octets, meta, out);
 	pgp_blob_free(&octets, false);
 	return st;
 }
 
 static enum ks_status
-cert_write(struct keystore *ks, const struct pgp_fpr *fpr,
+cert_write(struct keystore *ks, uint64_t number, const struct pgp_fpr *fpr,
     const struct pgp_blob *octets, const struct ks_meta *meta)
 {
+	unsigned char key[NUMBER_LEN];
 	struct pgp_blob value = {0};
-	enum ks_status st = value_write(octets, meta, &value);
+	enum ks_status st = value_write(fpr, octets, meta, &value);
 
+	number_put(key, number);
 	if (st == KS_OK)
 		st = table_put(
-		    ks, T_CERTS, fpr->octet, fpr->len, value.data, value.len);
+		    ks, T_CERTS, key, sizeof(key), value.data, value.len);
 	pgp_blob_free(&value, false);
 	return st;
 }
@@ -120,15 +134,62 @@ cert_write(struct keystore *ks, const struct pgp_fpr *fpr,
 /* ---- reading ------------------------------------------------------------- */
 
 enum ks_status
-cert_meta(struct keystore *ks, const struct pgp_fpr *fpr, struct ks_meta *meta)
+cert_number(struct keystore *ks, const struct pgp_fpr *fpr, uint64_t *number)
 {
-	unsigned char head[CERT_HEADER];
+	unsigned char v[NUMBER_LEN];
+	enum ks_status st;
+	size_t len;
+
+	/* The first is the one whose primary key it is. */
+	st = table_get(ks, T_FPR, fpr->octet, fpr->len, v, sizeof(v), &len);
+	if (st != KS_OK)
+		return st;
+	if (len != sizeof(v))
+		return KS_CORRUPT;
+	*number = number_get(v);
+	return (*number & NUMBER_SUBKEY) != 0 ? KS_NOT_FOUND : KS_OK;
+}
+
+enum ks_status
+cert_head(struct keystore *ks, uint64_t number, struct pgp_fpr *fpr,
+    struct ks_meta *meta)
+{
+	unsigned char key[NUMBER_LEN], head[CERT_HEADER];
 	struct pgp_blob value = {.data = head};
+	struct ks_meta ignored;
 	enum ks_status st;
 
+	number_put(key, number);
 	st = table_get_part(
-	    ks, T_CERTS, fpr->octet, fpr->len, head, sizeof(head), &value.len);
-	return st == KS_OK ? header_read(&value, meta) : st;
+	    ks, T_CERTS, key, sizeof(key), head, sizeof(head), &value.len);
+	if (st == KS_OK)
+		st = header_read(&value, meta == NULL ? &ignored : meta);
+	if (st == KS_OK && fpr != NULL)
+		*fpr = header_fpr(head);
+	return st;
+}
+
+enum ks_status
+cert_meta(struct keystore *ks, const struct pgp_fpr *fpr, struct ks_meta *meta)
+{
+	uint64_t number;
+	enum ks_status st = cert_number(ks, fpr, &number);
+
+	if (st != KS_OK)
+		return st;
+	st = cert_head(ks, number, NULL, meta);
+	return st == KS_NOT_FOUND ? KS_CORRUPT : st;
+}
+
+enum ks_status
+cert_blob(struct keystore *ks, uint64_t number, struct pgp_blob *value)
+{
+	unsigned char key[NUMBER_LEN];
+	enum ks_status st;
+
+	number_put(key, number);
+	st = table_get_blob(ks, T_CERTS, key, sizeof(key), value);
+	return st == KS_NOT_FOUND ? KS_CORRUPT : st;
 }
 
 enum ks_status
@@ -138,9 +199,10 @@ cert_get(struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_cert **cert,
 	struct pgp_blob value = {0};
 	struct ks_meta ignored;
 	enum ks_status st;
+	uint64_t number;
 
-	st = table_get_blob(ks, T_CERTS, fpr->octet, fpr->len, &value);
-	if (st != KS_OK)
+	if ((st = cert_number(ks, fpr, &number)) != KS_OK ||
+	    (st = cert_blob(ks, number, &value)) != KS_OK)
 		return st;
 	st = cert_read(ks, &value, cert, meta == NULL ? &ignored : meta);
 	pgp_blob_free(&value, false);
@@ -156,17 +218,14 @@ ks_get(struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_cert **cert,
 }
 
 static enum ks_status
-get_octets(struct keystore *ks, const struct pgp_fpr *fpr, bool searched,
-    struct pgp_blob *out)
+get_octets(
+    struct keystore *ks, uint64_t number, bool searched, struct pgp_blob *out)
 {
 	struct pgp_blob value = {0};
 	struct ks_meta meta;
 	enum ks_status st;
 
-	if (is_blocked(ks, fpr))
-		return KS_NOT_FOUND;
-	st = table_get_blob(ks, T_CERTS, fpr->octet, fpr->len, &value);
-	if (st != KS_OK)
+	if ((st = cert_blob(ks, number, &value)) != KS_OK)
 		return st;
 	if ((st = header_read(&value, &meta)) != KS_OK) {
 		pgp_blob_free(&value, false);
@@ -184,70 +243,79 @@ enum ks_status
 ks_get_octets(
     struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_blob *out)
 {
-	return get_octets(ks, fpr, false, out);
+	enum ks_status st;
+	uint64_t number;
+
+	if (is_blocked(ks, fpr))
+		return KS_NOT_FOUND;
+	st = cert_number(ks, fpr, &number);
+	return st == KS_OK ? get_octets(ks, number, false, out) : st;
 }
 
 enum ks_status
-ks_get_searched(
-    struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_blob *out)
+ks_get_searched(struct keystore *ks, uint64_t at, struct pgp_blob *out)
 {
-	return get_octets(ks, fpr, true, out);
+	return get_octets(ks, at, true, out);
 }
 
 enum ks_status
-cert_next(
-    struct keystore *ks, const struct pgp_fpr *after, struct pgp_fpr *next)
+cert_next(struct keystore *ks, uint64_t *number, struct pgp_fpr *fpr)
 {
 	struct walk c;
 	enum ks_status st;
 
+	if (*number >= NUMBER_MAX)
+		return KS_NOT_FOUND;
 	if ((st = walk_open(ks, T_CERTS, &c)) != KS_OK)
 		return st;
-	memcpy(c.key, after->octet, after->len);
-	c.klen = after->len;
-	st = walk_get(&c, after->len == 0 ? DB_FIRST : DB_SET_RANGE);
-	if (st == KS_OK && after->len != 0 && c.klen == after->len &&
-	    memcmp(c.key, after->octet, c.klen) == 0)
-		st = walk_get(&c, DB_NEXT);
-	if (st == KS_OK && c.klen > PGP_FPR_MAX)
+	number_put(c.key, *number + 1);
+	c.klen = NUMBER_LEN;
+	st = walk_get(&c, DB_SET_RANGE);
+	if (st == KS_OK &&
+	    (c.klen != NUMBER_LEN || c.vlen < CERT_FPR + PGP_FPR_MAX ||
+		c.value[CERT_FPR_LEN] > PGP_FPR_MAX))
 		st = KS_CORRUPT;
 	if (st == KS_OK) {
-		next->len = (unsigned char)c.klen;
-		memcpy(next->octet, c.key, c.klen);
+		*number = number_get(c.key);
+		*fpr = header_fpr(c.value);
 	}
 	walk_close(&c);
 	return st;
 }
 
 enum ks_status
-ks_next(struct keystore *ks, const struct pgp_fpr *after, struct pgp_fpr *next)
+ks_next(struct keystore *ks, uint64_t *at, struct pgp_fpr *next)
 {
-	struct pgp_fpr at = *after;
 	enum ks_status st;
 
 	do
-		st = cert_next(ks, &at, &at);
-	while (st == KS_OK && is_blocked(ks, &at));
-	if (st == KS_OK)
-		*next = at;
+		st = cert_next(ks, at, next);
+	while (st == KS_OK && is_blocked(ks, next));
 	return st;
 }
 
 /* ---- indexes ------------------------------------------------------------- */
 
-static enum ks_status
-entry_apply(struct keystore *ks, const struct entry *e,
-    const struct pgp_fpr *fpr, bool add)
+uint64_t
+entry_number(const struct entry *e, uint64_t number)
 {
+	return e->subkey ? number | NUMBER_SUBKEY : number;
+}
+
+static enum ks_status
+entry_apply(
+    struct keystore *ks, const struct entry *e, uint64_t number, bool add)
+{
+	number = entry_number(e, number);
 	if (add)
-		return pair_add(ks, e->table, e->key, e->len, fpr);
-	return pair_remove(ks, e->table, e->key, e->len, fpr);
+		return pair_add(ks, e->table, e->key, e->len, number);
+	return pair_remove(ks, e->table, e->key, e->len, number);
 }
 
 /* Touches only what differs: most merges change no entry at all. */
 static enum ks_status
-reindex(struct keystore *ks, const struct pgp_fpr *fpr,
-    const struct entries *old, const struct entries *new)
+reindex(struct keystore *ks, uint64_t number, const struct entries *old,
+    const struct entries *new)
 {
 	enum ks_status st = KS_OK;
 	size_t o = 0, n = 0;
@@ -259,9 +327,9 @@ reindex(struct keystore *ks, const struct pgp_fpr *fpr,
 			    : entry_cmp(&old->entry[o], &new->entry[n]);
 
 		if (d < 0)
-			st = entry_apply(ks, &old->entry[o++], fpr, false);
+			st = entry_apply(ks, &old->entry[o++], number, false);
 		else if (d > 0)
-			st = entry_apply(ks, &new->entry[n++], fpr, true);
+			st = entry_apply(ks, &new->entry[n++], number, true);
 		else
 			o++, n++;
 	}
@@ -270,7 +338,7 @@ reindex(struct keystore *ks, const struct pgp_fpr *fpr,
 }
 
 enum ks_status
-cert_store(struct keystore *ks, const struct pgp_cert *cert,
+cert_store(struct keystore *ks, uint64_t number, const struct pgp_cert *cert,
     const struct pgp_blob *octets, const struct pgp_cert *old,
     const struct ks_meta *meta)
 {
@@ -281,8 +349,8 @@ cert_store(struct keystore *ks, const struct pgp_cert *cert,
 	if (old != NULL && (st = entries_of(old, &before)) != KS_OK)
 		return st;
 	if ((st = entries_of(cert, &after)) == KS_OK &&
-	    (st = cert_write(ks, fpr, octets, meta)) == KS_OK)
-		st = reindex(ks, fpr, &before, &after);
+	    (st = cert_write(ks, number, fpr, octets, meta)) == KS_OK)
+		st = reindex(ks, number, &before, &after);
 	if (st == KS_OK && old == NULL)
 		ks->counters.certificates++;
 	entries_free(&before);
@@ -327,6 +395,8 @@ put_new(struct keystore *ks, const struct pgp_cert *cert,
 	struct ks_meta meta;
 	enum ks_status st;
 
+	if (ks->counters.number == NUMBER_MAX)
+		return KS_FULL;
 	st = status_of_pgp(pgp_cert_octets(cert, &octets));
 	if (st != KS_OK)
 		return st;
@@ -334,7 +404,8 @@ put_new(struct keystore *ks, const struct pgp_cert *cert,
 	meta = meta_new(ks);
 	meta.unverified = cert->unverified;
 	if (st == KS_OK)
-		st = cert_store(ks, cert, &octets, NULL, &meta);
+		st = cert_store(
+		    ks, ++ks->counters.number, cert, &octets, NULL, &meta);
 	pgp_blob_free(&octets, false);
 	if (st == KS_OK) {
 		*change = KS_NEW;
@@ -379,7 +450,7 @@ log_news(struct keystore *ks, const struct pgp_cert *old,
 
 /* Merges into what `value`, the stored record, holds. */
 static enum ks_status
-put_merged(struct keystore *ks, const struct pgp_blob *value,
+put_merged(struct keystore *ks, uint64_t number, const struct pgp_blob *value,
     const struct pgp_cert *cert, const struct ks_origin *origin,
     enum ks_change *change, struct pgp_added *added)
 {
@@ -403,7 +474,8 @@ put_merged(struct keystore *ks, const struct pgp_blob *value,
 	    old->unverified == merged->unverified)
 		*change = KS_UNCHANGED;
 	else if ((st = log_news(ks, old, merged, origin, &meta)) == KS_OK &&
-		 (st = cert_store(ks, merged, &octets, old, &meta)) == KS_OK)
+		 (st = cert_store(ks, number, merged, &octets, old, &meta)) ==
+		     KS_OK)
 		*change = KS_MERGED;
 	if (st == KS_OK)
 		*added = news;
@@ -419,15 +491,16 @@ put_welcome(struct keystore *ks, const struct pgp_cert *cert,
     const struct ks_origin *origin, enum ks_change *change,
     struct pgp_added *added)
 {
-	const struct pgp_fpr *fpr = pgp_cert_fpr(cert);
 	struct pgp_blob value = {0};
 	enum ks_status st;
+	uint64_t number;
 
-	st = table_get_blob(ks, T_CERTS, fpr->octet, fpr->len, &value);
+	st = cert_number(ks, pgp_cert_fpr(cert), &number);
 	if (st == KS_NOT_FOUND)
-		st = put_new(ks, cert, origin, change, added);
-	else if (st == KS_OK)
-		st = put_merged(ks, &value, cert, origin, change, added);
+		return put_new(ks, cert, origin, change, added);
+	if (st != KS_OK || (st = cert_blob(ks, number, &value)) != KS_OK)
+		return st;
+	st = put_merged(ks, number, &value, cert, origin, change, added);
 	pgp_blob_free(&value, false);
 	return st;
 }
@@ -478,15 +551,19 @@ enum ks_status
 ks_delete(struct keystore *ks, const struct pgp_fpr *fpr)
 {
 	struct entries before = {0}, none = {0};
+	unsigned char key[NUMBER_LEN];
 	struct pgp_cert *cert;
 	enum ks_status st;
+	uint64_t number;
 
 	assert(ks->txn != NULL);
-	if ((st = cert_get(ks, fpr, &cert, NULL)) != KS_OK)
+	if ((st = cert_number(ks, fpr, &number)) != KS_OK ||
+	    (st = cert_get(ks, fpr, &cert, NULL)) != KS_OK)
 		return st;
+	number_put(key, number);
 	if ((st = entries_of(cert, &before)) == KS_OK &&
-	    (st = reindex(ks, fpr, &before, &none)) == KS_OK)
-		st = table_delete(ks, T_CERTS, fpr->octet, fpr->len);
+	    (st = reindex(ks, number, &before, &none)) == KS_OK)
+		st = table_delete(ks, T_CERTS, key, sizeof(key));
 	if (st == KS_OK)
 		ks->counters.certificates--;
 	else if (ks->failed == KS_OK)

@@ -205,15 +205,19 @@ enum ks_status ks_get(struct keystore *, const struct pgp_fpr *,
 enum ks_status ks_get_octets(
     struct keystore *, const struct pgp_fpr *, struct pgp_blob *);
 
-/* The same for who looks through user IDs: of an unverified certificate, which
- * is not to be found by them, there are none (len 0). */
-enum ks_status ks_get_searched(
-    struct keystore *, const struct pgp_fpr *, struct pgp_blob *);
+/*
+ * One after the other in the order of their arrival: the primary fingerprint of
+ * the next certificate, from the first with *at == 0, and moves *at to it;
+ * KS_NOT_FOUND at the end.  For dumps, in slices, between which the store may
+ * change: the one at *at may go.
+ */
+enum ks_status ks_next(struct keystore *, uint64_t *at, struct pgp_fpr *next);
 
-/* The primary fingerprint after `after` in the store's order, from the first
- * with after->len == 0; KS_NOT_FOUND at the end.  For dumps, in slices. */
-enum ks_status ks_next(
-    struct keystore *, const struct pgp_fpr *after, struct pgp_fpr *next);
+/* The octets of the certificate that ks_next() has come to, for who looks
+ * through user IDs: of an unverified one, which is not to be found by them,
+ * there are none (len 0). */
+enum ks_status ks_get_searched(
+    struct keystore *, uint64_t at, struct pgp_blob *);
 
 /* ---- what changed -------------------------------------------------------- */
 
@@ -303,7 +307,7 @@ enum ks_status ks_query_parse(
 void ks_query_free(struct ks_query *);
 
 struct ks_found {
-	struct pgp_fpr *fpr; /* primary fingerprints, in the store's order */
+	struct pgp_fpr *fpr; /* primary fingerprints, in their order */
 	size_t n;
 	uint64_t total; /* matches in all, also when KS_TOO_MANY; for
 			   several words, and for more than a thousand

@@ -266,7 +266,9 @@ entry_cmp(const struct entry *a, const struct entry *b)
 		return a->table < b->table ? -1 : 1;
 	if ((d = memcmp(a->key, b->key, n)) != 0)
 		return d;
-	return (a->len > b->len) - (a->len < b->len);
+	if (a->len != b->len)
+		return a->len < b->len ? -1 : 1;
+	return a->subkey - b->subkey;
 }
 
 void
@@ -300,10 +302,12 @@ entries_place(const struct entries *set, const struct entry *e, bool *there)
 }
 
 static enum ks_status
-entries_add(struct entries *set, enum table table, const void *key, size_t len)
+entries_add(struct entries *set, enum table table, const void *key, size_t len,
+    bool subkey)
 {
 	struct entry e = {.table = (unsigned char)table,
-			 .len = (unsigned char)len},
+			 .len = (unsigned char)len,
+			 .subkey = subkey},
 		     *grown;
 	size_t place, size;
 	bool there;
@@ -340,7 +344,7 @@ word_add(void *ctx, const char *word, size_t len)
 
 	if (sink->set->words == WORDS_MAX)
 		return false;
-	sink->status = entries_add(sink->set, T_WORD, word, len);
+	sink->status = entries_add(sink->set, T_WORD, word, len, false);
 	return sink->status == KS_OK;
 }
 
@@ -363,7 +367,7 @@ userid_entries(struct entries *set, const struct pgp_component *userid)
 		goto done;
 	st = address_of_userid(text, len, address);
 	if (st == KS_OK)
-		st = entries_add(set, T_EMAIL, address, strlen(address));
+		st = entries_add(set, T_EMAIL, address, strlen(address), false);
 	else if (st == KS_NOT_FOUND)
 		st = KS_OK;
 done:
@@ -375,16 +379,18 @@ done:
 static enum ks_status
 key_entries(struct entries *set, const struct pgp_component *key, bool fpr_only)
 {
+	const bool subkey = key->kind == PGP_SUBKEY;
 	unsigned char id[8];
 	enum ks_status st;
 
 	/* Low half first: eight digits are a prefix. */
 	memcpy(id, key->keyid + 4, 4);
 	memcpy(id + 4, key->keyid, 4);
-	st = fpr_only ? KS_OK : entries_add(set, T_KEYID, id, sizeof(id));
-	if (st != KS_OK || key->kind != PGP_SUBKEY)
-		return st;
-	return entries_add(set, T_SUBKEY, key->fpr.octet, key->fpr.len);
+	st = fpr_only ? KS_OK
+		      : entries_add(set, T_KEYID, id, sizeof(id), subkey);
+	return st == KS_OK ? entries_add(set, T_FPR, key->fpr.octet,
+				 key->fpr.len, subkey)
+			   : st;
 }
 
 enum ks_status

@@ -13,13 +13,14 @@
 
 struct ks_search {
 	const struct ks_query *q;
+	struct keystore *ks;
 	const char *whole; /* its rarest word; NULL: it has none */
 	bool counted;
 	/* Where it is: a word, a certificate of it or, without words, of all */
 	unsigned char word[WORD_MAX];
 	size_t wlen;
 	bool within; /* its certificates are being looked at */
-	struct pgp_fpr at;
+	uint64_t at; /* 0: before the first */
 	struct hits hits;
 	size_t octets; /* looked at in this step */
 	bool ended, stopped;
@@ -42,7 +43,7 @@ ks_search_free(struct ks_search *s)
 {
 	if (s == NULL)
 		return;
-	free(s->hits.fpr);
+	free(s->hits.number);
 	free(s);
 }
 
@@ -67,8 +68,8 @@ userid_has(const struct pgp_packet *p, const char *literal, bool *has)
 
 /* Whether one user ID of a certificate has the text in it. */
 static enum ks_status
-cert_has(struct keystore *ks, const struct pgp_fpr *fpr, const char *literal,
-    bool *has, size_t *len)
+cert_has(struct keystore *ks, uint64_t number, const char *literal, bool *has,
+    size_t *len)
 {
 	struct pgp_blob octets = {0}, joined = {0};
 	enum pgp_status ret;
@@ -77,9 +78,8 @@ cert_has(struct keystore *ks, const struct pgp_fpr *fpr, const char *literal,
 	size_t pos = 0;
 
 	*has = false;
-	st = ks_get_searched(ks, fpr, &octets);
-	if (st != KS_OK)
-		return st == KS_NOT_FOUND ? KS_CORRUPT : st;
+	if ((st = ks_get_searched(ks, number, &octets)) != KS_OK)
+		return st;
 	*len = octets.len;
 	while (st == KS_OK && !*has &&
 	       (ret = pgp_packet_read(
@@ -95,21 +95,20 @@ cert_has(struct keystore *ks, const struct pgp_fpr *fpr, const char *literal,
 }
 
 static enum ks_status
-look_at(struct keystore *ks, struct ks_search *s, const struct pgp_fpr *fpr)
+look_at(struct keystore *ks, struct ks_search *s, uint64_t number)
 {
 	enum ks_status st;
 	size_t len;
 	bool has;
 
-	s->at = *fpr;
-	if (is_blocked(ks, fpr))
+	s->at = number;
+	if (is_hidden(ks, number))
 		return KS_OK;
-	st = cert_has(ks, fpr, s->q->text, &has, &len);
+	st = cert_has(ks, number, s->q->text, &has, &len);
 	if (st != KS_OK)
 		return st;
-	s->hits.ks = ks;
 	s->octets += len;
-	return has ? hits_add(&s->hits, fpr->octet, fpr->len) : KS_OK;
+	return has ? hits_add(&s->hits, number) : KS_OK;
 }
 
 /* Whether a step may look at one more. */
@@ -123,28 +122,29 @@ has_room(const struct ks_search *s, unsigned n)
 
 /* Of what nobody vouches for, no user ID is looked at. */
 static enum ks_status
-look_at_verified(
-    struct keystore *ks, struct ks_search *s, const struct pgp_fpr *fpr)
+look_at_verified(struct keystore *ks, struct ks_search *s, uint64_t number)
 {
 	struct ks_meta meta;
-	enum ks_status st = cert_meta(ks, fpr, &meta);
+	enum ks_status st = cert_head(ks, number, NULL, &meta);
 
 	if (st != KS_OK)
 		return st;
-	s->at = *fpr;
-	return meta.unverified ? KS_OK : look_at(ks, s, fpr);
+	s->at = number;
+	return meta.unverified ? KS_OK : look_at(ks, s, number);
 }
 
 static enum ks_status
 step_all(struct keystore *ks, struct ks_search *s)
 {
 	enum ks_status st = KS_OK;
-	struct pgp_fpr next;
+	struct pgp_fpr ignored;
+	uint64_t next;
 
 	for (unsigned i = 0; has_room(s, i) && st == KS_OK; i++) {
-		st = ks_next(ks, &s->at, &next);
+		next = s->at;
+		st = cert_next(ks, &next, &ignored);
 		if (st == KS_OK)
-			st = look_at_verified(ks, s, &next);
+			st = look_at_verified(ks, s, next);
 		else if (st == KS_NOT_FOUND)
 			s->ended = true;
 	}
@@ -248,7 +248,7 @@ step_words(struct keystore *ks, struct ks_search *s)
 		st = walk_get(&w, DB_NEXT_NODUP);
 	}
 	walk_close(&w);
-	s->at.len = 0;
+	s->at = 0;
 	s->ended = past || st == KS_NOT_FOUND;
 	return st == KS_NOT_FOUND ? KS_OK : st;
 }
@@ -257,7 +257,7 @@ step_words(struct keystore *ks, struct ks_search *s)
  * were the last. */
 static enum ks_status
 word_read(struct keystore *ks, const struct ks_search *s,
-    struct pgp_fpr fpr[STEP_CERTS], unsigned *n)
+    uint64_t number[STEP_CERTS], unsigned *n)
 {
 	enum ks_status st;
 	struct walk w;
@@ -267,19 +267,12 @@ word_read(struct keystore *ks, const struct ks_search *s,
 		return st;
 	memcpy(w.key, s->word, s->wlen);
 	w.klen = s->wlen;
-	memcpy(w.value, s->at.octet, s->at.len);
-	w.vlen = s->at.len;
-	st = walk_get(&w, s->at.len == 0 ? DB_SET : DB_GET_BOTH_RANGE);
-	if (st == KS_OK && s->at.len != 0 && w.vlen == s->at.len &&
-	    memcmp(w.value, s->at.octet, w.vlen) == 0)
-		st = walk_get(&w, DB_NEXT_DUP);
-	for (; st == KS_OK && *n < STEP_CERTS; st = walk_get(&w, DB_NEXT_DUP)) {
-		if (w.vlen == 0 || w.vlen > PGP_FPR_MAX) {
-			st = KS_CORRUPT;
+	number_put(w.value, s->at + 1);
+	w.vlen = NUMBER_LEN;
+	for (st = walk_get(&w, DB_GET_BOTH_RANGE);
+	     st == KS_OK && *n < STEP_CERTS; st = walk_get(&w, DB_NEXT_DUP)) {
+		if ((st = walk_number(&w, &number[*n])) != KS_OK)
 			break;
-		}
-		fpr[*n].len = (unsigned char)w.vlen;
-		memcpy(fpr[*n].octet, w.value, w.vlen);
 		++*n;
 	}
 	walk_close(&w);
@@ -289,12 +282,12 @@ word_read(struct keystore *ks, const struct ks_search *s,
 static enum ks_status
 step_within(struct keystore *ks, struct ks_search *s)
 {
-	struct pgp_fpr fpr[STEP_CERTS];
+	uint64_t number[STEP_CERTS];
 	unsigned n, i;
-	enum ks_status st = word_read(ks, s, fpr, &n);
+	enum ks_status st = word_read(ks, s, number, &n);
 
 	for (i = 0; i < n && has_room(s, i) && st == KS_OK; i++)
-		st = look_at(ks, s, &fpr[i]);
+		st = look_at(ks, s, number[i]);
 	s->within = n == STEP_CERTS || i < n;
 	return st;
 }
@@ -304,6 +297,12 @@ step_within(struct keystore *ks, struct ks_search *s)
 static enum ks_status
 step(struct keystore *ks, struct ks_search *s)
 {
+	enum ks_status st = hidden_load(ks);
+
+	if (st != KS_OK)
+		return st;
+	s->ks = ks;
+	s->hits.ks = ks;
 	s->octets = 0;
 	if (!s->counted)
 		return choose(ks, s);
@@ -346,12 +345,7 @@ ks_search_found(struct ks_search *s, size_t max, struct ks_found *found)
 		return KS_NOT_FOUND;
 	if (max > 0 && s->hits.n > max)
 		return KS_TOO_MANY;
-	found->fpr = reallocarray(NULL, s->hits.n, sizeof(*found->fpr));
-	if (found->fpr == NULL)
-		return KS_NOMEM;
-	memcpy(found->fpr, s->hits.fpr, s->hits.n * sizeof(*found->fpr));
-	found->n = s->hits.n;
-	return KS_OK;
+	return hits_found(s->ks, &s->hits, found);
 }
 
 enum ks_status

@@ -16,7 +16,9 @@ table_status(struct keystore *ks, int ret)
 	case DB_NOTFOUND:
 		return KS_NOT_FOUND;
 	case ENOMEM:
-		st = KS_NOMEM;
+		/* Of the cache, when what it holds cannot be written. */
+		st = room(ks, LOG_FILE, KS_ROOM_ADD) == KS_FULL ? KS_FULL
+								: KS_NOMEM;
 		break;
 	case ENOSPC:
 	case EDQUOT:
@@ -153,10 +155,13 @@ table_delete(struct keystore *ks, enum table t, const void *key, size_t klen)
 
 enum ks_status
 pair_add(struct keystore *ks, enum table t, const void *key, size_t klen,
-    const struct pgp_fpr *fpr)
+    uint64_t number)
 {
-	DBT k = dbt_in(key, klen), v = dbt_in(fpr->octet, fpr->len);
+	unsigned char octets[NUMBER_LEN];
+	DBT k = dbt_in(key, klen), v = dbt_in(octets, sizeof(octets));
 	int ret;
+
+	number_put(octets, number);
 
 	assert(ks->txn != NULL);
 	ret = ks->table[t]->put(ks->table[t], ks->txn, &k, &v, DB_NODUPDATA);
@@ -166,17 +171,17 @@ pair_add(struct keystore *ks, enum table t, const void *key, size_t klen,
 /* Sets a cursor on a pair; the caller closes it when that is KS_OK. */
 static enum ks_status
 pair_seek(struct keystore *ks, enum table t, const void *key, size_t klen,
-    const struct pgp_fpr *fpr, struct walk *c)
+    uint64_t number, struct walk *c)
 {
 	enum ks_status st;
 
-	assert(klen <= sizeof(c->key) && fpr->len <= sizeof(c->value));
+	assert(klen <= sizeof(c->key));
 	if ((st = walk_open(ks, t, c)) != KS_OK)
 		return st;
 	memcpy(c->key, key, klen);
 	c->klen = klen;
-	memcpy(c->value, fpr->octet, fpr->len);
-	c->vlen = fpr->len;
+	number_put(c->value, number);
+	c->vlen = NUMBER_LEN;
 	if ((st = walk_get(c, DB_GET_BOTH)) != KS_OK)
 		walk_close(c);
 	return st;
@@ -184,13 +189,13 @@ pair_seek(struct keystore *ks, enum table t, const void *key, size_t klen,
 
 enum ks_status
 pair_remove(struct keystore *ks, enum table t, const void *key, size_t klen,
-    const struct pgp_fpr *fpr)
+    uint64_t number)
 {
 	struct walk c;
 	enum ks_status st;
 
 	assert(ks->txn != NULL);
-	if ((st = pair_seek(ks, t, key, klen, fpr, &c)) != KS_OK)
+	if ((st = pair_seek(ks, t, key, klen, number, &c)) != KS_OK)
 		return st;
 	st = walk_delete(&c);
 	walk_close(&c);
@@ -199,12 +204,12 @@ pair_remove(struct keystore *ks, enum table t, const void *key, size_t klen,
 
 enum ks_status
 pair_find(struct keystore *ks, enum table t, const void *key, size_t klen,
-    const struct pgp_fpr *fpr)
+    uint64_t number)
 {
 	struct walk c;
 	enum ks_status st;
 
-	if ((st = pair_seek(ks, t, key, klen, fpr, &c)) == KS_OK)
+	if ((st = pair_seek(ks, t, key, klen, number, &c)) == KS_OK)
 		walk_close(&c);
 	return st;
 }
@@ -254,6 +259,15 @@ walk_close(struct walk *c)
 	if (c->dbc != NULL)
 		(void)table_status(c->ks, c->dbc->close(c->dbc));
 	c->dbc = NULL;
+}
+
+enum ks_status
+walk_number(const struct walk *c, uint64_t *number)
+{
+	if (c->vlen != NUMBER_LEN)
+		return KS_CORRUPT;
+	*number = number_get(c->value);
+	return KS_OK;
 }
 
 enum ks_status

@@ -49,8 +49,7 @@ verify_change(
 }
 
 static enum ks_status
-verify_entries(
-    struct tally *t, const struct pgp_fpr *fpr, const struct pgp_cert *cert)
+verify_entries(struct tally *t, uint64_t number, const struct pgp_cert *cert)
 {
 	struct entries set;
 	enum ks_status st = entries_of(cert, &set);
@@ -59,7 +58,8 @@ verify_entries(
 		const struct entry *e = &set.entry[i];
 
 		st = tally_found(t, e->table,
-		    pair_find(t->ks, e->table, e->key, e->len, fpr));
+		    pair_find(t->ks, e->table, e->key, e->len,
+			entry_number(e, number)));
 	}
 	entries_free(&set);
 	return st;
@@ -98,8 +98,21 @@ verify_forgotten(
 	return st;
 }
 
+/* The number leads to the fingerprint, and the other way round. */
 static enum ks_status
-verify_cert(struct tally *t, const struct pgp_fpr *fpr)
+verify_number(struct tally *t, uint64_t number, const struct pgp_fpr *fpr)
+{
+	uint64_t back = 0;
+	enum ks_status st = cert_number(t->ks, fpr, &back);
+
+	/* What is missing is counted by verify_entries(). */
+	t->wrong +=
+	    number > t->ks->counters.number || (st == KS_OK && back != number);
+	return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
+static enum ks_status
+verify_cert(struct tally *t, uint64_t number, const struct pgp_fpr *fpr)
 {
 	struct pgp_blob value = {0};
 	struct pgp_cert *cert = NULL;
@@ -107,8 +120,7 @@ verify_cert(struct tally *t, const struct pgp_fpr *fpr)
 	enum ks_status st;
 
 	t->certificates++;
-	st = table_get_blob(t->ks, T_CERTS, fpr->octet, fpr->len, &value);
-	if (st != KS_OK)
+	if ((st = cert_blob(t->ks, number, &value)) != KS_OK)
 		return st;
 	st = cert_read(t->ks, &value, &cert, &meta);
 	if (st == KS_CORRUPT) {
@@ -118,9 +130,10 @@ verify_cert(struct tally *t, const struct pgp_fpr *fpr)
 		if (fpr_order(pgp_cert_fpr(cert), fpr) != 0)
 			t->wrong++;
 		if ((st = verify_octets(t, &value, cert)) == KS_OK &&
+		    (st = verify_number(t, number, fpr)) == KS_OK &&
 		    (st = verify_change(t, fpr, &meta)) == KS_OK &&
 		    (st = verify_forgotten(t, fpr, cert)) == KS_OK)
-			st = verify_entries(t, fpr, cert);
+			st = verify_entries(t, number, cert);
 	}
 	pgp_cert_free(cert);
 	pgp_blob_free(&value, false);
@@ -130,11 +143,12 @@ verify_cert(struct tally *t, const struct pgp_fpr *fpr)
 static enum ks_status
 verify_certs(struct tally *t)
 {
-	struct pgp_fpr fpr = {0};
+	struct pgp_fpr fpr;
+	uint64_t number = 0;
 	enum ks_status st;
 
-	while ((st = cert_next(t->ks, &fpr, &fpr)) == KS_OK)
-		if ((st = verify_cert(t, &fpr)) != KS_OK)
+	while ((st = cert_next(t->ks, &number, &fpr)) == KS_OK)
+		if ((st = verify_cert(t, number, &fpr)) != KS_OK)
 			return st;
 	return st == KS_NOT_FOUND ? KS_OK : st;
 }
@@ -287,7 +301,7 @@ enum ks_status
 ks_verify(struct keystore *ks, uint64_t *wrong)
 {
 	static const enum table counted[] = {
-	    T_KEYID, T_SUBKEY, T_EMAIL, T_WORD, T_OUTBOX_ID, T_EXPIRE};
+	    T_FPR, T_KEYID, T_EMAIL, T_WORD, T_OUTBOX_ID, T_EXPIRE};
 	struct tally t = {.ks = ks};
 	enum ks_status st;
 

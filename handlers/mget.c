@@ -235,7 +235,8 @@ match_cert(struct mget_pattern *pattern, const struct pgp_blob *octets)
 struct search {
 	struct mget_pattern *pattern;
 	char why[PATTERN_WHY]; /* the pattern is refused; "" = it is not */
-	struct pgp_fpr at;     /* the certificate looked at last */
+	uint64_t at;	       /* the certificate looked at last */
+	struct pgp_fpr fpr_at; /* its fingerprint */
 	struct pgp_fpr *fpr;   /* what was found, up to max_reply_keys */
 	size_t n, size;
 	uint64_t total;	 /* found in all */
@@ -289,7 +290,7 @@ search_add(struct search *search, unsigned max)
 		search->fpr = grown;
 		search->size = size;
 	}
-	search->fpr[search->n++] = search->at;
+	search->fpr[search->n++] = search->fpr_at;
 	return KS_OK;
 }
 
@@ -309,9 +310,9 @@ search_next(void *ctx)
 	struct pgp_blob octets = {0};
 	enum ks_status status;
 
-	status = ks_next(step->ks, &search->at, &search->at);
+	status = ks_next(step->ks, &search->at, &search->fpr_at);
 	if (status == KS_OK)
-		status = ks_get_searched(step->ks, &search->at, &octets);
+		status = ks_get_searched(step->ks, search->at, &octets);
 	if (status != KS_OK)
 		return status;
 	status = match_cert(search->pattern, &octets);

@@ -10,7 +10,7 @@
 #define SLICE_MS 10
 
 struct work {
-	struct pgp_fpr last;	/* sent */
+	uint64_t at;		/* sent */
 	bool newer;		/* the second time: those that were left */
 	uint64_t each, in_file; /* certificates in a file; each 0: any */
 	uint64_t n;		/* in this slice */
@@ -33,17 +33,18 @@ dump_slice(struct client *client, FILE *f)
 	int64_t began = loop_now_ms();
 	enum ks_status status = KS_OK;
 	struct pgp_blob blob;
+	struct pgp_fpr fpr;
 
 	work->n = 0;
 	while (status == KS_OK &&
 	       (work->each == 0 || work->in_file < work->each) &&
 	       ftell(f) < (long)SLICE && loop_now_ms() - began < SLICE_MS) {
-		status = ks_next(ks, &work->last, &work->last);
+		status = ks_next(ks, &work->at, &fpr);
 		if (status != KS_OK)
 			break;
-		if (is_newer(&work->last) != work->newer)
+		if (is_newer(&fpr) != work->newer)
 			continue;
-		status = ks_get_octets(ks, &work->last, &blob);
+		status = ks_get_octets(ks, &fpr, &blob);
 		if (status == KS_NOT_FOUND) {
 			status = KS_OK; /* gone in between */
 			continue;
@@ -98,7 +99,7 @@ dump_more(struct client *client)
 	free(data);
 	if (status == KS_NOT_FOUND && !work->newer) {
 		work->newer = true;
-		work->last.len = 0;
+		work->at = 0;
 		work->in_file = 0;
 	} else if (status == KS_NOT_FOUND)
 		client_end(client, EX_OK, "%s", "");

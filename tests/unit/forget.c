@@ -100,10 +100,11 @@ changed(struct tempstore *t)
 static size_t
 listed(struct tempstore *t)
 {
-	struct pgp_fpr fpr = {0};
+	struct pgp_fpr fpr;
+	uint64_t at = 0;
 	size_t n = 0;
 
-	while (ks_next(t->ks, &fpr, &fpr) == KS_OK)
+	while (ks_next(t->ks, &at, &fpr) == KS_OK)
 		n++;
 	return n;
 }

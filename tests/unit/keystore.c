@@ -261,12 +261,16 @@ failed_write_cannot_be_committed(void **state)
 	struct pgp_cert *two = store_cert(2, "Bob Two", NULL);
 	unsigned char junk[CERT_HEADER + 5] = {KS_SCHEMA};
 	const struct pgp_fpr *fpr = pgp_cert_fpr(two);
+	unsigned char key[NUMBER_LEN];
 	struct pgp_added added;
 	enum ks_change change;
 
 	begin(t);
+	number_put(key, 7);
 	assert_int_equal(
-	    table_put(t->ks, T_CERTS, fpr->octet, fpr->len, junk, sizeof(junk)),
+	    pair_add(t->ks, T_FPR, fpr->octet, fpr->len, 7), KS_OK);
+	assert_int_equal(
+	    table_put(t->ks, T_CERTS, key, sizeof(key), junk, sizeof(junk)),
 	    KS_OK);
 	commit(t);
 	begin(t);
@@ -281,37 +285,48 @@ failed_write_cannot_be_committed(void **state)
 	pgp_cert_free(two);
 }
 
+/* In the order of their arrival, whatever goes and comes meanwhile. */
 static void
 in_order(void **state)
 {
 	struct tempstore *t = *state;
-	struct pgp_fpr last = {0}, fpr = {0};
+	struct pgp_cert *cert[100];
+	struct pgp_fpr fpr;
 	struct pgp_added added;
-	enum ks_status st;
-	size_t n = 0;
+	uint64_t at = 0;
 
-	assert_int_equal(ks_next(t->ks, &fpr, &fpr), KS_NOT_FOUND);
+	assert_int_equal(ks_next(t->ks, &at, &fpr), KS_NOT_FOUND);
 	begin(t);
 	for (unsigned i = 0; i < 100; i++) {
-		struct pgp_cert *cert = store_cert(i, "Somebody", NULL);
-
-		put(t, cert, NOW, &added);
-		pgp_cert_free(cert);
+		cert[i] = store_cert(i, "Somebody", NULL);
+		put(t, cert[i], NOW, &added);
 	}
 	commit(t);
-	while ((st = ks_next(t->ks, &fpr, &fpr)) == KS_OK) {
-		assert_true(n == 0 || fpr_order(&last, &fpr) < 0);
-		last = fpr;
-		n++;
+	for (unsigned i = 0; i < 100; i++) {
+		if (i == 50 || i == 51)
+			continue;
+		assert_int_equal(ks_next(t->ks, &at, &fpr), KS_OK);
+		assert_int_equal(pgp_fpr_cmp(&fpr, pgp_cert_fpr(cert[i])), 0);
+		if (i != 49)
+			continue;
+		begin(t); /* the one it stands at, and the two behind it */
+		for (unsigned j = 49; j < 52; j++)
+			assert_int_equal(
+			    ks_delete(t->ks, pgp_cert_fpr(cert[j])), KS_OK);
+		commit(t);
+		store_reopen(t);
 	}
-	assert_int_equal(st, KS_NOT_FOUND);
-	assert_int_equal(n, 100);
-	/* from what is not there */
-	memset(&fpr, 0, sizeof(fpr));
-	fpr.len = 20;
-	assert_int_equal(ks_next(t->ks, &fpr, &fpr), KS_OK);
-	memset(fpr.octet, 0xff, 20);
-	assert_int_equal(ks_next(t->ks, &fpr, &fpr), KS_NOT_FOUND);
+	assert_int_equal(ks_next(t->ks, &at, &fpr), KS_NOT_FOUND);
+	begin(t); /* it is a new one now, and has another number */
+	assert_int_equal(put(t, cert[50], NOW, &added), KS_NEW);
+	commit(t);
+	assert_int_equal(ks_next(t->ks, &at, &fpr), KS_OK);
+	assert_int_equal(at, 101);
+	assert_int_equal(pgp_fpr_cmp(&fpr, pgp_cert_fpr(cert[50])), 0);
+	assert_int_equal(ks_next(t->ks, &at, &fpr), KS_NOT_FOUND);
+	assert_int_equal(wrong_in(t), 0);
+	for (unsigned i = 0; i < 100; i++)
+		pgp_cert_free(cert[i]);
 }
 
 /* As many locks and pages as 100 mails of 50 certificates can want. */
@@ -349,7 +364,7 @@ verify_sees(void **state)
 	const struct pgp_fpr *fpr = pgp_cert_fpr(cert);
 	struct pgp_added added;
 	struct pgp_blob value;
-	unsigned char serial[8];
+	unsigned char serial[8], key[NUMBER_LEN];
 
 	begin(t);
 	put(t, cert, NOW, &added);
@@ -357,11 +372,20 @@ verify_sees(void **state)
 	assert_int_equal(wrong_in(t), 0);
 
 	begin(t); /* an entry that is missing */
-	assert_int_equal(pair_remove(t->ks, T_WORD, "alice", 5, fpr), KS_OK);
+	assert_int_equal(pair_remove(t->ks, T_WORD, "alice", 5, 1), KS_OK);
 	assert_int_equal(wrong_in(t), 1);
 	ks_abort(t->ks);
 	begin(t); /* one that nobody has */
-	assert_int_equal(pair_add(t->ks, T_EMAIL, "x@y", 3, fpr), KS_OK);
+	assert_int_equal(pair_add(t->ks, T_EMAIL, "x@y", 3, 1), KS_OK);
+	assert_int_equal(wrong_in(t), 1);
+	ks_abort(t->ks);
+	begin(t); /* a fingerprint that leads nowhere */
+	assert_int_equal(
+	    pair_remove(t->ks, T_FPR, fpr->octet, fpr->len, 1), KS_OK);
+	assert_int_equal(wrong_in(t), 1);
+	ks_abort(t->ks);
+	begin(t); /* a number that was not given yet */
+	t->ks->counters.number--;
 	assert_int_equal(wrong_in(t), 1);
 	ks_abort(t->ks);
 	begin(t); /* a change that was not logged */
@@ -370,12 +394,12 @@ verify_sees(void **state)
 	assert_int_equal(wrong_in(t), 1);
 	ks_abort(t->ks);
 	begin(t); /* an octet that is another */
+	number_put(key, 1);
 	assert_int_equal(
-	    table_get_blob(t->ks, T_CERTS, fpr->octet, fpr->len, &value),
-	    KS_OK);
+	    table_get_blob(t->ks, T_CERTS, key, sizeof(key), &value), KS_OK);
 	value.data[value.len - 1] ^= 1;
-	assert_int_equal(table_put(t->ks, T_CERTS, fpr->octet, fpr->len,
-			     value.data, value.len),
+	assert_int_equal(
+	    table_put(t->ks, T_CERTS, key, sizeof(key), value.data, value.len),
 	    KS_OK);
 	assert_true(wrong_in(t) > 0);
 	ks_abort(t->ks);

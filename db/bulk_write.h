@@ -1,0 +1,66 @@
+/*
+ * What the files of a load share: the new files and their writers.
+ */
+#ifndef BULK_WRITE_H
+#define BULK_WRITE_H
+
+#include "db/internal.h"
+
+#define BULK_TABLES    6
+#define BULK_READY_LEN 24
+
+/* Those that a load writes: certificates, the change log, the indexes in the
+ * order of their numbers. */
+extern const enum table bulk_tables[BULK_TABLES];
+
+void bulk_point(const char *point); /* calls bulk_fault() */
+
+/* What errno, or a return value of Berkeley DB or of the writer, means. */
+enum ks_status bulk_errno(void);
+enum ks_status bulk_status(int ret);
+
+/* The path of a file, which the caller frees; NULL: no memory. */
+char *bulk_path(const char *dir, const char *name);
+
+/* Removes the new files and their directory. */
+enum ks_status bulk_remove(const char *dir);
+
+/* Says that all files are there: certificates, the last serial and the time
+ * of it, 8 octets each.  Synced; it is whole, or not there. */
+enum ks_status bulk_ready(
+    const char *dir, const unsigned char value[BULK_READY_LEN]);
+
+/* ---- writers (bulk_write.c) ---------------------------------------------- */
+
+/* One new file that is filled in the order of its keys. */
+struct bulk_writer {
+	DB *db;
+	DBT chunk;
+	void *next;
+	enum table table;
+	/* of an index: see bulk_write.c */
+	unsigned char last[KEY_MAX];
+	size_t last_len, unpadded;
+	struct pads {
+		unsigned char *key; /* length 2, octets; ... */
+		size_t len, size;
+	} pads, pads_before;
+};
+
+/* All return 0, an errno or what Berkeley DB returns. */
+
+/* An environment for files in `dir`, with a cache of so many octets. */
+int bulk_env(const char *dir, uint32_t cache, DB_ENV **);
+
+int bulk_writer_begin(struct bulk_writer *, DB_ENV *, enum table);
+/* Keys, and values of one key, only grow. */
+int bulk_writer_put(struct bulk_writer *, const void *key, size_t klen,
+    const void *value, size_t vlen);
+/* Syncs and closes; `ret` is how it went so far.  For one that is all zeros,
+ * too. */
+int bulk_writer_end(struct bulk_writer *, int ret);
+
+/* Berkeley DB's own look at the whole file. */
+int bulk_file_verify(DB_ENV *, enum table);
+
+#endif
