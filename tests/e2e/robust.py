@@ -92,6 +92,7 @@ def submit(daemon, message):
     began = time.monotonic()
     thread = threading.Thread(target=client)
     thread.start()
+    code.answer = answer
     return code
 
 
@@ -637,7 +638,12 @@ def too_much_in_hand(place):
     os.kill(parser, signal.SIGSTOP)
     big = (b"x" * 70 + b"\n") * 65000
     codes = [submit(daemon, mail("HELP", big)) for _ in range(20)]
-    time.sleep(2 * SLOW)
+
+    def all_are_in():
+        stats = daemon.ctl("stats", "--tsv").stdout.decode()
+        in_hand = int(re.search(r"(?m)^in_hand\t(\d+)$", stats).group(1))
+        return in_hand + sum(bool(c.answer) for c in codes) == len(codes)
+    wait_until(all_are_in, 60, "twenty mails to be handed in")
     peak = resident(daemon)
     os.kill(parser, signal.SIGCONT)
     codes = sorted(c() for c in codes)
