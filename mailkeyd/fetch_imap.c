@@ -131,15 +131,22 @@ log_in(struct imap *i)
 		return false;
 	if (i->known)
 		return true;
+	if (i->no_login && i->f->tls == RECEIVE_TLS_NONE)
+		return fetch_trouble(i->f,
+		    "LOGIN: the server takes no password without TLS; set tls "
+		    "= starttls or implicit");
 	if (i->no_login)
-		return fetch_trouble(
-		    i->f, "LOGIN: the server does not take passwords so");
+		return fetch_refused(
+		    i->f, "LOGIN", "the server takes no password");
 	password = fetch_password(i->f);
 	if (password == NULL)
 		return false;
 	fetch_step(i->f, 0);
 	e = mailimap_login(i->session, i->f->user, password);
 	password_free(password);
+	if (e == MAILIMAP_ERROR_LOGIN && !i->f->wire.broken &&
+	    i->session->imap_response != NULL)
+		return fetch_refused(i->f, "LOGIN", i->session->imap_response);
 	return ok(i, "LOGIN", e) && ask_capabilities(i);
 }
 

@@ -34,17 +34,22 @@ struct pop3 {
 
 /* ---- commands ------------------------------------------------------------ */
 
-/* The answer has refused: says what it says. */
-static bool
-refused(const struct pop3 *p, const char *what)
+/* What an answer that refuses says. */
+static const char *
+answer_text(const struct pop3 *p)
 {
 	const char *text = p->line->str;
 
 	if (strncmp(text, "-ERR", 4) == 0)
 		text += 4;
 	text += strspn(text, " ");
-	return fetch_trouble(
-	    p->f, "%s: %s", what, *text != '\0' ? text : "refused");
+	return *text != '\0' ? text : "refused";
+}
+
+static bool
+refused(const struct pop3 *p, const char *what)
+{
+	return fetch_trouble(p->f, "%s: %s", what, answer_text(p));
 }
 
 static bool
@@ -126,18 +131,29 @@ greet(struct pop3 *p)
 	       (command(p, "STLS", "") && fetch_start_tls(p->f, p->stream));
 }
 
+/* USER or PASS. */
+static bool
+identify(const struct pop3 *p, const char *what, const char *argument)
+{
+	bool good;
+
+	fetch_step(p->f, 0);
+	return say(p, what, argument) && read_answer(p, what, &good) &&
+	       (good || fetch_refused(p->f, what, answer_text(p)));
+}
+
 static bool
 log_in(const struct pop3 *p)
 {
 	char *password;
 	bool good;
 
-	if (!command(p, "USER", p->f->user))
+	if (!identify(p, "USER", p->f->user))
 		return false;
 	password = fetch_password(p->f);
 	if (password == NULL)
 		return false;
-	good = command(p, "PASS", password);
+	good = identify(p, "PASS", password);
 	password_free(password);
 	return good;
 }

@@ -38,6 +38,16 @@ fetch_trouble(struct fetcher *f, const char *format, ...)
 	return false;
 }
 
+bool
+fetch_refused(struct fetcher *f, const char *what, const char *said)
+{
+	/* a line of the log has room for 200 octets of it */
+	return fetch_trouble(f,
+	    "%s: %.90s; look at user and password_file; OAuth is not known "
+	    "here: have the server make a password for programs",
+	    what, said);
+}
+
 /* The alarm ends what the wire does not: a library that goes in circles. */
 void
 fetch_whole(struct fetcher *f, unsigned ms)

@@ -73,6 +73,8 @@ void fetch_clean(char *text);
 /* Notes why the session cannot go on; returns false. */
 bool fetch_trouble(struct fetcher *, const char *, ...)
     __attribute__((format(printf, 2, 3)));
+/* The same for a log-in, with what the server says and what to do about it. */
+bool fetch_refused(struct fetcher *, const char *what, const char *said);
 void fetch_is_open(struct fetcher *); /* tells the core */
 void fetch_note(const struct fetcher *, const char *, ...)
     __attribute__((format(printf, 2, 3)));

@@ -116,7 +116,8 @@ class Pop3:
                 verb, rest = (line.split(None, 1) + [b""])[:2]
                 answer = getattr(self, verb.decode().lower(), None)
                 connection.sendall(
-                    answer(*map(int, rest.split())) if answer
+                    answer(*(int(w) if w.isdigit() else w
+                             for w in rest.split())) if answer
                     else b"+OK\r\n" if verb in (b"USER", b"PASS")
                     else b"-ERR what?\r\n")
                 if verb == b"QUIT":
@@ -490,6 +491,42 @@ def odd_pop3(place):
     equal(daemon.log().count("event=closed"), 0, "sessions that ended")
 
 
+def refused(place):
+    """a log-in that is refused: the log says what to do"""
+    class Disabled(Imap):
+        def capability(self, _rest):
+            return b"* CAPABILITY IMAP4rev1 LOGINDISABLED\r\n", b"OK"
+
+    class Refusing(Imap):
+        def login(self, _rest):
+            return b"", b"NO [AUTHENTICATIONFAILED] not " + b"so " * 300
+
+    class Pop(Pop3):
+        def __init__(self, verb):
+            super().__init__()
+            setattr(self, verb, self.refuse)
+
+        @staticmethod
+        def refuse(*_words):
+            return b"-ERR [AUTH] not so\r\n"
+
+    remedy = ("look at user and password_file; OAuth is not known here: have "
+              "the server make a password for programs")
+    cases = {"disabled": ("imap", Disabled(), "set tls = starttls"),
+             "login": ("imap", Refusing(), "not so so so"),
+             "user": ("pop3", Pop("user"), "USER: [AUTH] not so; " + remedy),
+             "pass": ("pop3", Pop("pass"), "PASS: [AUTH] not so; " + remedy)}
+    fakes = {title: Fake(place, case[1].talk) for title, case in cases.items()}
+    daemon, _ = start(place, *[
+        receive(place, case[0], fakes[title].port, tls="none", title=title)
+        for title, case in cases.items()])
+    for title, (_, _, why) in cases.items():
+        logged(daemon, "event=closed", f"name={title}", why)
+    logged(daemon, "event=closed", "name=login", remedy)
+    for title in ("disabled", "user"):
+        expect(b"word" not in fakes[title].heard, fakes[title].heard)
+
+
 def confined(place):
     """who hears the server has no files, no sockets but its own"""
     ids, mails = helps(1)
@@ -552,4 +589,4 @@ def slow(place):
 
 
 run(certificate, injected, endless, password, odd_imap, renumbered,
-    nameless_pop3, odd_pop3, confined, slow)
+    nameless_pop3, odd_pop3, refused, confined, slow)
