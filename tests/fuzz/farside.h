@@ -70,6 +70,15 @@ __lsan_default_suppressions(void)
 	return "leak:libetpan.so\n";
 }
 
+/* As RLIMIT_AS has it: no more memory, and not the end. */
+const char *__asan_default_options(void);
+
+const char *
+__asan_default_options(void)
+{
+	return "allocator_may_return_null=1:max_allocation_size_mb=384";
+}
+
 /* ---- the wire ------------------------------------------------------------ */
 
 /* Others may mark mails as \Deleted, too. */
