@@ -1,0 +1,298 @@
+/*
+ * What of an import was judged, into the store: batch by batch in transactions,
+ * or past them into an empty store.
+ */
+#include "db/fault.h"
+#include "mailkeyd/import_batch.h"
+#include "mailkeyd/sync.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BULK_MIN    (8u << 20)	 /* octets of files that are worth a load */
+#define BULK_MEMORY (192u << 20) /* octets for sorting */
+#define GROUP	    100		 /* certificates in one transaction, about */
+#define HELD_MAX    10000	 /* certificates that wait for a revoker */
+
+/* ---- commits ------------------------------------------------------------- */
+
+static enum ks_status
+batch_put(struct batch *batch, struct import_counts *counts)
+{
+	struct import *import = batch->import;
+	struct ks_origin origin = {.now = time(NULL), .quiet = !import->sync};
+	enum ks_status status = KS_OK;
+	const struct submission *s;
+	struct pgp_added added;
+	enum ks_change change;
+	size_t n = 0;
+
+	if (batch->intake == NULL)
+		return KS_OK;
+	s = intake_submissions(batch->intake, &n);
+	for (size_t i = 0; i < n && status == KS_OK; i++) {
+		if (s[i].cert == NULL)
+			continue;
+		status = ks_put(
+		    import->parts.ks, s[i].cert, &origin, &change, &added);
+		if (status == KS_OK &&
+		    !(batch->again && i < batch->mail->ncerts &&
+			change == KS_UNCHANGED))
+			import_count(counts, change);
+	}
+	return status;
+}
+
+/* One transaction for the batches up to `last`; the counts change only when it
+ * holds. */
+static enum ks_status
+commit_up_to(struct import *import, const struct batch *last)
+{
+	struct keystore *ks = import->parts.ks;
+	struct import_counts counts = import->counts;
+	enum ks_status status = ks_begin(ks, KS_ROOM_ADD);
+	const struct ks_mark *mark = NULL;
+	struct batch *batch;
+
+	if (status != KS_OK)
+		return status;
+	TAILQ_FOREACH(batch, &import->batches, next)
+	{
+		status = batch_put(batch, &counts);
+		if (batch->marked)
+			mark = &batch->source.mark;
+		if (status != KS_OK || batch == last)
+			break;
+	}
+	if (status == KS_OK && mark != NULL)
+		status = ks_mark_put(ks, mark);
+	if (status != KS_OK) {
+		ks_abort(ks);
+		return status;
+	}
+	fault("import_worked");
+	status = ks_commit(ks);
+	fault("import_committed");
+	if (status == KS_OK)
+		import->counts = counts;
+	sync_kick(import->parts.sync);
+	return status;
+}
+
+/* ---- what waits for the end ---------------------------------------------- */
+
+static struct mail *
+held_mail(struct import *import)
+{
+	if (import->held == NULL)
+		import->held = calloc(1, sizeof(*import->held));
+	return import->held;
+}
+
+/*
+ * A revocation by a key that the owner named counts only beside that key, which
+ * may come later, or be on its way: such a certificate is looked at once more
+ * when all others are stored.  Without memory it is not.
+ */
+static void
+hold_revoked(struct import *import, struct batch *batch)
+{
+	struct mail *mail = batch->mail, *held;
+	struct mail_cert *more;
+
+	for (size_t i = 0; i < mail->ncerts && !batch->again; i++) {
+		if (batch->intake == NULL ||
+		    !intake_lacks_revoker(batch->intake, i))
+			continue;
+		held = held_mail(import);
+		if (held == NULL || held->ncerts == HELD_MAX)
+			return;
+		more = realloc(held->certs, (held->ncerts + 1) * sizeof(*more));
+		if (more == NULL)
+			return;
+		held->certs = more;
+		more[held->ncerts++] = mail->certs[i];
+		memset(&mail->certs[i], 0, sizeof(mail->certs[i]));
+	}
+}
+
+/* False: nothing was held. */
+bool
+import_held_begin(struct import *import)
+{
+	struct import_source source = {.fd = -1, .name = "revocations"};
+	struct batch *batch;
+
+	if (import->held == NULL)
+		return false;
+	batch = batch_new(import, &source);
+	if (batch == NULL)
+		return false;
+	TAILQ_REMOVE(&import->batches, batch, next);
+	TAILQ_INSERT_HEAD(&import->batches, batch, next);
+	batch->state = READ;
+	batch->again = true;
+	batch->mail = import->held;
+	import->held = NULL;
+	return true;
+}
+
+/* ---- a load into an empty store ------------------------------------------ */
+
+/* Only where nobody else asks the store anything meanwhile. */
+static void
+bulk_begin(struct import *import)
+{
+	const struct ks_origin origin = {
+	    .now = time(NULL), .quiet = !import->sync};
+	const struct gateway_parts *parts = &import->parts;
+
+	if (import->no_bulk)
+		return;
+	import->no_bulk = true;
+	if (parts->despatch != NULL || parts->answer != NULL ||
+	    import->octets < BULK_MIN)
+		return;
+	if (ks_bulk_begin(parts->ks, BULK_MEMORY, &origin, &import->bulk) !=
+	    KS_OK)
+		import->bulk = NULL;
+}
+
+/* A revocation may be of a key that the load has, or will have: all wait for
+ * its end. */
+static enum ks_status
+bulk_hold(struct import *import, struct mail *mail)
+{
+	struct mail *held;
+	struct pgp_blob *more;
+
+	if (mail->nrevocations == 0)
+		return KS_OK;
+	held = held_mail(import);
+	if (held == NULL)
+		return KS_NOMEM;
+	more = realloc(held->revocations,
+	    (held->nrevocations + mail->nrevocations) * sizeof(*more));
+	if (more == NULL)
+		return KS_NOMEM;
+	held->revocations = more;
+	memcpy(more + held->nrevocations, mail->revocations,
+	    mail->nrevocations * sizeof(*more));
+	held->nrevocations += mail->nrevocations;
+	mail->nrevocations = 0;
+	return KS_OK;
+}
+
+static enum ks_status
+bulk_put(struct import *import, struct batch *batch)
+{
+	enum ks_status status = KS_OK;
+	const struct submission *s;
+	size_t n = 0;
+
+	if (batch->intake == NULL)
+		return KS_OK;
+	s = intake_submissions(batch->intake, &n);
+	for (size_t i = 0; i < n && status == KS_OK; i++)
+		if (s[i].cert != NULL)
+			status = ks_bulk_put(import->bulk, s[i].cert);
+	return status == KS_OK ? bulk_hold(import, batch->mail) : status;
+}
+
+/* The store is there, or it is as it was. */
+void
+import_bulk_finish(struct import *import)
+{
+	struct import_counts *counts = &import->counts;
+	struct ks_bulk_counts written;
+	enum ks_status status = ks_bulk_finish(import->bulk, &written);
+
+	import->bulk = NULL;
+	counts->added += written.added;
+	counts->changed += written.changed;
+	counts->unchanged += written.unchanged;
+	counts->nothing = written.added == 0;
+	if (status != KS_OK)
+		import_fail(import, ks_strerror(status));
+	if (status == KS_OK)
+		import_held_begin(import);
+}
+
+/* Whether nothing more can go into the load: there is no more, or what comes
+ * next is a mail, which may need what the load has. */
+bool
+import_bulk_ends(const struct import *import)
+{
+	const struct batch *head = TAILQ_FIRST(&import->batches);
+
+	if (head == NULL)
+		return import->ended && import->file.fd == -1;
+	return head->source.mail; /* NOLINT: freed ones left the list */
+}
+
+/* ---- the head of the queue ----------------------------------------------- */
+
+/* The last of those at the head that go into one transaction; NULL: none. */
+static struct batch *
+group_last(struct import *import)
+{
+	struct batch *batch, *last = NULL;
+	size_t n = 0;
+
+	TAILQ_FOREACH(batch, &import->batches, next)
+	{
+		if (batch->state != JUDGED ||
+		    (import->bulk != NULL && batch->source.mail))
+			break;
+		last = batch;
+		n += batch->mail == NULL ? 0 : batch->mail->ncerts;
+		if (n >= GROUP)
+			break;
+	}
+	return last;
+}
+
+static enum ks_status
+bulk_up_to(struct import *import, const struct batch *last)
+{
+	enum ks_status status = KS_OK;
+	struct batch *batch;
+
+	TAILQ_FOREACH(batch, &import->batches, next)
+	{
+		status = bulk_put(import, batch);
+		if (status != KS_OK || batch == last)
+			break;
+	}
+	return status;
+}
+
+/* Commits what is ready at the head of the queue. */
+bool
+import_commit(struct import *import)
+{
+	struct batch *last = group_last(import), *batch;
+	enum ks_status status;
+	bool end = false;
+
+	if (last == NULL)
+		return false;
+	bulk_begin(import);
+	status = import->bulk != NULL ? bulk_up_to(import, last)
+				      : commit_up_to(import, last);
+	if (status != KS_OK) {
+		import_fail(import, ks_strerror(status));
+		return false;
+	}
+	while (!end && (batch = TAILQ_FIRST(&import->batches)) != NULL) {
+		end = batch == last;
+		batch_count(batch); /* NOLINT: freed ones left the list */
+		if (batch->mail != NULL)
+			hold_revoked(import, batch);
+		batch_free(batch);
+	}
+	if (import->calls->progress != NULL)
+		import->calls->progress(
+		    import->ctx, &import->counts, import->reading.offset);
+	return true;
+}
