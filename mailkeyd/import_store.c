@@ -43,14 +43,28 @@ batch_put(struct batch *batch, struct import_counts *counts)
 	return status;
 }
 
+/* Whether something in it will be looked at once more. */
+static bool
+is_held(const struct batch *batch)
+{
+	if (batch->again || batch->intake == NULL)
+		return false;
+	for (size_t i = 0; i < batch->mail->ncerts; i++)
+		if (intake_lacks_revoker(batch->intake, i))
+			return true;
+	return false;
+}
+
 /* One transaction for the batches up to `last`; the counts change only when it
- * holds. */
+ * holds.  The mark stays before what is held: an import that ends too early
+ * goes on from there, and sees it again. */
 static enum ks_status
 commit_up_to(struct import *import, const struct batch *last)
 {
 	struct keystore *ks = import->parts.ks;
 	struct import_counts counts = import->counts;
 	enum ks_status status = ks_begin(ks, KS_ROOM_ADD);
+	bool held = import->held != NULL;
 	const struct ks_mark *mark = NULL;
 	struct batch *batch;
 
@@ -59,7 +73,8 @@ commit_up_to(struct import *import, const struct batch *last)
 	TAILQ_FOREACH(batch, &import->batches, next)
 	{
 		status = batch_put(batch, &counts);
-		if (batch->marked)
+		held = held || is_held(batch);
+		if (batch->marked && !held)
 			mark = &batch->source.mark;
 		if (status != KS_OK || batch == last)
 			break;
@@ -128,6 +143,7 @@ import_held_begin(struct import *import)
 	batch = batch_new(import, &source);
 	if (batch == NULL)
 		return false;
+	fault("import_held");
 	TAILQ_REMOVE(&import->batches, batch, next);
 	TAILQ_INSERT_HEAD(&import->batches, batch, next);
 	batch->state = READ;

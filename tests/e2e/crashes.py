@@ -283,6 +283,24 @@ def import_half_way(place):
     p.over()
 
 
+def import_held(place):
+    """in an import, before a second look at what a revoker revoked"""
+    p = Patient(place)
+    ask(p.daemon, p.sink, "ADD", key("alice.asc"))
+    # the revoker stands behind what it revoked
+    files = [place.write(name, key(name))
+             for name in ("bob.asc", "nora-revoked.asc", "oscar.asc")]
+    p.armed("import_held")
+    done = p.daemon.ctl("import", *files)
+    expect(done.returncode not in (0, 65), "import ends with",
+           done.returncode)
+    p.ended("import_held")
+    equal(p.daemon.ctl("import", *files).returncode, 0, "import")
+    shown = p.daemon.ctl("index", f"0x{fpr_of('nora-revoked.asc')}")
+    expect(b"KEY REVOKED" in shown.stdout, shown.stdout, shown.stderr)
+    p.over()
+
+
 def with_a_peer(place):
     """sync mails: a large one taken in slices, and one that is to be sent"""
     p = Patient(place, f'peer "p" {{ address = "{PEER}" gather = 0s }}')
@@ -325,4 +343,4 @@ def with_a_peer(place):
 
 if __name__ == "__main__":
     run(by_lmtp, by_other_ways, poison, recovery, checkpoint, copying,
-        import_half_way, with_a_peer)
+        import_half_way, import_held, with_a_peer)
