@@ -46,6 +46,7 @@ struct slot {
 	unsigned served;
 	uint64_t id;
 	int64_t deadline; /* ms on CLOCK_MONOTONIC, while BUSY */
+	uint64_t peak;	  /* octets of memory that the last one had used */
 };
 
 /* Ended, and not yet waited for: the kernel takes its time to free a process,
@@ -60,6 +61,7 @@ struct jailer {
 	struct jail *jail;
 	struct slot *slots;
 	struct pollfd *polls; /* the core's, then one for each slot */
+	uint64_t mapped;      /* octets that a child begins with */
 	int null;	      /* /dev/null */
 	struct ipc_msg queue[JAILER_QUEUE]; /* a ring of jobs */
 	size_t first, nqueue;
@@ -144,13 +146,15 @@ slot_empty(struct slot *s)
 static int
 slot_end(struct slot *s)
 {
+	struct rusage used = {.ru_maxrss = 0};
 	int status = 0;
 
 	close(s->sock);
 	/* one that ends by itself keeps its own status */
 	kill(s->pid, SIGKILL);
-	while (waitpid(s->pid, &status, 0) == -1 && errno == EINTR)
+	while (wait4(s->pid, &status, 0, &used) == -1 && errno == EINTR)
 		continue;
+	s->peak = (uint64_t)used.ru_maxrss * 1024;
 	slot_empty(s);
 	return status;
 }
@@ -221,8 +225,18 @@ tell_failure(uint64_t id, enum jailer_status status, const char *why)
 	tell(&msg);
 }
 
+/* Whether a child that found no memory may have come to its limit.  One that
+ * is far from it, as any honest mail is, lacks what the machine has not got. */
+static bool
+is_at_limit(const struct jailer *p, const struct slot *s)
+{
+	return p->config.memory != 0 &&
+	       p->mapped + s->peak >= p->config.memory / 4;
+}
+
 static void
-tell_death(uint64_t id, int status)
+tell_death(
+    const struct jailer *p, const struct slot *s, uint64_t id, int status)
 {
 	char why[80];
 	int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
@@ -243,6 +257,10 @@ tell_death(uint64_t id, int status)
 	if (sig == 0 && WEXITSTATUS(status) == JAILED_NO_LOCK) {
 		told = JAILER_NO_CHILD;
 		snprintf(why, sizeof(why), "the jail could not be locked");
+	} else if (sig == 0 && WEXITSTATUS(status) == JAILED_NO_MEMORY &&
+		   !is_at_limit(p, s)) {
+		told = JAILER_NO_CHILD;
+		snprintf(why, sizeof(why), "no memory for it");
 	}
 	tell_failure(id, told, why);
 }
@@ -389,7 +407,7 @@ job_more(struct jailer *p, const struct ipc_msg *msg)
 		s->state = EMPTY;
 		tell_failure(msg->id, JAILER_DIED, "died between two records");
 	} else if (slot_send(p, s, msg) == -1) {
-		tell_death(msg->id, slot_end(s));
+		tell_death(p, s, msg->id, slot_end(s));
 	}
 }
 
@@ -479,13 +497,13 @@ slot_done(struct jailer *p, struct slot *s, const struct ipc_msg *said)
 
 /* The child is gone, or is no longer ours to trust. */
 static void
-slot_died(struct slot *s)
+slot_died(const struct jailer *p, struct slot *s)
 {
 	bool busy = s->state == BUSY, between = s->state == BETWEEN;
 	int status = slot_end(s);
 
 	if (busy)
-		tell_death(s->id, status);
+		tell_death(p, s, s->id, status);
 	else if (between)
 		s->state = BETWEEN;
 	/* one that dies without work would die again at once */
@@ -505,7 +523,7 @@ slot_message(struct jailer *p, struct slot *s)
 		 !s->all && p->kind->prepare_all != NULL)
 		job_again(p, s);
 	else
-		slot_died(s);
+		slot_died(p, s);
 	ipc_msg_close(&msg);
 }
 
@@ -642,6 +660,21 @@ make_jail(struct jailer *p)
 		err(EX_OSERR, "the jail: %s", what);
 }
 
+/* Its address space; 0: not known. */
+static uint64_t
+mapped_octets(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	unsigned long pages = 0;
+
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%lu", &pages) != 1)
+		pages = 0;
+	fclose(f);
+	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 int
 jailer_main(int argc, const struct jailer_kind *kind)
 {
@@ -664,6 +697,7 @@ jailer_main(int argc, const struct jailer_kind *kind)
 	}
 	make_jail(&p);
 	kind->prepare(p.all);
+	p.mapped = mapped_octets();
 	run(&p);
 	return EX_OK;
 }

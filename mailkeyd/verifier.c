@@ -84,6 +84,8 @@ judge(const struct ipc_msg *msg)
 		rc = pwrite(msg->fd[1], out, n, 0) == (ssize_t)n
 			 ? JAILED_DONE
 			 : JAILED_FAILED;
+	else if (in.failed || n > VERIFIER_RECORD_MAX)
+		rc = JAILED_FAILED;
 	free(out);
 	free(record);
 	return rc;

@@ -7,6 +7,7 @@
 import ctypes
 import os
 import re
+import resource
 import signal
 import subprocess
 import threading
@@ -519,7 +520,64 @@ def processes(place):
     goes_on(daemon, sink, keys)
 
 
+def address_space(pid):
+    with open(f"/proc/{pid}/statm") as f:
+        return int(f.read().split()[0]) * resource.getpagesize()
+
+
+def memory_for_children(place):
+    """no memory for the parser's children: mails wait, none is set aside"""
+    if os.geteuid() != 0:
+        raise Skip("root is needed to become another user")
+    if SAN:
+        raise Skip("the sanitizer needs all the address space there is")
+    sink = place.sink()
+    os.chmod(place.path, 0o755)
+    user = 64321
+    daemon = place.daemon(send=smtp_to(sink.port), user=user)
+    os.chown(daemon.dir, user, user)
+    daemon.start()
+    keys = Keys(daemon, small_certificates(10))
+    equal(keys.add(), 250, "ADD")
+    parser = helper(daemon, "mailkeyd-parser")
+    most = address_space(parser)
+    # The hard limit, which children cannot raise to their own one.
+    subprocess.run(["prlimit", f"--pid={parser}", f"--as={most}:{most}"],
+                   user=user, group=user, extra_groups=[], check=True)
+    large = mail("ADD", (b"x" * 70 + b"\n") * 60000)
+    send(daemon, mail("HELP"))      # finds a child that was there before
+    equal([send(daemon, large) for _ in range(3)], [451] * 3, "statuses")
+    equal(set_aside(daemon), [], "in quarantine")
+    os.kill(parser, signal.SIGKILL)     # nobody may raise its limit again
+    goes_on(daemon, sink, keys)
+
+
+def memory_for_the_core(place):
+    """no memory for the core: 4xx or no greeting, and then all again"""
+    if SAN:
+        raise Skip("the sanitizer needs all the address space there is")
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port))
+    daemon.start()
+    pid = daemon.process.pid
+    keys = Keys(daemon, small_certificates(60))
+    equal(keys.add(), 250, "ADD")
+    large = mail("ADD", (b"x" * 70 + b"\n") * 60000)
+    seen = []
+    for more in (0, 1 << 16, 1 << 20, 4 << 20):
+        restore = limit(pid, "as", address_space(pid) + more)
+        codes = [send(daemon, mail("HELP")), keys.add(), send(daemon, large),
+                 keys.add()]
+        restore()
+        seen.append(codes)
+        expect(daemon.running(), "the daemon has ended")
+        for code in codes:
+            expect(code in (None, 250) or is_later(code), "status", code)
+    note("with ever more memory:", seen)
+    goes_on(daemon, sink, keys)
+
+
 if __name__ == "__main__":
     run(low, full_24, full_300, no_reserve, read_only, copies,
         answers_out, dies_under_it, full_quarantine, quarantine_and_disk,
-        descriptors, processes)
+        descriptors, processes, memory_for_children, memory_for_the_core)
