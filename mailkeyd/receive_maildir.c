@@ -24,6 +24,7 @@
 
 #define IN_WORK 32	   /* mails in the gateway's hands */
 #define BATCH	1000	   /* names that are read, and sorted, together */
+#define FRESH	32	   /* names of the newest, while there are more */
 #define COPY	(1u << 20) /* octets of a mail copied in one turn */
 #define TURN_MS 5
 /* Without an event.  A folder that is removed while we have it open gives none.
@@ -75,6 +76,11 @@ struct maildir {
 	unsigned scans;
 	char *names[BATCH];
 	size_t nnames, next;
+	/* The newest, of which every other turn takes the last one while there
+	 * is a crowd: so another's mail does not wait for all of it. */
+	char *fresh[FRESH];
+	size_t nfresh;
+	bool fresh_turn;
 	struct file files[IN_WORK];
 	size_t nfiles;
 	struct file *copied;  /* the one that is being copied */
@@ -530,6 +536,30 @@ scan_more(struct maildir *m)
 	qsort(m->names, m->nnames, sizeof(*m->names), compare);
 }
 
+/* One that came lately; the oldest of them makes room. */
+static void
+fresh_add(struct maildir *m, const char *name)
+{
+	char *copy = strdup(name);
+
+	if (copy == NULL)
+		return;
+	if (m->nfresh == FRESH) {
+		free(m->fresh[0]);
+		memmove(
+		    m->fresh, m->fresh + 1, (FRESH - 1) * sizeof(m->fresh[0]));
+		m->nfresh--;
+	}
+	m->fresh[m->nfresh++] = copy;
+}
+
+static void
+fresh_drop(struct maildir *m)
+{
+	while (m->nfresh > 0)
+		free(m->fresh[--m->nfresh]);
+}
+
 static void
 names_drop(struct maildir *m)
 {
@@ -538,6 +568,17 @@ names_drop(struct maildir *m)
 	if (m->scan != NULL)
 		closedir(m->scan);
 	m->scan = NULL;
+	fresh_drop(m);
+}
+
+/* The name to be taken next; NULL: another batch has to be read. */
+static char *
+name_next(struct maildir *m)
+{
+	m->fresh_turn = !m->fresh_turn && m->scan != NULL;
+	if (m->fresh_turn && m->nfresh > 0)
+		return m->fresh[--m->nfresh];
+	return m->next < m->nnames ? m->names[m->next++] : NULL;
 }
 
 /* One step of the work; false: there is nothing to do now. */
@@ -553,8 +594,7 @@ maildir_step(struct maildir *m)
 	if (m->stopping || m->dir == -1 || m->paused_until != 0 ||
 	    m->nfiles == IN_WORK)
 		return false;
-	if (m->next < m->nnames) {
-		name = m->names[m->next++];
+	if ((name = name_next(m)) != NULL) {
 		if (!in_work(m, name))
 			file_start(m, name);
 		free(name);
@@ -629,6 +669,9 @@ maildir_event(void *ctx, uint32_t events)
 			maildir_look(m);
 			return;
 		}
+		if (event->len > 0 && event->name[0] != '.' &&
+		    put_off_find(m, event->name) == NULL)
+			fresh_add(m, event->name);
 		at += (ssize_t)(sizeof(*event) + event->len);
 	}
 	m->again = true;
