@@ -65,7 +65,7 @@ def forgive(place):
         {"LSAN_OPTIONS": "", "ASAN_OPTIONS": before["ASAN_OPTIONS"]}))
 
 
-def on_small_disk(place, megabytes, **limits):
+def on_small_disk(place, megabytes, ready=True, **limits):
     """A daemon whose state lies on a file system of that size, and a sink."""
     if NO_MOUNTS:
         raise Skip(NO_MOUNTS)
@@ -75,7 +75,8 @@ def on_small_disk(place, megabytes, **limits):
     os.mkdir(daemon.state, 0o700)
     mount("none", daemon.state, "tmpfs", 0, f"size={megabytes}m,mode=700")
     place.at_close(lambda: libc.umount2(daemon.state.encode(), 2))
-    daemon.start()
+    if ready:
+        daemon.start()
     return daemon, sink
 
 
@@ -295,6 +296,30 @@ def copies(place):
          stats(daemon)["certificates"])
     expect(1 < stored < stats(daemon)["certificates"], "certificates")
     goes_on(daemon, sink, keys)
+
+
+def load(place):
+    """a load into an empty store without room for it leaves it empty"""
+    # Beside a daemon it would be no load.
+    daemon, sink = on_small_disk(place, 100, ready=False)
+    ballast = Ballast(daemon)
+    ballast.leave(3 << 20)
+    with open("/usr/share/keyrings/debian-keyring.gpg", "rb") as f:
+        ring = sorted(set(certificates(f.read())), key=len)[:700]
+    path = place.write("ring.gpg", b"".join(ring))
+    expect(os.path.getsize(path) > 9 << 20, "it is too small for a load")
+    done = daemon.ctl("import", path)
+    equal(done.returncode, 75, f"import ({done.stderr.decode()})")
+    expect(b"below free_space; nothing of it was stored" in done.stderr,
+           "import says", done.stderr)
+    expect("bulk" not in os.listdir(os.path.join(daemon.state, "db")),
+           "something is left of it")
+    ballast.remove()
+    equal(stats(daemon)["certificates"], 0, "certificates")
+    equal(daemon.ctl("import", path).returncode, 0, "import with room")
+    equal(stats(daemon)["certificates"], len(ring), "certificates")
+    daemon.start()
+    goes_on(daemon, sink, Keys(daemon, small_certificates(5)))
 
 
 def answers_out(place):
@@ -578,6 +603,6 @@ def memory_for_the_core(place):
 
 
 if __name__ == "__main__":
-    run(low, full_24, full_300, no_reserve, read_only, copies,
+    run(low, full_24, full_300, no_reserve, read_only, copies, load,
         answers_out, dies_under_it, full_quarantine, quarantine_and_disk,
         descriptors, processes, memory_for_children, memory_for_the_core)

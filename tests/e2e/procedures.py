@@ -364,6 +364,15 @@ def full_disk(place):
     m.daemon.stop()
 
 
+def all_of_them(_place):
+    """each section of the page that has commands is executed by a test"""
+    there = {title.splitlines()[0] for title in page().split("\n.Sh ")[1:]
+             if re.search(r"(?m)^[#$] ", title)}
+    with open(__file__, encoding="utf-8") as f:
+        done = set(re.findall(r'procedures\("([A-Z, ]+)"\)', f.read()))
+    equal(done, there, "sections")
+
+
 def events(_place):
     """the page has every event of the log, and no other"""
     section = page().split(".Sh LOG\n")[1].split("\n.Sh ")[0]
@@ -389,4 +398,4 @@ def events(_place):
 
 
 run(backup, moving, upgrade, upgrade_of_the_store, gone, data, full_disk,
-    events)
+    all_of_them, events)
