@@ -426,6 +426,10 @@ public_key_ready(struct public_key *k)
 		good = EVP_PKEY_CTX_set_rsa_padding(
 			   k->ctx, RSA_PKCS1_PADDING) == 1;
 	ERR_clear_error();
+	if (!good) {
+		EVP_PKEY_CTX_free(k->ctx);
+		k->ctx = NULL;
+	}
 	return good;
 }
 
