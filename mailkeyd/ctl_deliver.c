@@ -13,14 +13,24 @@
 #define DELIVER_MAX	(64u << 20) /* octets taken; the rest is thrown away */
 #define DELIVER_SECONDS 300	    /* then: try later */
 
-/* An address as it is sent, in `room`: of what cannot be one, the beginning. */
+/* An address as it is sent, in `room`, without the <> that some MTAs leave
+ * around it: of what cannot be one, the beginning. */
 static const char *
 address_cut(const char *address, char room[CONTROL_ADDRESS + 1])
 {
-	if (address == NULL || strlen(address) <= CONTROL_ADDRESS)
-		return address;
-	memcpy(room, address, CONTROL_ADDRESS);
-	room[CONTROL_ADDRESS] = '\0';
+	size_t len;
+
+	if (address == NULL)
+		return NULL;
+	len = strlen(address);
+	if (len >= 2 && address[0] == '<' && address[len - 1] == '>') {
+		address++;
+		len -= 2;
+	}
+	if (len > CONTROL_ADDRESS)
+		len = CONTROL_ADDRESS;
+	memcpy(room, address, len);
+	room[len] = '\0';
 	return room;
 }
 

@@ -345,7 +345,9 @@ take_return_path(struct reading *r, const char *value, size_t len)
 		if (end == NULL || *skip_cfws(end + 1) != '\0')
 			return 0;
 		value++;
-		len = (size_t)(end - value);
+		if (*value == '@') /* a source route: RFC 5321, C */
+			value += strcspn(value, ":>") + 1;
+		len = value < end ? (size_t)(end - value) : 0;
 	}
 	m->return_path =
 	    strndup(value, len < MAIL_STRING_MAX ? len : MAIL_STRING_MAX);

@@ -263,7 +263,7 @@ def deliver_codes(place):
     message_id = new_id()
     equal(deliver(daemon, b"From alice  Sun Mar  1 12:00:00 2026\n"
                   + mail("HELP", message_id=message_id),
-                  f"--sender={ALICE}"), 0, "a mail with a From line")
+                  f"--sender=<{ALICE}>"), 0, "a mail with a From line")
     sink.answer_to(message_id)
 
     null_id = new_id()

@@ -3,7 +3,7 @@
  */
 #include "mailkeyd/config.h"
 
-#include <sanitizer/lsan_interface.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +11,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* libconfuse drops the arguments of a function, of which there is this one,
- * when the file is refused in the midst of them. */
+/* What it names would be a descriptor of this process, which may wait for
+ * ever; and libconfuse drops its arguments when it is not finished. */
 static bool
-may_leak(const uint8_t *octets, size_t len)
+includes(const uint8_t *octets, size_t len)
 {
 	return memmem(octets, len, "include", 7) != NULL;
 }
@@ -24,18 +24,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 int
 LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
 {
-	int fd = memfd_create("config", MFD_CLOEXEC);
 	char path[32], *error = NULL;
 	struct config *c;
+	int fd;
 
+	if (includes(octets, len))
+		return 0;
+	fd = memfd_create("config", MFD_CLOEXEC);
 	if (fd == -1 || write(fd, octets, len) != (ssize_t)len)
 		abort();
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (may_leak(octets, len))
-		__lsan_disable();
 	c = config_read(path, &error);
-	if (may_leak(octets, len))
-		__lsan_enable();
 	if (c == NULL) {
 		if (error == NULL || strchr(error, '\n') != NULL)
 			abort();

@@ -259,6 +259,8 @@ static const struct {
 	"<c@d>"},
     {"return-path", "Return-Path: <a@b.c>\nReceived: x", F(return_path),
 	"a@b.c"},
+    {"source route", "Return-Path: <@x.org,@y.org:a@b.c>\nReceived: x",
+	F(return_path), "a@b.c"},
     {"null sender", "Return-Path: <>\nReceived: x", F(return_path), ""},
     {"bang path", "Return-Path: <site!user@site>", F(return_path),
 	"site!user@site"},
