@@ -330,6 +330,8 @@ def endless(place):
              "popflood": ("pop3", pop_flood, "too long"),
              "popdrip": ("pop3", drip, "timed out"),
              "lying": ("imap", nothing, "too long")}
+    if SAN:
+        del cases["null"]  # where each death is a finding
     fakes = {title: Fake(place, case[1]) for title, case in cases.items()}
     begin = time.monotonic()
     daemon, sink = start(place, *[

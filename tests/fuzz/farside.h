@@ -179,16 +179,19 @@ far_write(struct wire *w, const void *octets, size_t count)
 	return (ssize_t)count;
 }
 
-/* At a quoted string or a literal in a greeting libetpan reads through NULL,
- * with the same end as above: such a greeting is passed over. */
+/* At a list in the code of a greeting, "[PERMANENTFLAGS (", libetpan reads
+ * through NULL, with the same end as above: such a greeting is passed over. */
 static bool
 greeting_kills(void)
 {
-	const uint8_t *line = far.in + far.at, *end;
+	const uint8_t *line = far.in + far.at, *end, *code;
 
 	end = memchr(line, '\n', far.len - far.at);
-	if (end == NULL || (memchr(line, '"', (size_t)(end - line)) == NULL &&
-			       memchr(line, '{', (size_t)(end - line)) == NULL))
+	code = end != NULL ? memchr(line, '[', (size_t)(end - line)) : NULL;
+	if (code == NULL || memchr(code, '(', (size_t)(end - code)) == NULL)
+		return false;
+	code = memchr(code, '(', (size_t)(end - code));
+	if (memchr(line, ']', (size_t)(code - line)) != NULL)
 		return false;
 	far.at += (size_t)(end - line) + 1;
 	return true;
