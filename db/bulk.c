@@ -19,8 +19,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* Octets: certificates only pass through, indexes are gone back to. */
-#define CERTS_CACHE (16u << 20)
+/* Octets: certificates are read again at the end, indexes gone back to. */
+#define CERTS_CACHE (64u << 20)
 #define INDEX_CACHE (96u << 20)
 
 struct ks_bulk {

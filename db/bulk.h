@@ -15,7 +15,7 @@ struct ks_bulk_counts {
 /*
  * Begins a load into a store that has no certificate, never had one, and knows
  * nothing of any: else KS_BUSY.  `memory` octets are used for sorting, some 16
- * for each certificate, and 130 MiB for writing; the rest lies on the disk, up
+ * for each certificate, and 180 MiB for writing; the rest lies on the disk, up
  * to one and a half times the size of the store to come.  Until
  * ks_bulk_finish() the store stays as it is, and nothing of the load is seen.
  */
