@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define LOG_BUFFER	   (1U << 20)
-#define CHECKPOINT_KB	   (16U << 10)
+#define CHECKPOINT_KB	   (8U << 10)
 #define CHECKPOINT_MINUTES 1U
 #define RECOVERY_ROOM	   (64U << 20)
 
