@@ -187,7 +187,8 @@ bulk_writer_end(struct bulk_writer *w, int ret)
 			ret = pads_remove(w, &w->pads_before);
 		if (ret == 0)
 			ret = w->db->sync(w->db, 0);
-		closed = w->db->close(w->db, 0);
+		/* What is given up need not be written. */
+		closed = w->db->close(w->db, ret == 0 ? 0 : DB_NOSYNC);
 		ret = ret == 0 ? closed : ret;
 	}
 	free(w->chunk.data);
