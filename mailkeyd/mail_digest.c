@@ -6,6 +6,9 @@
 
 #include <stdio.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+#define SMALL 16384 /* octets of a mail that are sooner copied than mapped */
 
 /*
  * Where the body begins: behind the first empty line.  The core never looks
@@ -30,12 +33,16 @@ body_offset(const char *raw, size_t len)
 int
 mail_digest_body(int fd, size_t len, unsigned char out[DIGEST_LEN])
 {
+	char small[SMALL], *raw;
 	size_t at;
-	char *raw;
 	int rv;
 
-	if (len == 0)
-		return pgp_sha256("", 0, out);
+	if (len <= sizeof(small)) {
+		if (pread(fd, small, len, 0) != (ssize_t)len)
+			return -1;
+		at = body_offset(small, len);
+		return pgp_sha256(small + at, len - at, out);
+	}
 	raw = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
 	if (raw == MAP_FAILED)
 		return -1;
