@@ -431,7 +431,7 @@ def damaged(daemon, fpr):
     text = subprocess.run(["db_dump", path], stdout=subprocess.PIPE,
                           check=True).stdout.decode()
     os.remove(path)
-    text, n = re.subn(rf"(?m)^( {fpr.lower()}\n .{{60}}).*$", r"\1", text)
+    text, n = re.subn(rf"(?m)^( .{{40}}{fpr.lower()}).*$", r"\1", text)
     equal(n, 1, "records")
     subprocess.run(["db_load", path], check=True, input=text.encode())
 
