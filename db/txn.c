@@ -121,8 +121,9 @@ struct syncer {
 	pthread_cond_t wake;
 	enum { IDLE, WANTED, ENDED } state;
 	bool running, stop;
-	int result; /* once it has ENDED */
-	int fd;	    /* readable then */
+	unsigned starts, begun; /* so far; when what is WANTED was */
+	int result;		/* once it has ENDED */
+	int fd;			/* readable then */
 };
 
 struct syncer *
@@ -187,6 +188,7 @@ syncer_start(struct keystore *ks)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	s->starts++;
 	s->running = pthread_create(&s->thread, NULL, sync_loop, ks) == 0;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return s->running ? KS_OK : KS_NOMEM;
@@ -219,6 +221,7 @@ ks_commit_begin(struct keystore *ks)
 	pthread_mutex_lock(&s->mutex);
 	assert(s->state == IDLE);
 	s->state = WANTED;
+	s->begun = s->starts;
 	pthread_cond_broadcast(&s->wake);
 	pthread_mutex_unlock(&s->mutex);
 	return KS_OK;
@@ -247,8 +250,10 @@ ks_commit_end(struct keystore *ks)
 		return KS_OK;
 	}
 	/* The next sync would succeed: Linux says once what it has lost. */
-	atomic_store(&ks->panicked, true);
-	(void)ks_closed(ks, NULL);
+	if (s->begun == s->starts) {
+		atomic_store(&ks->panicked, true);
+		(void)ks_closed(ks, NULL);
+	}
 	return st;
 }
 

@@ -191,6 +191,27 @@ a_sync_that_fails_closes(void **state)
 	assert_int_not_equal(due_id(t, NOW, NULL, NULL, &next), 0);
 }
 
+/* It has been opened again before anybody asked. */
+static void
+mended_meanwhile(void **state)
+{
+	struct tempstore *t = *state;
+
+	slow_disk(state);
+	begin(t);
+	add(t, NOW, "first");
+	assert_int_equal(ks_commit_begin(t->ks), KS_OK);
+	atomic_store(&disk_error, EIO);
+	atomic_store(&t->ks->panicked, true);
+	assert_int_equal(ks_closed(t->ks, NULL), KS_IO);
+	atomic_store(&disk_waits, false);
+	assert_true(is_synced(t, 60000));
+	fast_disk(t);
+	assert_int_equal(ks_mend(t->ks), KS_OK);
+	assert_int_equal(ks_commit_end(t->ks), KS_IO);
+	assert_int_equal(ks_closed(t->ks, NULL), KS_OK);
+}
+
 /* What is under way when the store is closed is ended first. */
 static void
 closed_meanwhile(void **state)
@@ -639,6 +660,7 @@ main(void)
 	    store_test(order),
 	    store_test(nothing_goes_before_it_is_synced),
 	    store_test(a_sync_that_fails_closes),
+	    store_test(mended_meanwhile),
 	    store_test(closed_meanwhile),
 	    store_test(all_fields_come_back),
 	    store_test(defer),
