@@ -114,10 +114,9 @@ slow_disk(void **state)
 }
 
 static void
-fast_disk(struct tempstore *t)
+fast_disk(void)
 {
 	atomic_store(&disk_waits, false);
-	t->ks->options.sync = false;
 	(void)db_env_set_func_fsync(NULL);
 }
 
@@ -160,7 +159,7 @@ nothing_goes_before_it_is_synced(void **state)
 	assert_int_equal(ks_commit_begin(t->ks), KS_OK);
 	assert_int_equal(ks_commit_end(t->ks), KS_OK); /* waits */
 	assert_int_equal(due_id(t, NOW, is_id, &first, &next), second);
-	fast_disk(t);
+	fast_disk();
 	store_reopen(t);
 	assert_int_equal(due_id(t, NOW, is_id, &first, &next), second);
 	assert_int_equal(waiting(t), 3);
@@ -182,7 +181,7 @@ a_sync_that_fails_closes(void **state)
 	assert_int_equal(ks_commit_end(t->ks), KS_IO);
 	assert_int_equal(ks_begin(t->ks, KS_ROOM_NONE), KS_IO);
 	assert_int_equal(ks_closed(t->ks, NULL), KS_IO);
-	fast_disk(t);
+	fast_disk();
 	assert_int_equal(ks_mend(t->ks), KS_OK);
 	begin(t);
 	add(t, NOW, "second");
@@ -206,7 +205,7 @@ mended_meanwhile(void **state)
 	assert_int_equal(ks_closed(t->ks, NULL), KS_IO);
 	atomic_store(&disk_waits, false);
 	assert_true(is_synced(t, 60000));
-	fast_disk(t);
+	fast_disk();
 	assert_int_equal(ks_mend(t->ks), KS_OK);
 	assert_int_equal(ks_commit_end(t->ks), KS_IO);
 	assert_int_equal(ks_closed(t->ks, NULL), KS_OK);
