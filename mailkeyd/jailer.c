@@ -666,11 +666,12 @@ mapped_octets(void)
 {
 	FILE *f = fopen("/proc/self/statm", "re");
 	unsigned long pages = 0;
+	char line[128];
 
 	if (f == NULL)
 		return 0;
-	if (fscanf(f, "%lu", &pages) != 1)
-		pages = 0;
+	if (fgets(line, sizeof(line), f) != NULL)
+		pages = strtoul(line, NULL, 10);
 	fclose(f);
 	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
