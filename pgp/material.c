@@ -204,20 +204,11 @@ pkey_of_numbers(const char *type, const struct cursor *mpi,
 	return key;
 }
 
-static const unsigned char rsa_f4[] = {1, 0, 1}; /* 65537 */
-
-static EVP_PKEY *
-pkey_of_rsa(const struct cursor mpi[2])
-{
-	static const char *const names[] = {
-	    OSSL_PKEY_PARAM_RSA_N, OSSL_PKEY_PARAM_RSA_E};
-
-	return pkey_of_numbers("RSA", mpi, names, 2);
-}
-
 static bool
 open_rsa(struct public_key *k, struct cursor c)
 {
+	static const char *const names[] = {
+	    OSSL_PKEY_PARAM_RSA_N, OSSL_PKEY_PARAM_RSA_E};
 	struct cursor mpi[2];
 	unsigned n, e;
 
@@ -229,10 +220,7 @@ open_rsa(struct public_key *k, struct cursor c)
 		return false;
 	k->size = mpi[0].len;
 	k->cost = 1 + n / 128 * (n / 128) * (e + 15) / 448;
-	if (octets_cmp(mpi[1].p, mpi[1].len, rsa_f4, sizeof(rsa_f4)) == 0)
-		k->fast = rsa_fast_new(mpi[0].p, mpi[0].len);
-	if (k->fast == NULL)
-		k->pkey = pkey_of_rsa(mpi);
+	k->pkey = pkey_of_numbers("RSA", mpi, names, 2);
 	return true;
 }
 
@@ -405,43 +393,20 @@ is_eddsa(const struct public_key *k)
 }
 
 bool
-public_key_ready(struct public_key *k)
-{
-	bool good;
-
-	if (k->ctx != NULL || is_eddsa(k))
-		return true;
-	if (k->pkey == NULL) {
-		struct cursor mpi[2] = {
-		    rsa_fast_modulus(k->fast), {rsa_f4, sizeof(rsa_f4)}};
-
-		k->pkey = pkey_of_rsa(mpi);
-	}
-	good = k->pkey != NULL;
-	if (good) {
-		k->ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
-		good = k->ctx != NULL && EVP_PKEY_verify_init(k->ctx) == 1;
-	}
-	if (good && (k->pkalgo == PK_RSA || k->pkalgo == PK_RSA_SIGN))
-		good = EVP_PKEY_CTX_set_rsa_padding(
-			   k->ctx, RSA_PKCS1_PADDING) == 1;
-	ERR_clear_error();
-	if (!good) {
-		EVP_PKEY_CTX_free(k->ctx);
-		k->ctx = NULL;
-	}
-	return good;
-}
-
-bool
 public_key_open(struct public_key *k, struct cursor c)
 {
 	bool good;
 
 	memset(k, 0, sizeof(*k));
 	good = take_header(&c, &k->version, &k->pkalgo) &&
-	       open_material(k, c) &&
-	       (k->fast != NULL || (k->pkey != NULL && public_key_ready(k)));
+	       open_material(k, c) && k->pkey != NULL;
+	if (good && !is_eddsa(k)) {
+		k->ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
+		good = k->ctx != NULL && EVP_PKEY_verify_init(k->ctx) == 1;
+	}
+	if (good && (k->pkalgo == PK_RSA || k->pkalgo == PK_RSA_SIGN))
+		good = EVP_PKEY_CTX_set_rsa_padding(
+			   k->ctx, RSA_PKCS1_PADDING) == 1;
 	ERR_clear_error();
 	if (!good)
 		public_key_close(k);
@@ -453,7 +418,6 @@ public_key_close(struct public_key *k)
 {
 	EVP_PKEY_CTX_free(k->ctx);
 	EVP_PKEY_free(k->pkey);
-	rsa_fast_free(k->fast);
 	memset(k, 0, sizeof(*k));
 }
 

@@ -181,12 +181,7 @@ public_key_verify(struct public_key *key, unsigned hashalgo,
 
 	if (len < key->digest_min)
 		return PGP_BAD;
-	if (!value_new(key, c, &value)) {
-		verdict = PGP_UNDECIDED;
-	} else if (key->fast != NULL && rsa_fast_good(key->fast, hashalgo,
-					    digest, len, value.octets)) {
-		verdict = PGP_GOOD;
-	} else if (public_key_ready(key)) {
+	if (value_new(key, c, &value)) {
 		good = key->ctx == NULL
 			   ? fits_eddsa(key, &value, digest, len)
 			   : fits(key, hashalgo, &value, digest, len);

@@ -25,7 +25,6 @@ enum pubkey_algo {
 struct public_key {
 	struct evp_pkey_st *pkey;
 	struct evp_pkey_ctx_st *ctx; /* ready to verify; of EdDSA NULL */
-	struct rsa_fast *fast; /* NULL, or pkey and ctx may be NULL as yet */
 	uint8_t version, pkalgo;
 	bool gpg;	  /* of a kind that GnuPG 2.2 knows */
 	uint8_t hashalgo; /* what RSA's padding was set to last */
@@ -41,8 +40,6 @@ struct public_key {
  * is verified here, or no memory; nothing is to be freed then.
  */
 bool public_key_open(struct public_key *, struct cursor body);
-/* Makes what libcrypto needs, if it is not there.  False: no memory. */
-bool public_key_ready(struct public_key *);
 void public_key_close(struct public_key *);
 
 /*
@@ -66,24 +63,6 @@ enum pgp_verdict public_key_verify(struct public_key *, unsigned hashalgo,
 bool ed25519_good(const unsigned char point[ED25519_LEN],
     const unsigned char value[2 * ED25519_LEN], const unsigned char *message,
     size_t len);
-
-/* ---- rsa_fast.c ---------------------------------------------------------- */
-
-/* A modulus, its highest octet not 0, to which the exponent is 65537.  NULL:
- * not on this processor, not of this size, or no memory. */
-struct rsa_fast *rsa_fast_new(const unsigned char *n, size_t len);
-void rsa_fast_free(struct rsa_fast *);			 /* accepts NULL */
-struct cursor rsa_fast_modulus(const struct rsa_fast *); /* lent */
-
-/* Both as long as the modulus, and below it: whether value^65537 is the other
- * one. */
-bool rsa_fast_power(const struct rsa_fast *, const unsigned char *value,
-    const unsigned char *power_is);
-
-/* Whether a value, as long as the modulus, is good beyond any doubt; OpenSSL
- * may know better. */
-bool rsa_fast_good(const struct rsa_fast *, unsigned hashalgo,
-    const unsigned char *digest, size_t len, const unsigned char *value);
 
 /* ---- hashed.c ------------------------------------------------------------ */
 
