@@ -169,8 +169,9 @@ class Words:
             "word, rare": [w for w, n in family.items() if n == 1][:100],
             "word, common": [w for w, _ in given.most_common(3)],
             "word, on every key": ["example"],
-            "two words": [f"{a} {b}" for (a, b), n in pairs.most_common(40)
-                          if n <= 10],
+            # most first, but no more than an answer lists
+            "two words": [f"{a} {b}" for (a, b), n in pairs.most_common()
+                          if n <= 10][:40],
             "address": [uid[uid.index("<") + 1:-1] for *_, uid in some],
             "key ID": ["0x" + fpr[-16:] for _, _, fpr, _ in some],
         }
