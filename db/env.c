@@ -432,6 +432,40 @@ note_recovery(DB_ENV *env, int what, int percent)
 }
 #endif
 
+static atomic_uint losses;
+
+int (*sync_file)(int fd) = fdatasync;
+
+/* Berkeley DB asks again after EIO, and of a page that it puts out to make room
+ * nobody is told. */
+static int
+sync_hook(int fd)
+{
+	int error;
+
+	if (sync_file(fd) == 0)
+		return 0;
+	error = errno;
+	if (error != EINTR)
+		atomic_fetch_add(&losses, 1);
+	return error;
+}
+
+unsigned
+sync_losses(void)
+{
+	return atomic_load(&losses);
+}
+
+enum ks_status
+sync_check(struct keystore *ks)
+{
+	if (sync_losses() == ks->lost)
+		return KS_OK;
+	atomic_store(&ks->panicked, true);
+	return ks_closed(ks, NULL);
+}
+
 static enum ks_status
 env_open(struct keystore *ks)
 {
@@ -441,7 +475,9 @@ env_open(struct keystore *ks)
 	DB_ENV *env;
 	int ret;
 
-	if (db_env_create(&env, 0) != 0)
+	ks->lost = sync_losses();
+	if (db_env_set_func_fsync(sync_hook) != 0 ||
+	    db_env_create(&env, 0) != 0)
 		return KS_NOMEM;
 	ks->env = env;
 	env->app_private = ks;

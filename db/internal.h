@@ -64,6 +64,7 @@ struct keystore {
 	enum ks_status closed; /* KS_OK: it is open; else why not */
 	uint64_t tried_with;   /* octets were free when it last did not open */
 	atomic_bool panicked;  /* Berkeley DB refuses all from now on */
+	unsigned lost;	       /* sync_losses() when it was opened */
 	struct ks_options options;
 	struct counters counters, before; /* now; when the txn began */
 	struct counters untried;	  /* when ks_try() was called */
@@ -89,6 +90,15 @@ struct keystore {
 	uint64_t durable;      /* outbox ids up to this one are on the disk */
 	uint64_t begun;	       /* the same, once what was begun is synced */
 };
+
+/* Syncs of files that failed in this process, whoever asked for them. */
+unsigned sync_losses(void);
+/* fdatasync(); another one in tests. */
+extern int (*sync_file)(int fd);
+
+/* KS_IO when a sync failed since the store was opened, which closes it: Linux
+ * says once what it has lost, and the next sync succeeds. */
+enum ks_status sync_check(struct keystore *);
 
 /* ---- numbers as octets, so that the order of keys is theirs -------------- */
 

@@ -84,7 +84,7 @@ ks_commit(struct keystore *ks)
 	enum ks_status st =
 	    finish(ks, ks->options.sync ? DB_TXN_SYNC : DB_TXN_WRITE_NOSYNC);
 
-	if (st == KS_OK)
+	if (st == KS_OK && (st = sync_check(ks)) == KS_OK)
 		ks->durable = ks->counters.outbox_id;
 	return st;
 }
@@ -244,7 +244,7 @@ ks_commit_end(struct keystore *ks)
 	(void)eventfd_read(s->fd, &n);
 	pthread_mutex_unlock(&s->mutex);
 	st = table_status(ks, result);
-	if (st == KS_OK) {
+	if (st == KS_OK && (st = sync_check(ks)) == KS_OK) {
 		if (ks->durable < ks->begun)
 			ks->durable = ks->begun;
 		return KS_OK;

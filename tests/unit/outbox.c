@@ -110,14 +110,15 @@ slow_disk(void **state)
 	t->ks->options.sync = true;
 	atomic_store(&disk_error, 0);
 	atomic_store(&disk_waits, true);
-	return db_env_set_func_fsync(slow_sync);
+	sync_file = slow_sync;
+	return 0;
 }
 
 static void
 fast_disk(void)
 {
 	atomic_store(&disk_waits, false);
-	(void)db_env_set_func_fsync(NULL);
+	sync_file = fdatasync;
 }
 
 static bool
@@ -187,6 +188,42 @@ a_sync_that_fails_closes(void **state)
 	add(t, NOW, "second");
 	assert_int_equal(ks_commit_begin(t->ks), KS_OK);
 	assert_int_equal(ks_commit_end(t->ks), KS_OK);
+	assert_int_not_equal(due_id(t, NOW, NULL, NULL, &next), 0);
+}
+
+static int
+sync_fails_once(int fd)
+{
+	(void)fd;
+	sync_file = fdatasync;
+	errno = EIO;
+	return -1;
+}
+
+/* Nobody was told, or somebody who does not sync for answers: the next sync
+ * would succeed. */
+static void
+a_sync_that_failed_unseen_closes(void **state)
+{
+	struct tempstore *t = *state;
+	time_t next = -1;
+
+	t->ks->options.sync = true;
+	begin(t);
+	add(t, NOW, "first");
+	assert_int_equal(ks_commit_lazy(t->ks), KS_OK);
+	sync_file = sync_fails_once;
+	(void)t->ks->env->log_flush(t->ks->env, NULL);
+	assert_ptr_equal(sync_file, fdatasync);
+	begin(t);
+	add(t, NOW, "second");
+	assert_int_equal(ks_commit_begin(t->ks), KS_OK);
+	assert_int_equal(ks_commit_end(t->ks), KS_IO);
+	assert_int_equal(ks_closed(t->ks, NULL), KS_IO);
+	assert_int_equal(ks_mend(t->ks), KS_OK);
+	begin(t);
+	add(t, NOW, "third");
+	commit(t);
 	assert_int_not_equal(due_id(t, NOW, NULL, NULL, &next), 0);
 }
 
@@ -659,6 +696,7 @@ main(void)
 	    store_test(order),
 	    store_test(nothing_goes_before_it_is_synced),
 	    store_test(a_sync_that_fails_closes),
+	    store_test(a_sync_that_failed_unseen_closes),
 	    store_test(mended_meanwhile),
 	    store_test(closed_meanwhile),
 	    store_test(all_fields_come_back),
