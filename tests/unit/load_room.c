@@ -3,36 +3,15 @@
  * on the way: the store is empty or whole, and the next load works.
  */
 #include "db/bulk.h"
+#include "tests/unit/mounts.h"
 #include "tests/unit/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <string.h>
-#include <sys/mount.h>
 
 #define KEYS   300
 #define MEMORY (64u << 10) /* so that it goes to the disk */
-
-static bool mounts; /* this process may mount */
-
-/* What Berkeley DB gives up it does not free. */
-const char *__lsan_default_suppressions(void);
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:libdb-5.3";
-}
-
-static int
-group_setup(void **state)
-{
-	(void)state;
-	mounts = (unshare(CLONE_NEWNS) == 0 ||
-		     unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
-		 mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
-	return 0;
-}
 
 /* ---- a small disk -------------------------------------------------------- */
 
@@ -246,5 +225,5 @@ main(void)
 	    cmocka_unit_test(room_goes),
 	};
 
-	return cmocka_run_group_tests(tests, group_setup, NULL);
+	return cmocka_run_group_tests(tests, mounts_setup, NULL);
 }

@@ -2,36 +2,15 @@
  * Where a store lies: read-only and full file systems, small ones in a mount
  * namespace of this process, and an environment that Berkeley DB gives up.
  */
+#include "tests/unit/mounts.h"
 #include "tests/unit/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-
-static bool mounts; /* this process may mount */
-
-/* What Berkeley DB gives up it does not free. */
-const char *__lsan_default_suppressions(void);
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:libdb-5.3";
-}
-
-static int
-group_setup(void **state)
-{
-	(void)state;
-	mounts = (unshare(CLONE_NEWNS) == 0 ||
-		     unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
-		 mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
-	return 0;
-}
 
 /* A store of one certificate on a file system of 24 MB, closed. */
 static int
@@ -385,5 +364,5 @@ main(void)
 	    store_test(verified_beside),
 	};
 
-	return cmocka_run_group_tests(tests, group_setup, NULL);
+	return cmocka_run_group_tests(tests, mounts_setup, NULL);
 }
