@@ -12,7 +12,7 @@
 #define LONG_MS	 3000 /* no server in order takes as long for one mail */
 #define MEMORY	 (3600 * 1000)
 #define DOMAINS	 256
-#define HELD_MAX 128 /* each is passed over when one is taken out */
+#define HELD_MAX 128  /* each is passed over when one is taken out */
 #define HASH	 2048 /* a power of two, more than HELD_MAX */
 
 struct domain {

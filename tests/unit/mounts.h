@@ -2,8 +2,8 @@
  * For tests of a store on a file system of their own: a mount namespace of this
  * process.
  */
-#ifndef TESTS_MOUNTS_H
-#define TESTS_MOUNTS_H
+#ifndef TEST_MOUNTS_H
+#define TEST_MOUNTS_H
 
 #include <sched.h>
 #include <stdbool.h>
