@@ -152,6 +152,15 @@ put_off_free(struct maildir *m, struct put_off *p)
 	free(p);
 }
 
+/* Whether it is still too early for it. */
+static bool
+is_put_off(const struct maildir *m, const char *name)
+{
+	const struct put_off *p = put_off_find(m, name);
+
+	return p != NULL && p->due > loop_now_ms();
+}
+
 /* Looks no later than in `ms`. */
 static void
 rescan_in(struct maildir *m, long ms)
@@ -512,7 +521,6 @@ scan_begin(struct maildir *m)
 static void
 scan_more(struct maildir *m)
 {
-	int64_t now = loop_now_ms();
 	struct dirent *entry = NULL;
 	struct put_off *p;
 
@@ -525,7 +533,7 @@ scan_more(struct maildir *m)
 		p = put_off_find(m, entry->d_name);
 		if (p != NULL)
 			p->scan = m->scans;
-		if ((p != NULL && p->due > now) || in_work(m, entry->d_name))
+		if (is_put_off(m, entry->d_name) || in_work(m, entry->d_name))
 			continue;
 		m->names[m->nnames] = strdup(entry->d_name);
 		if (m->names[m->nnames] != NULL)
@@ -595,7 +603,7 @@ maildir_step(struct maildir *m)
 	    m->nfiles == IN_WORK)
 		return false;
 	if ((name = name_next(m)) != NULL) {
-		if (!in_work(m, name))
+		if (!in_work(m, name) && !is_put_off(m, name))
 			file_start(m, name);
 		free(name);
 	} else if (m->scan != NULL)

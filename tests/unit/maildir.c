@@ -1,0 +1,311 @@
+/*
+ * A Maildir whose mails have to come again.  The gateway is a stand-in of this
+ * file: it says of each mail what its text asks for, in the next round of the
+ * loop.
+ */
+#include "mailkeyd/ipc.h"
+#include "mailkeyd/receive.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define IN_WORK 32   /* as in receive_maildir.c */
+#define BATCH	1000 /* likewise */
+#define WAIT_MS 60000
+
+/* ---- the gateway's stand-in ---------------------------------------------- */
+
+struct job {
+	gateway_done *done;
+	void *ctx;
+	char text[16];
+};
+
+#define SEEN 4096
+static struct {
+	char text[16];
+	int64_t when;
+} seen[SEEN];
+static size_t nseen, enough; /* the loop ends at `enough` */
+static struct job *hand[IN_WORK];
+static size_t nhand;
+static int refuse; /* errno of the next gateway_submit(), 0: takes it */
+static int64_t refused_at;
+static bool all_later;
+static struct loop *loop;
+static struct loop_timer *answer;
+
+struct job *
+gateway_submit(struct gateway *g, int memfd, const struct envelope *e,
+    gateway_done *done, void *ctx)
+{
+	struct job *j;
+	ssize_t n;
+
+	(void)g;
+	if (refuse != 0) {
+		errno = refuse;
+		refuse = 0;
+		refused_at = loop_now_ms();
+		return NULL;
+	}
+	assert_string_equal(e->source, "maildir");
+	assert_true(nhand < IN_WORK && nseen < SEEN);
+	j = calloc(1, sizeof(*j));
+	assert_non_null(j);
+	*j = (struct job){.done = done, .ctx = ctx};
+	n = pread(memfd, j->text, sizeof(j->text) - 1, 0);
+	assert_true(n >= 0);
+	close(memfd);
+	memcpy(seen[nseen].text, j->text, sizeof(j->text));
+	seen[nseen++].when = loop_now_ms();
+	hand[nhand++] = j;
+	loop_timer_set(answer, 0);
+	return j;
+}
+
+void
+gateway_forget(struct job *j)
+{
+	j->done = NULL;
+}
+
+static void
+answer_all(void *ctx)
+{
+	struct job *now[IN_WORK];
+	size_t n = nhand;
+
+	(void)ctx;
+	memcpy(now, hand, sizeof(now));
+	nhand = 0;
+	for (size_t i = 0; i < n; i++) {
+		bool later =
+		    all_later || strncmp(now[i]->text, "later", 5) == 0;
+
+		if (now[i]->done != NULL)
+			now[i]->done(
+			    now[i]->ctx, later ? FATE_LATER : FATE_DONE, "");
+		free(now[i]);
+	}
+	if (nseen >= enough)
+		loop_stop(loop);
+}
+
+/* ---- the folder ---------------------------------------------------------- */
+
+static struct maildir *maildir;
+static struct config config;
+static struct config_receive receive;
+static char dir[96], address[] = "keys@example.org", file[] = "t.conf";
+
+static void
+put(const char *name, const char *text)
+{
+	char path[160];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/new/%s", dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static int
+setup(void **state)
+{
+	static const char *const parts[] = {"tmp", "cur", "new"};
+	const char *tmp = getenv("TMPDIR");
+	char path[160];
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "%.60s/maildir-XXXXXX",
+	    tmp != NULL ? tmp : "/tmp");
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, parts[i]);
+		if (mkdir(path, 0700) == -1)
+			return -1;
+	}
+	memset(&config, 0, sizeof(config));
+	memset(&receive, 0, sizeof(receive));
+	config.file = file;
+	config.address = address;
+	config.limits.mail.message_size = 100000;
+	receive.type = RECEIVE_MAILDIR;
+	receive.path = dir;
+	nseen = nhand = 0;
+	refuse = 0;
+	all_later = false;
+	loop = loop_new();
+	answer = loop == NULL ? NULL : loop_timer_new(loop, answer_all, NULL);
+	return answer == NULL ? -1 : 0;
+}
+
+static int
+teardown(void **state)
+{
+	static const char *const parts[] = {"new", "tmp", "cur"};
+	const struct dirent *entry;
+	char path[160];
+	DIR *new;
+
+	(void)state;
+	maildir_free(maildir);
+	answer_all(NULL); /* what is left of them */
+	loop_free(loop);
+	snprintf(path, sizeof(path), "%s/new", dir);
+	if ((new = opendir(path)) == NULL)
+		return -1;
+	while ((entry = readdir(new)) != NULL)
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(new), entry->d_name, 0);
+	closedir(new);
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, parts[i]);
+		rmdir(path);
+	}
+	return rmdir(dir);
+}
+
+static void
+too_long(void *ctx)
+{
+	(void)ctx;
+	fail_msg("%zu mails were taken, and not %zu", nseen, enough);
+}
+
+/* Turns the loop until that many mails were taken. */
+static void
+run_until(size_t n)
+{
+	struct loop_timer *t = loop_timer_new(loop, too_long, NULL);
+
+	assert_non_null(t);
+	enough = n;
+	loop_timer_set(t, WAIT_MS);
+	assert_int_equal(loop_run(loop), 0);
+	loop_timer_free(t);
+}
+
+static void
+watch(void)
+{
+	char *error = NULL;
+
+	maildir = maildir_watch(loop, NULL, &config, &receive, &error);
+	if (maildir == NULL)
+		fail_msg("%s", error);
+}
+
+/* ---- the cases ----------------------------------------------------------- */
+
+/* Where a full round of mails has to come again the others are not even
+ * tried. */
+static void
+test_all_put_off(void **state)
+{
+	char name[16];
+
+	(void)state;
+	for (unsigned i = 0; i < 4 * IN_WORK; i++) {
+		snprintf(name, sizeof(name), "%04u", i);
+		put(name, "later");
+	}
+	watch();
+	/* The first round, and what was in hand when the last of it came. */
+	run_until(2 * IN_WORK + 1);
+	assert_true(seen[2 * IN_WORK].when - seen[IN_WORK - 1].when >= 900);
+}
+
+/* And for longer each time, as long as none is taken. */
+static void
+test_pause_grows(void **state)
+{
+	char name[16];
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * IN_WORK; i++) {
+		snprintf(name, sizeof(name), "%04u", i);
+		put(name, "x");
+	}
+	all_later = true;
+	watch();
+	run_until(IN_WORK);
+	run_until(2 * IN_WORK);
+	assert_true(seen[IN_WORK].when - seen[IN_WORK - 1].when >= 900);
+	run_until(2 * IN_WORK + 1);
+	assert_true(
+	    seen[2 * IN_WORK].when - seen[2 * IN_WORK - 1].when >= 1800);
+}
+
+/* What the gateway refuses is asked for again, after a pause. */
+static void
+test_refused(void **state)
+{
+	(void)state;
+	put("1", "x");
+	refuse = EBUSY;
+	watch();
+	run_until(1);
+	assert_true(seen[0].when - refused_at >= 900);
+}
+
+/* A file of a crowd that was put off when it came by itself has its turn in
+ * the crowd, too: that is no reason to try it at once. */
+static void
+test_put_off_in_a_crowd(void **state)
+{
+	int64_t first = -1, again = -1;
+	char name[16];
+
+	(void)state;
+	for (unsigned i = 0; i <= BATCH; i++) {
+		snprintf(name, sizeof(name), "%04u", i);
+		put(name, "x");
+	}
+	put("last", "later");
+	watch();
+	run_until(1);
+	put("last", "later"); /* as if it had just come */
+	run_until(BATCH + 3); /* it twice */
+	for (size_t i = 0; i < nseen; i++) {
+		if (strcmp(seen[i].text, "later") != 0)
+			continue;
+		again = seen[i].when - first;
+		if (first != -1)
+			break;
+		first = seen[i].when;
+	}
+	assert_int_not_equal(first, -1);
+	assert_true(again >= 900);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	    test(test_all_put_off),
+	    test(test_pause_grows),
+	    test(test_refused),
+	    test(test_put_off_in_a_crowd),
+#undef test
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
