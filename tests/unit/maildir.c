@@ -3,7 +3,7 @@
  * file: it says of each mail what its text asks for, in the next round of the
  * loop.
  */
-#include "mailkeyd/ipc.h"
+#include "mailkeyd/maildir.h"
 #include "mailkeyd/receive.h"
 
 #include <setjmp.h>
@@ -21,8 +21,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define IN_WORK 32   /* as in receive_maildir.c */
-#define BATCH	1000 /* likewise */
 #define WAIT_MS 60000
 
 /* ---- the gateway's stand-in ---------------------------------------------- */
@@ -39,7 +37,7 @@ static struct {
 	int64_t when;
 } seen[SEEN];
 static size_t nseen, enough; /* the loop ends at `enough` */
-static struct job *hand[IN_WORK];
+static struct job *hand[MAILDIR_WORK];
 static size_t nhand;
 static int refuse; /* errno of the next gateway_submit(), 0: takes it */
 static int64_t refused_at;
@@ -62,7 +60,7 @@ gateway_submit(struct gateway *g, int memfd, const struct envelope *e,
 		return NULL;
 	}
 	assert_string_equal(e->source, "maildir");
-	assert_true(nhand < IN_WORK && nseen < SEEN);
+	assert_true(nhand < MAILDIR_WORK && nseen < SEEN);
 	j = calloc(1, sizeof(*j));
 	assert_non_null(j);
 	*j = (struct job){.done = done, .ctx = ctx};
@@ -85,7 +83,7 @@ gateway_forget(struct job *j)
 static void
 answer_all(void *ctx)
 {
-	struct job *now[IN_WORK];
+	struct job *now[MAILDIR_WORK];
 	size_t n = nhand;
 
 	(void)ctx;
@@ -222,14 +220,15 @@ test_all_put_off(void **state)
 	char name[16];
 
 	(void)state;
-	for (unsigned i = 0; i < 4 * IN_WORK; i++) {
+	for (unsigned i = 0; i < 4 * MAILDIR_WORK; i++) {
 		snprintf(name, sizeof(name), "%04u", i);
 		put(name, "later");
 	}
 	watch();
 	/* The first round, and what was in hand when the last of it came. */
-	run_until(2 * IN_WORK + 1);
-	assert_true(seen[2 * IN_WORK].when - seen[IN_WORK - 1].when >= 900);
+	run_until(2 * MAILDIR_WORK + 1);
+	assert_true(
+	    seen[2 * MAILDIR_WORK].when - seen[MAILDIR_WORK - 1].when >= 900);
 }
 
 /* And for longer each time, as long as none is taken. */
@@ -239,18 +238,20 @@ test_pause_grows(void **state)
 	char name[16];
 
 	(void)state;
-	for (unsigned i = 0; i < 2 * IN_WORK; i++) {
+	for (unsigned i = 0; i < 2 * MAILDIR_WORK; i++) {
 		snprintf(name, sizeof(name), "%04u", i);
 		put(name, "x");
 	}
 	all_later = true;
 	watch();
-	run_until(IN_WORK);
-	run_until(2 * IN_WORK);
-	assert_true(seen[IN_WORK].when - seen[IN_WORK - 1].when >= 900);
-	run_until(2 * IN_WORK + 1);
+	run_until(MAILDIR_WORK);
+	run_until(2 * MAILDIR_WORK);
 	assert_true(
-	    seen[2 * IN_WORK].when - seen[2 * IN_WORK - 1].when >= 1800);
+	    seen[MAILDIR_WORK].when - seen[MAILDIR_WORK - 1].when >= 900);
+	run_until(2 * MAILDIR_WORK + 1);
+	assert_true(
+	    seen[2 * MAILDIR_WORK].when - seen[2 * MAILDIR_WORK - 1].when >=
+	    1800);
 }
 
 /* What the gateway refuses is asked for again, after a pause. */
@@ -274,15 +275,15 @@ test_put_off_in_a_crowd(void **state)
 	char name[16];
 
 	(void)state;
-	for (unsigned i = 0; i <= BATCH; i++) {
+	for (unsigned i = 0; i <= MAILDIR_BATCH; i++) {
 		snprintf(name, sizeof(name), "%04u", i);
 		put(name, "x");
 	}
 	put("last", "later");
 	watch();
 	run_until(1);
-	put("last", "later"); /* as if it had just come */
-	run_until(BATCH + 3); /* it twice */
+	put("last", "later");	      /* as if it had just come */
+	run_until(MAILDIR_BATCH + 3); /* it twice */
 	for (size_t i = 0; i < nseen; i++) {
 		if (strcmp(seen[i].text, "later") != 0)
 			continue;
