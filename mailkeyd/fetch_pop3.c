@@ -18,6 +18,7 @@
 
 #define SESSION_MS (5 * 60 * 1000L) /* then what was done is made certain */
 #define MAILS_MAX  50000u	    /* that one session looks at */
+#define KEPT	   16384u	    /* octets */
 
 struct listed {
 	uint32_t number, size;
@@ -273,13 +274,38 @@ list_names(const struct pop3 *p)
 
 /* ---- one mail ------------------------------------------------------------ */
 
+/* What was read of a mail and is not in its memfd yet: of many short lines
+ * each would cost a call of write(2). */
+struct kept {
+	int fd;
+	size_t len;
+	char data[KEPT];
+};
+
+static bool
+keep(struct kept *k, const char *data, size_t len)
+{
+	if (len > sizeof(k->data) - k->len) {
+		if (ipc_write_all(k->fd, k->data, k->len) == -1)
+			return false;
+		k->len = 0;
+	}
+	if (len > sizeof(k->data))
+		return ipc_write_all(k->fd, data, len) == 0;
+	memcpy(k->data + k->len, data, len);
+	k->len += len;
+	return true;
+}
+
 /* Takes the dots away that were put before dots. */
 static bool
 keep_lines(const struct pop3 *p, const char *what, int fd, uint64_t *octets)
 {
 	const MMAPString *line = p->line;
+	struct kept kept = {.fd = fd};
+	bool good = true;
 
-	for (*octets = 0;;) {
+	for (*octets = 0; good;) {
 		size_t dot;
 
 		if (mailstream_read_line(p->stream, p->line) == NULL)
@@ -287,11 +313,13 @@ keep_lines(const struct pop3 *p, const char *what, int fd, uint64_t *octets)
 		dot = line->len > 0 && line->str[0] == '.';
 		if (dot == 1 && (strcmp(line->str, ".\r\n") == 0 ||
 				    strcmp(line->str, ".\n") == 0))
-			return true;
-		if (ipc_write_all(fd, line->str + dot, line->len - dot) != 0)
-			return fetch_trouble(p->f, "no memory for a mail");
+			break;
+		good = keep(&kept, line->str + dot, line->len - dot);
 		*octets += line->len - dot;
 	}
+	if (!good || ipc_write_all(fd, kept.data, kept.len) == -1)
+		return fetch_trouble(p->f, "no memory for a mail");
+	return true;
 }
 
 /* A memfd, -2 where the mail cannot be had, -1: trouble. */
