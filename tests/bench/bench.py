@@ -22,6 +22,7 @@
 # which is how many a mail server uses.  The figures of syncs, commits and
 # verified signatures are of one time.
 
+import itertools
 import os
 import shutil
 import signal
@@ -60,6 +61,7 @@ MAIL_ROWS = (
     ("ADD, a user ID more", "uid", "uid", 1))
 KEPT_ROWS = (("GET, jail_mails = 50", "get", "index", 50),
              ("ADD, jail_mails = 50", "new", "new", 50))
+RING_ROWS = (("INDEX of 20 to 50 keys", "ring", "ring", 1),)
 
 
 def wanted(name):
@@ -111,22 +113,26 @@ class Size:
 
     def __init__(self, bench, name):
         self.bench, self.name, self.rows = bench, name, []
-        self.label = f"{int(name):,} certificates"
-        self.n, self.place = int(name), os.path.join(bench.place, name)
+        self.place = os.path.join(bench.place, name)
         os.mkdir(self.place)
+        self.mailkeyd, self.others, self.absent = None, [], []
+        self.runs = 0
+        self.new = 0            # how many of the new certificates are used
+        self.more = 0           # how often user IDs were added
+        self.mailed = 0         # octets of them
+        self.jail_mails = 1     # as mailkeyd runs
+        self.taken = {}         # see mailed_to()
+        self.input()
+
+    def input(self):
+        name, self.n = self.name, int(self.name)
+        self.label = f"{self.n:,} certificates"
         self.data = os.path.join(TOOLS, f"data-{work.version()}")
         say(name, "making certificates")
         os.makedirs(self.data, exist_ok=True)
         self.file = work.generate(f"{self.data}/{name}.pgp", 0, name)
         self.certs = work.Listed(self.file)
         self.words = work.Words(self.certs)
-        self.mailkeyd, self.others, self.absent = None, [], []
-        self.loads, self.runs = 0, 0
-        self.new = 0            # how many of the new certificates are used
-        self.more = 0           # how often user IDs were added
-        self.mailed = 0         # octets of them
-        self.jail_mails = 1     # as mailkeyd runs
-        self.taken = {}         # see mailed_to()
 
     # ---- rows
 
@@ -155,14 +161,20 @@ class Size:
     def make_peers(self):
         for kind in PEERS:
             limit = getattr(kind, "limit", self.n)
-            if self.n > limit:
+            if kind.no_mail and not any_wanted("load", "look-up", "memory",
+                                               "start", "dump"):
+                self.absent.append((kind.name, kind.no_mail))
+            elif self.n > limit:
                 self.absent.append((kind.name, "loading takes the square of "
                                     f"the number: not above {limit:,}"))
-                continue
-            try:
-                self.others.append(kind(f"{self.place}/{kind.name}"))
-            except Unable as why:
-                self.absent.append((kind.name, str(why)))
+            else:
+                self.make_peer(kind)
+
+    def make_peer(self, kind):
+        try:
+            self.others.append(kind(f"{self.place}/{kind.name}"))
+        except Unable as why:
+            self.absent.append((kind.name, str(why)))
 
     def load(self):
         speed = self.row("load", "certs/s", True)
@@ -319,7 +331,7 @@ class Size:
             if not wanted(row.name):
                 continue
             self.restart(jail_mails)
-            self.mail(self.mailkeyd, "get", min(MAILS, 100))
+            self.mail(self.mailkeyd, "index", min(MAILS, 100))
             before = self.mailkeyd.counts()
             for i in range(TIMES):
                 say(self.name, row.name, f"{i + 1} of {TIMES}")
@@ -335,8 +347,8 @@ class Size:
             if kind != instead:
                 row.note = "onak has no GET by mail: its INDEX"
 
-    def singles(self):
-        for name, kind, instead, _ in MAIL_ROWS:
+    def singles(self, rows):
+        for name, kind, instead, _ in rows:
             p50 = self.row(f"single, {name}, p50", "ms")
             p99 = self.row(f"single, {name}, p99", "ms")
             if not wanted(p50.name):
@@ -428,7 +440,7 @@ class Size:
         if any_wanted("burst", "single", "memory", "start"):
             self.mailkeyd.start()
             self.bursts(MAIL_ROWS + KEPT_ROWS)
-            self.singles()
+            self.singles(MAIL_ROWS)
             self.memory()
             self.start_again()
         self.dump()
@@ -446,18 +458,25 @@ class Size:
 class Rings(Size):
     """The rings of Debian, in place of certificates that were made."""
 
-    def __init__(self, bench, name):
-        self.bench, self.name, self.rows = bench, name, []
-        self.label = "Debian's rings"
-        self.place = os.path.join(bench.place, name)
-        os.mkdir(self.place)
+    def input(self):
+        self.n, self.label = 0, "Debian's rings"
         self.file = f"{self.place}/rings"
         with open(self.file, "wb") as out:
             for ring in RINGS:
                 with open(f"/usr/share/keyrings/{ring}", "rb") as f:
                     shutil.copyfileobj(f, out)
         self.octets = os.path.getsize(self.file)
-        self.n, self.mailkeyd, self.others, self.absent = 0, None, [], []
+        self.words = work.ring_words(self.file)
+
+    def requests(self, server, kind, count):
+        """INDEX of words that many have, whatever the kind."""
+        self.runs += 1
+        path = f"{self.place}/requests"
+        want = {"onak": "/0x"}.get(server.name, " keys found")
+        words = itertools.islice(itertools.cycle(self.words), count)
+        return path, work.write_requests(
+            path, ((f"INDEX {w}", b"", want) for w in words),
+            f"rings.{self.runs}", server.name == "mailkeyd")
 
     def steps(self):
         certs, signatures = work.count_packets(self.file)
@@ -487,6 +506,12 @@ class Rings(Size):
                     [peer.dump(f"{self.place}/dump.{peer.name}").seconds],
                     [peer.disk() / self.octets])
         self.peers([row, dump, room], ask)
+        if any_wanted("burst", "single"):
+            m.limits = "max_reply_keys = 100"
+            m.configure("")
+            m.start()
+            self.bursts(RING_ROWS)
+            self.singles(RING_ROWS)
 
 
 class Bench:

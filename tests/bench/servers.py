@@ -40,6 +40,7 @@ limits {{
 	replies_per_day = 1000000
 	bytes_per_day = 100G
 	domain_per_hour = 1000000
+	{limits}
 }}
 """
 ONAK_INI = """\
@@ -191,21 +192,22 @@ def install(tree):
 class Mailkeyd:
     name = "mailkeyd"
 
-    def __init__(self, folder, tree, extra=""):
-        self.dir, self.tree = folder, tree
+    def __init__(self, folder, tree, limits=""):
+        self.dir, self.tree, self.limits = folder, tree, limits
         os.makedirs(folder, exist_ok=True)
         self.port = free_port()
         self.conf = os.path.join(folder, "mailkeyd.conf")
         self.log = os.path.join(folder, "log")
-        self.configure(extra)
+        self.configure()
         self.process = None
         self.counter = os.path.join(folder, "syncs")
         with open(self.counter, "wb") as f:
             f.write(bytes(8))
 
-    def configure(self, extra):
+    def configure(self, extra=""):
         with open(self.conf, "w", encoding="utf-8") as f:
             f.write(CONF.format(dir=self.dir, port=self.port, extra=extra,
+                                limits=self.limits,
                                 libexec=f"{self.tree}/libexec/mailkeyd"))
 
     def env(self):
@@ -294,6 +296,7 @@ class Onak:
     """onak-mail.pl, run for each mail, as a mail server's pipe does."""
 
     name = "onak"
+    no_mail = ""
 
     def __init__(self, folder):
         self.dir = folder
@@ -366,6 +369,7 @@ class Sks:
     """`sks build` for loading, `sks db` for questions over HTTP."""
 
     name = "sks"
+    no_mail = "reads mails every ten seconds, ADD only, and answers none"
 
     def __init__(self, folder):
         self.dir, self.process = folder, None
@@ -428,8 +432,7 @@ class Sks:
         return time.perf_counter() - begin, out
 
     def target(self):
-        raise Unable("reads mails every ten seconds, ADD only, "
-                     "and answers none")
+        raise Unable(self.no_mail)
 
     def memory(self):
         self.ready()
@@ -451,6 +454,7 @@ class Gpg:
     """gpg's keyring."""
 
     name = "gpg"
+    no_mail = "has nothing to do with mail"
     limit = 1000                # certificates: loading takes their square
 
     def __init__(self, folder):
@@ -476,7 +480,7 @@ class Gpg:
         return ran.seconds, ran.out
 
     def target(self):
-        raise Unable("has nothing to do with mail")
+        raise Unable(self.no_mail)
 
     def ready(self):
         pass

@@ -153,6 +153,21 @@ def count_packets(path):
 
 # ---- questions to the store -------------------------------------------------
 
+def ring_words(path):
+    """Words that 20 to 50 certificates of a file have in their user IDs."""
+    certs, words = {}, set()
+    with open(path, "rb") as f:
+        data = f.read()
+    for tag, a, b in headers(data):
+        if tag == 6:
+            words = certs.setdefault(data[a:b], set())
+        elif tag == 13:
+            words.update(re.findall(r"[a-z]{3,}", data[a:b].decode("utf-8",
+                                                             "replace").lower()))
+    count = collections.Counter(itertools.chain(*certs.values()))
+    return sorted(w for w, n in count.items() if 20 <= n <= 50)
+
+
 class Words:
     """Words of each kind, by how many certificates have them."""
 
