@@ -28,12 +28,12 @@ backup_look(void *ctx)
 		return;
 	}
 	backup_gone(client);
+	log_line(error == NULL ? LOG_NOTICE : LOG_ERR,
+	    "event=backup outcome=%s", error == NULL ? "done" : "failed");
 	if (error != NULL)
 		client_end(client, EX_CANTCREAT, "%s", error);
 	else
 		client_end(client, EX_OK, "%s", "");
-	log_line(error == NULL ? LOG_NOTICE : LOG_ERR,
-	    "event=backup outcome=%s", error == NULL ? "done" : "failed");
 	free(error);
 }
 

@@ -19,9 +19,13 @@ verify_gone(struct client *client)
 	client->work = NULL;
 }
 
+/* Whoever hears the END finds the line in the log. */
 static void
 verify_end(struct client *client, uint64_t wrong)
 {
+	if (client->parts->despatch != NULL)
+		log_line(wrong == 0 ? LOG_NOTICE : LOG_ERR,
+		    "event=verify wrong=%" PRIu64, wrong);
 	if (wrong == 0)
 		client_end(client, EX_OK, "%s", "");
 	else
@@ -29,10 +33,6 @@ verify_end(struct client *client, uint64_t wrong)
 		    "%" PRIu64 " records do not agree with the others: restore "
 		    "a backup, or import a dump into a new store",
 		    wrong);
-	if (client->parts->despatch == NULL)
-		return;
-	log_line(wrong == 0 ? LOG_NOTICE : LOG_ERR,
-	    "event=verify wrong=%" PRIu64, wrong);
 }
 
 static void
