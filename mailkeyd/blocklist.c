@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,15 +35,29 @@ fingerprint_read(const char *s, struct pgp_fpr *fpr)
 	return n == 32 || n == 40 || n == 64;
 }
 
-static int __attribute__((format(printf, 2, 3)))
-list_error(char **error, const char *format, ...)
+/* `number` is the line of the list; 0: none. */
+static int __attribute__((format(printf, 4, 5)))
+list_error(const struct config *config, unsigned number, char **error,
+    const char *format, ...)
 {
+	size_t len = 0;
+	FILE *f = open_memstream(error, &len);
 	va_list ap;
 
+	if (f == NULL)
+		return -1;
+	fprintf(f, "%s:%u: block_list %s", config->block_list_file,
+	    config->block_list_line, config->certificates.block_list);
+	if (number > 0)
+		fprintf(f, ":%u", number);
+	fputs(": ", f);
 	va_start(ap, format);
-	if (vasprintf(error, format, ap) == -1)
-		*error = NULL;
+	vfprintf(f, format, ap);
 	va_end(ap);
+	if (fclose(f) != 0) {
+		free(*error);
+		*error = NULL;
+	}
 	return -1;
 }
 
@@ -76,8 +91,8 @@ line_tidy(char *line)
 }
 
 static int
-list_line(struct blocklist *list, const char *file, unsigned number, char *line,
-    char **error)
+list_line(const struct config *config, struct blocklist *list, unsigned number,
+    char *line, char **error)
 {
 	struct pgp_fpr fpr;
 
@@ -85,17 +100,18 @@ list_line(struct blocklist *list, const char *file, unsigned number, char *line,
 	if (line[strspn(line, BLANKS)] == '\0')
 		return 0;
 	if (!fingerprint_read(line, &fpr))
-		return list_error(error,
-		    "%s:%u: \"%.*s\" is no fingerprint; write all 32, 40 or "
-		    "64 digits of it, and a comment behind #",
-		    file, number, SHOWN_MAX, line);
+		return list_error(config, number, error,
+		    "\"%.*s\" is no fingerprint; write all 32, 40 or 64 digits "
+		    "of it, and a comment behind #",
+		    SHOWN_MAX, line);
 	if (list_add(list, &fpr) == -1)
-		return list_error(error, "no memory");
+		return list_error(config, number, error, "no memory");
 	return 0;
 }
 
 static int
-list_lines(struct blocklist *list, const char *file, FILE *f, char **error)
+list_lines(
+    const struct config *config, struct blocklist *list, FILE *f, char **error)
 {
 	unsigned number = 0;
 	char *line = NULL;
@@ -103,16 +119,18 @@ list_lines(struct blocklist *list, const char *file, FILE *f, char **error)
 	int rv = 0;
 
 	while (rv == 0 && getline(&line, &size, f) != -1)
-		rv = list_line(list, file, ++number, line, error);
+		rv = list_line(config, list, ++number, line, error);
 	if (rv == 0 && ferror(f))
-		rv = list_error(error, "%s: %s", file, strerror(errno));
+		rv = list_error(config, 0, error, "%s", strerror(errno));
 	free(line);
 	return rv;
 }
 
 int
-blocklist_read(const char *file, struct blocklist *list, char **error)
+blocklist_read(
+    const struct config *config, struct blocklist *list, char **error)
 {
+	const char *file = config->certificates.block_list;
 	FILE *f;
 	int rv;
 
@@ -122,10 +140,10 @@ blocklist_read(const char *file, struct blocklist *list, char **error)
 		return 0;
 	f = fopen(file, "re");
 	if (f == NULL)
-		return list_error(error,
-		    "block_list %s: %s; make the file, or leave block_list out",
-		    file, strerror(errno));
-	rv = list_lines(list, file, f, error);
+		return list_error(config, 0, error,
+		    "%s; make the file, or leave block_list out",
+		    strerror(errno));
+	rv = list_lines(config, list, f, error);
 	fclose(f);
 	if (rv == -1)
 		blocklist_free(list);

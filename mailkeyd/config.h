@@ -122,6 +122,8 @@ struct config {
 	char *state;	/* directory: db/ quarantine/ gnupg/ */
 	const char *language_file; /* that set it, line 0: the default */
 	unsigned language_line;
+	const char *block_list_file; /* that set it */
+	unsigned block_list_line;
 	const char *state_file; /* that set it, line 0: the default */
 	unsigned state_line;
 	char *control;		  /* socket; default STATE/control */

@@ -542,11 +542,13 @@ check_limits(struct reading *r)
 	    l->mail.field_size);
 }
 
-/* Where the programs were named, for who sees whether they can be run. */
+/* Where files were named, for who sees whether they can be run or read. */
 static void
-note_programs(struct reading *r)
+note_files(struct reading *r)
 {
 	struct config *c = r->config;
+	const struct place list =
+	    place_of(r->set[CERTIFICATES], CERTIFICATES, "block_list");
 	struct place libexec = place_of(r->set[TOP], TOP, "libexec"),
 		     gpg = place_of(r->set[TOP], TOP, "gpg"),
 		     path = either(r, SEND, "path", "type");
@@ -555,6 +557,8 @@ note_programs(struct reading *r)
 	c->libexec_line = libexec.line;
 	c->gpg_file = gpg.file;
 	c->gpg_line = gpg.line;
+	c->block_list_file = list.file;
+	c->block_list_line = list.line;
 	c->send.path_file = path.file;
 	c->send.path_line = path.line;
 }
@@ -575,7 +579,7 @@ config_check(struct reading *r)
 	c->language_line = language.line;
 	c->state_file = state.file;
 	c->state_line = state.line;
-	note_programs(r);
+	note_files(r);
 	if (check_send(r) == -1 || check_times(r) == -1 ||
 	    default_texts(r) == -1)
 		return -1;

@@ -106,6 +106,8 @@ config_adopt(struct config *live, struct config *fresh)
 	/* Where they were written is for whoever reads the file. */
 	live->language_file = live->file;
 	live->language_line = 0;
+	live->block_list_file = live->file;
+	live->block_list_line = 0;
 	for (size_t i = 0; i < live->npeer; i++)
 		live->peer[i].file = live->file;
 	return names;

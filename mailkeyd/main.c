@@ -265,8 +265,7 @@ server_block(const struct server *s, char **error)
 {
 	struct blocklist list;
 
-	if (blocklist_read(s->config->certificates.block_list, &list, error) ==
-	    -1)
+	if (blocklist_read(s->config, &list, error) == -1)
 		return -1;
 	if (s->ks != NULL && ks_block(s->ks, list.fpr, list.n) != KS_OK) {
 		blocklist_free(&list);

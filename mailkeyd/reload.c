@@ -81,8 +81,7 @@ read_again(const struct reload *r, struct blocklist *list, char **error)
 			fresh->language_file, fresh->language_line,
 			fresh->language) == -1)
 			*error = NULL;
-	} else if (blocklist_read(
-		       fresh->certificates.block_list, list, error) == 0)
+	} else if (blocklist_read(fresh, list, error) == 0)
 		return fresh;
 	config_free(fresh);
 	return NULL;
@@ -103,6 +102,22 @@ tell(const struct reload *r, const struct blocklist *list)
 		sync_reload(r->parts.sync);
 }
 
+static void
+log_mistake(const char *why)
+{
+	char *line = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&line, &len);
+
+	if (f == NULL)
+		return;
+	fputs("event=reload outcome=\"all stays as it was\" error=", f);
+	log_sentence(f, why);
+	if (fclose(f) == 0)
+		log_line(LOG_ERR, "%s", line);
+	free(line);
+}
+
 bool
 reload_now(void *ctx, char **line)
 {
@@ -120,9 +135,7 @@ reload_now(void *ctx, char **line)
 	if (names == NULL) {
 		if (*line == NULL)
 			*line = strdup("no memory");
-		log_line(LOG_ERR,
-		    "event=reload outcome=\"all stays as it was\" error=\"%s\"",
-		    *line != NULL ? *line : "no memory");
+		log_mistake(*line != NULL ? *line : "no memory");
 		if (old != NULL)
 			config_free(old->config);
 		free(old);

@@ -3,6 +3,7 @@
 # list.
 
 import os
+import re
 
 from lib import (ROOT, ask, equal, expect, fingerprints, gpg, key, mail,
                  packets, run, smtp_to)
@@ -142,7 +143,9 @@ def blocked(place):
         done = daemon.command("mailkeyd", *args)
         equal(done.returncode, 78, f"exit status of {args}")
         said = done.stderr.decode()
-        expect(f"{blocklist}:3: " in said and said.count("\n") == 1, said)
+        expect(re.search(r"\.conf:[0-9]+: block_list "
+                         rf"{re.escape(str(blocklist))}:3: ", said) and
+               said.count("\n") == 1, said)
     place.write("blocked", "")
     daemon.start()
     text = ask(daemon, sink, "GET bob@example.org").text()
