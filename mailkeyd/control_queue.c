@@ -124,9 +124,13 @@ hurry_more(struct client *client)
 
 	if (client->parts->despatch != NULL)
 		despatch_kick(client->parts->despatch);
+	if (status == KS_OK && work->visits == SLICE)
+		return;
+	log_line(LOG_NOTICE, "event=queue_try mails=%" PRIu64 " outcome=%s",
+	    work->n, status == KS_OK ? "done" : "failed");
 	if (status != KS_OK)
 		queue_end(client, status, "");
-	else if (work->visits < SLICE)
+	else
 		client_end(
 		    client, EX_OK, "%" PRIu64 " mails are due now", work->n);
 }

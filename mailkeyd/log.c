@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -157,11 +158,11 @@ fatal(int status, const char *format, ...)
 	exit(status);
 }
 
-void
-log_value(FILE *f, const char *s)
+static void
+write_value(FILE *f, const char *s, size_t max)
 {
 	size_t len = s != NULL ? strlen(s) : 0;
-	size_t shown = len > VALUE_MAX ? VALUE_MAX : len;
+	size_t shown = len > max ? max : len;
 	bool quote;
 
 	if (len == 0) {
@@ -185,4 +186,16 @@ log_value(FILE *f, const char *s)
 		fputs("...", f);
 	if (quote)
 		putc('"', f);
+}
+
+void
+log_value(FILE *f, const char *s)
+{
+	write_value(f, s, VALUE_MAX);
+}
+
+void
+log_sentence(FILE *f, const char *s)
+{
+	write_value(f, s, SIZE_MAX);
 }

@@ -20,6 +20,9 @@ void log_line(int level, const char *, ...)
  * nothing at all; control and non-ASCII octets as \xHH; cut at 200 octets. */
 void log_value(FILE *, const char *);
 
+/* The same, uncut: a sentence of our own, with what was read in it. */
+void log_sentence(FILE *, const char *);
+
 /* Logs, and exits with a status of sysexits.h.  For the start only. */
 void fatal(int status, const char *, ...)
     __attribute__((format(printf, 2, 3), noreturn));

@@ -93,8 +93,36 @@ def queue(place):
     equal(sink.got[0].recipients, ["carol@example.net"], "recipients")
     expect("1 mails are due now" in said(daemon, "queue", "try", status=0),
            "how many were tried")
+    expect("event=queue_try mails=1 outcome=done\n" in daemon.log(),
+           "no line of the log", daemon.log())
     sink.wait(lambda got: len(got) == 2, 30, "the other one")
     equal(sink.got[1].recipients, ["dave@example.net"], "recipients")
+
+
+def being_sent(place):
+    """a mail that is being sent is neither dropped nor tried"""
+    here, go_on = threading.Event(), threading.Event()
+
+    def verdict(_recipient, _raw):
+        here.set()
+        go_on.wait(60)
+
+    sink = place.sink(verdict=verdict)
+    daemon = place.daemon(send=smtp_to(sink.port))
+    daemon.start()
+    try:
+        send(daemon, mail("HELP"))
+        expect(here.wait(30), "nothing was sent")
+        number = numbers(daemon)[ALICE]
+        for what in "drop", "try":
+            equal(said(daemon, "queue", what, number, status=75),
+                  "mailkeyctl: it is being sent just now\n", what)
+        ctl(daemon, "queue", "show", number)
+    finally:
+        go_on.set()
+    wait_until(lambda: not numbers(daemon), 30, "an empty queue")
+    equal(len(sink.got), 1, "answers")
+    expect("event=queue_drop" not in daemon.log(), daemon.log())
 
 
 def queue_without_daemon(place):
@@ -360,7 +388,9 @@ def reloading(place):
     daemon.process.send_signal(signal.SIGHUP)
     wait_until(lambda: "all stays as it was" in daemon.log(), 20,
                "a line of the log")
-    expect('unknown option "mesage_size"' in daemon.log(), "no reason in it")
+    expect(r'error="' + daemon.conf in daemon.log() and
+           r': unknown option \"mesage_size\"; mailkeyd.conf(5) lists what '
+           'there is"\n' in daemon.log(), "no reason in it", daemon.log())
     edit(daemon, "mesage_size = 16K", "message_size = 64K")
     edit(daemon, "{", "{{")
     daemon.process.send_signal(signal.SIGHUP)
@@ -413,4 +443,4 @@ def reloading_under_load(place):
 
 
 run(reloading, reloading_under_load, backup, verify, queue,
-    queue_without_daemon, pause, quarantine, quarantine_ends, stats)
+    being_sent, queue_without_daemon, pause, quarantine, quarantine_ends, stats)
