@@ -177,46 +177,6 @@ outbox_add(struct keystore *ks, const struct outbox_item *item, uint64_t *id)
 	return st;
 }
 
-/* Moves to the next record that is on the disk, and that `skip` does not
- * refuse. */
-static enum ks_status
-next_free(struct walk *w, bool (*skip)(void *ctx, uint64_t id), void *ctx)
-{
-	enum ks_status st;
-	uint64_t id;
-
-	while ((st = walk_get(w, DB_NEXT)) == KS_OK) {
-		if (w->klen != KEY_LEN)
-			return KS_CORRUPT;
-		id = be64_get(w->key + 8);
-		if (id <= w->ks->durable && (skip == NULL || !skip(ctx, id)))
-			break;
-	}
-	return st;
-}
-
-enum ks_status
-outbox_due(struct keystore *ks, time_t now,
-    bool (*skip)(void *ctx, uint64_t id), void *ctx, struct outbox_item *item,
-    time_t *next)
-{
-	struct walk w;
-	enum ks_status st;
-
-	if ((st = walk_open(ks, T_OUTBOX, &w)) != KS_OK)
-		return st;
-	st = next_free(&w, skip, ctx);
-	walk_close(&w);
-	if (st == KS_NOT_FOUND)
-		*next = 0;
-	if (st != KS_OK)
-		return st;
-	if (be64_get(w.key) <= moment(now))
-		return item_read(ks, w.key, item);
-	*next = (time_t)be64_get(w.key);
-	return KS_NOT_FOUND;
-}
-
 enum ks_status
 outbox_delete(struct keystore *ks, uint64_t id)
 {
@@ -326,6 +286,59 @@ walk_behind(struct walk *w, const unsigned char key[KEY_LEN])
 	    memcmp(w->key, key, KEY_LEN) == 0)
 		st = walk_get(w, DB_NEXT);
 	return st;
+}
+
+/* How far an item may be visited: KS_NOT_FOUND, it is not due. */
+static enum ks_status
+due_check(const struct walk *w, time_t until, time_t *next)
+{
+	if (w->klen != KEY_LEN)
+		return KS_CORRUPT;
+	*next = (time_t)be64_get(w->key);
+	return be64_get(w->key) > moment(until) ||
+		       be64_get(w->key + 8) > w->ks->durable
+		   ? KS_NOT_FOUND
+		   : KS_OK;
+}
+
+enum ks_status
+outbox_due(struct keystore *ks, struct outbox_place *place, time_t until,
+    bool (*visit)(void *ctx, const struct outbox_item *), void *ctx,
+    time_t *next)
+{
+	unsigned char key[KEY_LEN];
+	struct outbox_item item;
+	enum ks_status st;
+	bool taken = true;
+	struct walk w;
+
+	*next = 0;
+	if ((st = walk_open(ks, T_OUTBOX, &w)) != KS_OK)
+		return st;
+	key_make(key, moment(place->due), place->id);
+	for (st = walk_behind(&w, key); st == KS_OK && taken;
+	     st = taken ? walk_get(&w, DB_NEXT) : KS_OK) {
+		if ((st = due_check(&w, until, next)) != KS_OK ||
+		    (st = head_read(&w, &item)) != KS_OK)
+			break;
+		*next = 0;
+		taken = visit(ctx, &item);
+		if (taken)
+			*place = (struct outbox_place){item.due, item.id};
+		outbox_item_free(&item);
+	}
+	walk_close(&w);
+	return st;
+}
+
+enum ks_status
+outbox_at(struct keystore *ks, const struct outbox_place *place,
+    struct outbox_item *item)
+{
+	unsigned char key[KEY_LEN];
+
+	key_make(key, moment(place->due), place->id);
+	return item_read(ks, key, item);
 }
 
 enum ks_status

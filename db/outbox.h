@@ -34,16 +34,28 @@ void outbox_item_free(struct outbox_item *); /* the fields, not the struct */
 enum ks_status outbox_add(
     struct keystore *, const struct outbox_item *, uint64_t *id);
 
+/* Where an item stands, in the order of due times. */
+struct outbox_place {
+	time_t due;
+	uint64_t id;
+};
+
 /*
- * The first item due at `now` that is on the disk (see ks_commit_begin()) and
- * that `skip` (may be NULL) does not refuse, with its message; the caller
- * frees.  KS_NOT_FOUND: nothing is due; then *next is the due time of the
- * earliest item that `skip` does not refuse, 0 when there is none.  `skip` must
- * not call the store.
+ * Visits, without messages, what is due until then, stands behind `place` and
+ * is on the disk (see ks_commit_begin()), and moves `place` along; KS_OK:
+ * `visit`, which must not call the store, has not taken the one behind it.
+ * KS_NOT_FOUND: there is no more; then *next is when the first one is due that
+ * was not visited, 0 when there is none.  That is no later than `until` when it
+ * is not on the disk yet.
  */
-enum ks_status outbox_due(struct keystore *, time_t now,
-    bool (*skip)(void *ctx, uint64_t id), void *ctx, struct outbox_item *,
-    time_t *next);
+enum ks_status outbox_due(struct keystore *, struct outbox_place *,
+    time_t until, bool (*visit)(void *ctx, const struct outbox_item *),
+    void *ctx, time_t *next);
+
+/* The item at a place, with its message; the caller frees.  KS_NOT_FOUND: it
+ * has gone, or is due at another time. */
+enum ks_status outbox_at(
+    struct keystore *, const struct outbox_place *, struct outbox_item *);
 
 /* After a yes, or a no for good. */
 enum ks_status outbox_delete(struct keystore *, uint64_t id);

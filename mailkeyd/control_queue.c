@@ -123,7 +123,7 @@ hurry_more(struct client *client)
 	enum ks_status status = hurry_slice(client);
 
 	if (client->parts->despatch != NULL)
-		despatch_kick(client->parts->despatch);
+		despatch_again(client->parts->despatch);
 	if (status == KS_OK && work->visits == SLICE)
 		return;
 	log_line(LOG_NOTICE, "event=queue_try mails=%" PRIu64 " outcome=%s",
@@ -251,7 +251,7 @@ queue_change(struct client *client, bool drops, const struct outbox_item *item)
 	if (status == KS_OK)
 		log_operator(drops ? "queue_drop" : "queue_try", item);
 	if (parts->despatch != NULL)
-		despatch_kick(parts->despatch);
+		despatch_again(parts->despatch);
 	sync_kick(parts->sync);
 	queue_end(client, status, "");
 }

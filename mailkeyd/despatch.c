@@ -6,7 +6,7 @@
 #include "mailkeyd/helper.h"
 #include "mailkeyd/log.h"
 #include "mailkeyd/send.h"
-#include "mailkeyd/slow.h"
+#include "mailkeyd/turns.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,7 @@
 #define WAIT_MAX  (2 * 86400) /* likewise */
 #define WATCHDOG  (20 * 60 * 1000L)
 #define POLL_MAX  (3600 * 1000L) /* look again at least so often */
+#define LOAD_MAX  256		 /* answers noted in one round of the loop */
 
 long despatch_pressed = 60 * 1000L;
 
@@ -25,8 +26,8 @@ struct slot {
 	struct helper *helper;
 	struct loop_timer *watchdog;
 	struct outbox_item item; /* id 0: none */
+	struct domain *domain;	 /* of its recipient */
 	int64_t since;		 /* ms, when it was handed out */
-	bool slow;		 /* at a domain that takes long */
 	bool settled;		 /* there is a result to be written down */
 	enum send_status status;
 	char text[IPC_TEXT];
@@ -36,8 +37,12 @@ struct despatch {
 	struct loop *loop;
 	const struct config *config;
 	struct keystore *ks;
-	struct sync *sync; /* NULL: nobody */
-	struct slow *slow;
+	struct sync *sync;	   /* NULL: nobody */
+	struct turns *turns;	   /* what is due, as far as it is noted */
+	struct outbox_place noted; /* up to where */
+	struct outbox_place far;   /* the same for load_far() */
+	time_t looked;		   /* when it last did */
+	unsigned loaded;	   /* in this round */
 	struct loop_timer *due;
 	struct slot *slots;
 	size_t nslots;
@@ -118,15 +123,6 @@ despatch_has(const struct despatch *d, uint64_t id)
 	return false;
 }
 
-/* Neither with a sender, nor to wait for one. */
-static bool
-not_now(void *ctx, uint64_t id)
-{
-	const struct despatch *d = ctx;
-
-	return despatch_has(d, id) || slow_holds(d->slow, id);
-}
-
 static int
 slot_send(struct slot *slot)
 {
@@ -154,7 +150,158 @@ slot_clear(struct slot *slot)
 	outbox_item_free(&slot->item);
 	memset(&slot->item, 0, sizeof(slot->item));
 	slot->settled = false;
-	slot->slow = false;
+}
+
+/* ---- what is due --------------------------------------------------------- */
+
+static bool
+note_due(void *ctx, const struct outbox_item *item)
+{
+	const struct outbox_place place = {item->due, item->id};
+	struct despatch *d = ctx;
+
+	if (despatch_has(d, item->id))
+		return true;
+	return d->loaded++ < LOAD_MAX &&
+	       turns_add(d->turns, item->recipient, &place) == 0;
+}
+
+/* No wait is as long as WAIT_MAX: what is due only then was put off by a clock
+ * that has been set right since. */
+static enum ks_status
+load_far(struct despatch *d, time_t now)
+{
+	enum ks_status status;
+	time_t none;
+
+	if (d->far.due == 0)
+		d->far = (struct outbox_place){now + WAIT_MAX, UINT64_MAX};
+	status = outbox_due(d->ks, &d->far, INT64_MAX, note_due, d, &none);
+	if (status == KS_NOT_FOUND)
+		d->far.due = INT64_MAX;
+	return status;
+}
+
+/* Forgets what it has noted, and begins anew. */
+static void
+load_again(struct despatch *d)
+{
+	turns_clear(d->turns);
+	d->noted = d->far = (struct outbox_place){0, 0};
+}
+
+/*
+ * Notes what has come to be due.  A new due time is later than all that have
+ * been looked at, unless the clock goes back.  KS_OK: there is more.
+ * KS_NOT_FOUND: not before *next, 0 = not at all.
+ */
+static enum ks_status
+load(struct despatch *d, time_t now, time_t *next)
+{
+	enum ks_status status;
+
+	if (now < d->looked)
+		load_again(d);
+	d->looked = now;
+	d->loaded = 0;
+	status = outbox_due(d->ks, &d->noted, now, note_due, d, next);
+	if (status == KS_NOT_FOUND && d->far.due != INT64_MAX &&
+	    (status = load_far(d, now)) == KS_NOT_FOUND &&
+	    *next > now + WAIT_MAX)
+		*next = 0;
+	return status == KS_OK && d->loaded <= LOAD_MAX ? KS_NOMEM : status;
+}
+
+/* ---- what hangs ---------------------------------------------------------- */
+
+/* Whether so many senders have had theirs for `ms` that others suffer. */
+static bool
+others_suffer(struct despatch *d, int64_t ms)
+{
+	int64_t now = loop_now_ms();
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->nslots; i++)
+		n += d->slots[i].item.id != 0 && !d->slots[i].settled &&
+		     now - d->slots[i].since >= ms;
+	return turns_press(d->turns, n, now);
+}
+
+/*
+ * A server has its ten minutes for the final dot (RFC 5321, 4.5.3.2.6), but not
+ * of every sender while others wait.  It may have taken the mail all the same,
+ * and takes it again: so each attempt has twice the time of the one before, and
+ * from the fifth on all of it.
+ */
+static void
+slot_late(void *ctx)
+{
+	struct slot *slot = ctx;
+	struct despatch *d = slot->despatch;
+	int64_t ms = loop_now_ms() - slot->since;
+	uint32_t doubled = slot->item.attempts < 4 ? slot->item.attempts : 4;
+
+	if (ms >= WATCHDOG || (ms >= (int64_t)despatch_pressed << doubled &&
+				  others_suffer(d, despatch_pressed)))
+		helper_kill(slot->helper);
+	else
+		loop_timer_set(slot->watchdog, despatch_pressed);
+}
+
+/* ---- handing out --------------------------------------------------------- */
+
+/* KS_NOT_FOUND: none may go now. */
+static enum ks_status
+slot_take(struct slot *slot)
+{
+	struct despatch *d = slot->despatch;
+	enum ks_status status = KS_NOT_FOUND;
+	int64_t now = loop_now_ms();
+	struct outbox_place place;
+
+	while (status == KS_NOT_FOUND &&
+	       (slot->domain = turns_take(d->turns, now, &place)) != NULL) {
+		if (!despatch_has(d, place.id))
+			status = outbox_at(d->ks, &place, &slot->item);
+		if (status != KS_OK)
+			turns_done(d->turns, slot->domain, -1, now);
+	}
+	return status;
+}
+
+static enum ks_status
+slot_fill(struct slot *slot)
+{
+	struct despatch *d = slot->despatch;
+	enum ks_status status = slot_take(slot);
+
+	if (status != KS_OK)
+		return status;
+	if (slot_send(slot) == -1) {
+		turns_done(d->turns, slot->domain, -1, loop_now_ms());
+		slot_clear(slot);
+		return KS_NOMEM;
+	}
+	free(slot->item.message.data);
+	slot->item.message.data = NULL;
+	return KS_OK;
+}
+
+static enum ks_status
+slots_fill(struct despatch *d)
+{
+	enum ks_status status = KS_OK;
+	int64_t now = loop_now_ms();
+
+	for (size_t i = 0; i < d->nslots; i++)
+		if (d->slots[i].item.id != 0)
+			turns_running(d->turns, d->slots[i].domain,
+			    now - d->slots[i].since, now);
+	for (size_t i = 0; i < d->nslots && status == KS_OK; i++)
+		if (d->slots[i].item.id == 0 && d->slots[i].helper != NULL &&
+		    helper_is_up(d->slots[i].helper))
+			status = slot_fill(&d->slots[i]);
+	return status == KS_NOT_FOUND ? KS_OK : status;
 }
 
 /* Looks again when the earliest of the others is due. */
@@ -172,144 +319,38 @@ despatch_sleep(struct despatch *d, time_t now, time_t next)
 	loop_timer_set(d->due, ms);
 }
 
-/*
- * The next one to be sent; KS_NOT_FOUND: none is due before *next, 0 = none at
- * all.  No wait is as long as WAIT_MAX: what is due only then was put off by a
- * clock that has been set right since.
- */
-static enum ks_status
-next_due(struct despatch *d, time_t now, struct outbox_item *item, time_t *next)
-{
-	enum ks_status status = outbox_due(d->ks, now, not_now, d, item, next);
-
-	if (status == KS_NOT_FOUND && *next > now + WAIT_MAX)
-		status = outbox_due(d->ks, *next, not_now, d, item, next);
-	return status;
-}
-
-/* ---- what hangs ----------------------------------------------------------
- */
-
-/* Whether all senders have had theirs for so long. */
-static bool
-all_hang(const struct despatch *d, int64_t ms)
-{
-	int64_t now = loop_now_ms();
-
-	for (size_t i = 0; i < d->nslots; i++)
-		if (d->slots[i].item.id == 0 || d->slots[i].settled ||
-		    now - d->slots[i].since < ms)
-			return false;
-	return true;
-}
-
-static bool
-others_wait(struct despatch *d)
-{
-	struct outbox_item item = {0};
-	time_t next;
-	bool wait = next_due(d, time(NULL), &item, &next) == KS_OK;
-
-	outbox_item_free(&item);
-	return wait;
-}
-
-/*
- * A server has its ten minutes for the final dot (RFC 5321, 4.5.3.2.6), but not
- * of every sender while others wait.  It may have taken the mail all the same,
- * and takes it again: so each attempt has twice the time of the one before, and
- * from the fifth on all of it.
- */
-static void
-slot_late(void *ctx)
-{
-	struct slot *slot = ctx;
-	struct despatch *d = slot->despatch;
-	int64_t ms = loop_now_ms() - slot->since;
-	uint32_t doubled = slot->item.attempts < 4 ? slot->item.attempts : 4;
-
-	if (ms >= WATCHDOG ||
-	    (ms >= (int64_t)despatch_pressed << doubled &&
-		all_hang(d, despatch_pressed) && others_wait(d)))
-		helper_kill(slot->helper);
-	else
-		loop_timer_set(slot->watchdog, despatch_pressed);
-}
-
-/* How many senders work for domains that take long; they may take all but one,
- * which is left to others. */
-static size_t
-slow_in_hand(struct despatch *d)
-{
-	int64_t now = loop_now_ms();
-	size_t n = 0;
-
-	for (size_t i = 0; i < d->nslots; i++) {
-		struct slot *slot = &d->slots[i];
-
-		if (slot->item.id == 0)
-			continue;
-		slow_note(
-		    d->slow, slot->item.recipient, now - slot->since, now);
-		slot->slow |= slow_domain(d->slow, slot->item.recipient, now);
-		n += slot->slow;
-	}
-	return n;
-}
-
-/* The same as next_due(), but for those that must leave a sender to others. */
-static enum ks_status
-next_fair(struct despatch *d, time_t now, struct outbox_item *item,
-    time_t *next, bool *slow)
-{
-	bool full = d->nslots > 1 && slow_in_hand(d) >= d->nslots - 1;
-	enum ks_status status;
-
-	while ((status = next_due(d, now, item, next)) == KS_OK) {
-		*slow = slow_domain(d->slow, item->recipient, loop_now_ms());
-		if (!*slow || !full || !slow_hold(d->slow, item->id))
-			break;
-		outbox_item_free(item);
-	}
-	return status;
-}
-
 void
 despatch_kick(struct despatch *d)
 {
 	time_t now = time(NULL), next = 0;
+	enum ks_status loaded, status;
 
-	for (size_t i = 0; i < d->nslots && !d->stopping; i++) {
-		struct slot *slot = &d->slots[i];
-		struct outbox_item item = {0};
-		enum ks_status status;
-		bool slow;
-
-		if (slot->item.id != 0 || slot->helper == NULL ||
-		    !helper_is_up(slot->helper))
-			continue;
-		status = next_fair(d, now, &item, &next, &slow);
-		if (status != KS_OK) {
-			if (status != KS_NOT_FOUND)
-				next = now + 10;
-			/* The keeper has a line about a closed store. */
-			if (status != KS_NOT_FOUND &&
-			    ks_closed(d->ks, NULL) == KS_OK)
-				log_line(LOG_ERR, "event=outbox error=\"%s\"",
-				    ks_strerror(status));
-			despatch_sleep(d, now, next);
-			return;
-		}
-		slot->item = item;
-		slot->slow = slow;
-		if (slot_send(slot) == -1) {
-			slot_clear(slot);
-			despatch_sleep(d, now, now + 1);
-			return;
-		}
-		free(slot->item.message.data);
-		slot->item.message.data = NULL;
+	if (d->stopping)
+		return;
+	loaded = load(d, now, &next);
+	status = loaded == KS_NOT_FOUND ? KS_OK : loaded;
+	if (status == KS_OK)
+		status = slots_fill(d);
+	if (status == KS_OK && loaded == KS_OK) {
+		loop_timer_set(d->due, 0);
+		return;
 	}
+	if (status != KS_OK) {
+		load_again(d);
+		next = now + (status == KS_NOMEM ? 1 : 10);
+		/* The keeper has a line about a closed store. */
+		if (status != KS_NOMEM && ks_closed(d->ks, NULL) == KS_OK)
+			log_line(LOG_ERR, "event=outbox error=\"%s\"",
+			    ks_strerror(status));
+	}
+	despatch_sleep(d, now, next);
+}
+
+void
+despatch_again(struct despatch *d)
+{
+	load_again(d);
+	despatch_kick(d);
 }
 
 /* 60 s, 2 min, 4 min ... 4 hours. */
@@ -403,10 +444,8 @@ slot_done(struct despatch *d, struct slot *slot, time_t now)
 		d->counts.deferred++;
 		slot_log(slot, LOG_NOTICE, "deferred", now);
 	}
-	slow_note(d->slow, slot->item.recipient, loop_now_ms() - slot->since,
-	    loop_now_ms());
-	if (slot->slow)
-		slow_release(d->slow);
+	turns_done(
+	    d->turns, slot->domain, loop_now_ms() - slot->since, loop_now_ms());
 	slot_clear(slot);
 }
 
@@ -478,9 +517,9 @@ despatch_new(
 	d->config = config;
 	d->ks = ks;
 	d->due = loop_timer_new(loop, despatch_due, d);
-	d->slow = slow_new();
+	d->turns = turns_new(config->send.connections);
 	d->slots = calloc(config->send.connections, sizeof(*d->slots));
-	if (d->due == NULL || d->slow == NULL || d->slots == NULL) {
+	if (d->due == NULL || d->turns == NULL || d->slots == NULL) {
 		despatch_free(d);
 		return NULL;
 	}
@@ -506,7 +545,7 @@ despatch_free(struct despatch *d)
 		outbox_item_free(&d->slots[i].item);
 	}
 	loop_timer_free(d->due);
-	slow_free(d->slow);
+	turns_free(d->turns);
 	free(d->slots);
 	free(d);
 }

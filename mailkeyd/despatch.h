@@ -26,6 +26,9 @@ void despatch_sync(struct despatch *, struct sync *);
 /* The outbox has something new: hand it to a sender that is free. */
 void despatch_kick(struct despatch *);
 
+/* The same, when something in it is due earlier than it was. */
+void despatch_again(struct despatch *);
+
 /* Writes down what became of answers, in a transaction of its own that the
  * next sync makes durable: an answer whose yes is lost in a power cut goes
  * twice, with the same Message-ID.  Call it after each round of the loop,

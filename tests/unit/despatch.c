@@ -465,6 +465,52 @@ test_hanging_domain(void **state)
 	assert_int_equal(waiting(w), 6);
 }
 
+static unsigned reads;
+static int (*db_get)(DB *, DB_TXN *, DBT *, DBT *, uint32_t);
+
+static int
+counting_get(DB *db, DB_TXN *txn, DBT *key, DBT *value, uint32_t flags)
+{
+	reads++;
+	return db_get(db, txn, key, value, flags);
+}
+
+static unsigned wanted;
+
+static bool
+so_many_are_sent(struct world *w)
+{
+	return counts(w).sent == wanted;
+}
+
+/* However many wait for a domain that hangs, the answer of somebody else costs
+ * no more reads for it. */
+static void
+test_reads(void **state)
+{
+	struct world *w = *state;
+	DB *outbox = w->store->ks->table[T_OUTBOX];
+
+	sink_start(w, "rcpt=hang,to=" HANGS);
+	add(w, HANGS);
+	since = loop_now_ms();
+	world_start(w, SEND_SMTP, 2);
+	run_until(w, after_a_while, "three seconds");
+	for (unsigned i = 0; i < 400; i++)
+		add(w, HANGS);
+	db_get = outbox->get;
+	outbox->get = counting_get;
+	for (wanted = 1; wanted <= 20; wanted++) {
+		add(w, "good@example.net");
+		despatch_kick(w->despatch);
+		run_until(w, so_many_are_sent, "an answer");
+	}
+	outbox->get = db_get;
+	/* each one's head, and the first of those that wait for the next round
+	 * of the loop; the 20 once more, with their messages */
+	assert_in_range(reads, 440, 450);
+}
+
 static bool
 has_given_way(struct world *w)
 {
@@ -561,6 +607,7 @@ main(void)
 	    TEST(test_clock_was_ahead),
 	    TEST(test_bad_address),
 	    TEST(test_hanging_domain),
+	    TEST(test_reads),
 	    TEST(test_all_hang),
 	    TEST(test_gives_way_less_often),
 	    TEST(test_twice),
