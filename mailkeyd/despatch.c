@@ -367,7 +367,8 @@ retry_after(const struct config_send *send, uint32_t attempts)
 /*
  * Its time is over once it has waited for give_up.  Most of that may have been
  * a power cut, after which the MTA comes up later than we do; so it has been
- * tried for some of that time, too.
+ * tried for some of that time, too.  When it was queued by a clock that was
+ * ahead, all of that time is counted by the attempts.
  */
 static bool
 is_over(
@@ -375,10 +376,12 @@ is_over(
 {
 	time_t tried = 0, least = send->give_up;
 
-	if (now - item->queued <= (time_t)send->give_up)
-		return false;
-	if (least > RETRY_MAX)
-		least = RETRY_MAX;
+	if (item->queued <= now) {
+		if (now - item->queued <= (time_t)send->give_up)
+			return false;
+		if (least > RETRY_MAX)
+			least = RETRY_MAX;
+	}
 	for (uint32_t i = 0; i < item->attempts && tried < least; i++)
 		tried += retry_after(send, i);
 	return tried >= least;

@@ -326,6 +326,34 @@ test_clock_was_ahead(void **state)
 	assert_int_equal(counts(w).sent, 1);
 }
 
+/* What was queued while the clock was ahead ends all the same, and not at
+ * once. */
+static void
+test_queued_ahead(void **state)
+{
+	static const time_t ahead[] = {365 * DAY, WEEK, 3 * DAY};
+
+	for (size_t i = 0; i < sizeof(ahead) / sizeof(ahead[0]); i++) {
+		struct world *w;
+
+		if (i > 0) {
+			assert_int_equal(teardown(state), 0);
+			assert_int_equal(setup(state), 0);
+		}
+		w = *state;
+		far_side_is_away(w);
+		clock_now = NOW + ahead[i];
+		add(w, "a@example.net");
+		clock_now = NOW;
+		world_start(w, SEND_MAILDIR, 1);
+		w->stop_at = NOW + 3 * WEEK;
+		run_until(w, move_on, "the end of it");
+		assert_int_equal(counts(w).refused, 1);
+		assert_true(clock_now - NOW >= WEEK);
+		assert_true(clock_now - NOW <= 2 * WEEK + 8 * HOUR);
+	}
+}
+
 /* ---- an SMTP server that misbehaves -------------------------------------- */
 
 static void
@@ -605,6 +633,7 @@ main(void)
 	    TEST(test_after_a_power_cut),
 	    TEST(test_away_for_a_day),
 	    TEST(test_clock_was_ahead),
+	    TEST(test_queued_ahead),
 	    TEST(test_bad_address),
 	    TEST(test_hanging_domain),
 	    TEST(test_reads),
