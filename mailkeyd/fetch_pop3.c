@@ -9,7 +9,6 @@
 #include "mailkeyd/loop.h"
 #include "mailkeyd/password.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +21,8 @@
 
 struct listed {
 	uint32_t number, size;
-	char key[LATER_KEY]; /* "": the server has no name for it */
+	bool named;	     /* by the server */
+	char key[LATER_KEY]; /* the name, else number and size */
 };
 
 struct pop3 {
@@ -31,6 +31,9 @@ struct pop3 {
 	MMAPString *line;     /* the last that was read, without its end */
 	struct listed *mails; /* in the order of their numbers */
 	size_t n, size;
+	bool removed; /* mails, which it takes QUIT to be certain of */
+	bool enough;  /* the rest is for the next session */
+	bool again;   /* a mail may be had whole now */
 };
 
 /* ---- commands ------------------------------------------------------------ */
@@ -161,7 +164,8 @@ log_in(const struct pop3 *p)
 
 /* ---- what there is ------------------------------------------------------- */
 
-/* A number and the blank behind it; false: the line is something else. */
+/* A number and the blank behind it; false: the line is something else.  What
+ * is larger than we can say becomes UINT32_MAX. */
 static bool
 read_number(const char **line, uint32_t *number)
 {
@@ -170,11 +174,8 @@ read_number(const char **line, uint32_t *number)
 
 	if (**line < '0' || **line > '9')
 		return false;
-	errno = 0;
 	n = strtoull(*line, &end, 10);
-	if (errno != 0 || n > UINT32_MAX)
-		return false;
-	*number = (uint32_t)n;
+	*number = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 	*line = end + strspn(end, " ");
 	return true;
 }
@@ -193,6 +194,8 @@ next_line(const struct pop3 *p, const char *what)
 static bool
 add(struct pop3 *p, uint32_t number, uint32_t size)
 {
+	struct listed *m;
+
 	if (p->n == p->size) {
 		size_t most = p->size == 0 ? 64 : 2 * p->size;
 		struct listed *mails =
@@ -203,7 +206,10 @@ add(struct pop3 *p, uint32_t number, uint32_t size)
 		p->mails = mails;
 		p->size = most;
 	}
-	p->mails[p->n++] = (struct listed){.number = number, .size = size};
+	m = &p->mails[p->n++];
+	*m = (struct listed){.number = number, .size = size};
+	/* no name that a server gives has a blank */
+	snprintf(m->key, sizeof(m->key), "%" PRIu32 " %" PRIu32, number, size);
 	return true;
 }
 
@@ -225,7 +231,8 @@ list(struct pop3 *p)
 
 		last = p->n == 0 ? 0 : p->mails[p->n - 1].number;
 		if (read_number(&line, &number) && read_number(&line, &size) &&
-		    number > last && p->n < MAILS_MAX && !add(p, number, size))
+		    number > last && number < UINT32_MAX && p->n < MAILS_MAX &&
+		    !add(p, number, size))
 			return false;
 	}
 	return more == 0;
@@ -251,8 +258,10 @@ name_mail(const struct pop3 *p)
 	    p->n == 0)
 		return;
 	mail = bsearch(&number, p->mails, p->n, sizeof(*p->mails), by_number);
-	if (mail != NULL)
-		snprintf(mail->key, sizeof(mail->key), "%s", line);
+	if (mail == NULL || *line == '\0')
+		return;
+	mail->named = true;
+	snprintf(mail->key, sizeof(mail->key), "%s", line);
 }
 
 /* The names by which mails are known again.  Not every server has them. */
@@ -297,80 +306,99 @@ keep(struct kept *k, const char *data, size_t len)
 	return true;
 }
 
-/* Takes the dots away that were put before dots. */
+/*
+ * Keeps the first `most` octets of a mail, without the dots that were put
+ * before dots, and counts all of them.  Where the connection broke behind
+ * those, they are as good.
+ */
 static bool
-keep_lines(const struct pop3 *p, const char *what, int fd, uint64_t *octets)
+keep_lines(
+    const struct pop3 *p, const char *what, int fd, size_t most, size_t *octets)
 {
 	const MMAPString *line = p->line;
 	struct kept kept = {.fd = fd};
 	bool good = true;
 
-	for (*octets = 0; good;) {
-		size_t dot;
+	for (*octets = 0;;) {
+		size_t dot, n, room = *octets < most ? most - *octets : 0;
 
-		if (mailstream_read_line(p->stream, p->line) == NULL)
-			return broken(p, what);
+		if (mailstream_read_line(p->stream, p->line) == NULL) {
+			if (*octets <= most)
+				return broken(p, what);
+			break;
+		}
 		dot = line->len > 0 && line->str[0] == '.';
 		if (dot == 1 && (strcmp(line->str, ".\r\n") == 0 ||
 				    strcmp(line->str, ".\n") == 0))
 			break;
-		good = keep(&kept, line->str + dot, line->len - dot);
-		*octets += line->len - dot;
+		n = line->len - dot;
+		*octets += n;
+		good =
+		    good && keep(&kept, line->str + dot, n < room ? n : room);
 	}
-	if (!good || ipc_write_all(fd, kept.data, kept.len) == -1)
-		return fetch_trouble(p->f, "no memory for a mail");
-	return true;
+	good = good && ipc_write_all(fd, kept.data, kept.len) == 0;
+	return good || fetch_trouble(p->f, "no memory for a mail");
 }
 
-/* A memfd, -2 where the mail cannot be had, -1: trouble. */
+/* Says a command for a mail, and keeps what comes.  A memfd, -2 where the
+ * server refuses, -1: trouble. */
 static int
-retrieve(const struct pop3 *p, const struct listed *m, bool cut, uint64_t *size)
+retrieve(const struct pop3 *p, const char *what, const char *argument,
+    size_t most, size_t *octets)
 {
-	const char *what = cut ? "TOP" : "RETR";
-	char argument[16];
-	bool good;
-	int fd;
+	bool good = false;
+	int fd = ipc_memfd("mail", NULL, 0, false);
 
-	fetch_step(p->f, cut ? FETCH_HEADER : (size_t)p->f->most);
-	snprintf(argument, sizeof(argument), "%" PRIu32 "%s", m->number,
-	    cut ? " 0" : "");
-	if (!say(p, what, argument) || !read_answer(p, what, &good))
-		return -1;
-	if (!good)
-		return -2;
-	fd = ipc_memfd("mail", NULL, 0, false);
-	if (fd == -1)
+	if (fd == -1) {
 		fetch_trouble(p->f, "no memory for a mail");
-	else if (!keep_lines(p, what, fd, size)) {
-		close(fd);
-		fd = -1;
+		return -1;
 	}
-	return fd;
+	if (say(p, what, argument) && read_answer(p, what, &good) && good &&
+	    keep_lines(p, what, fd, most, octets))
+		return fd;
+	close(fd);
+	return good || p->f->wire.broken ? -1 : -2;
 }
 
+/* What a session ended over is put off, even where enough of it came: so the
+ * next one gets to the mails behind it. */
 static bool
 fetch_mail(const struct pop3 *p, const struct listed *m)
 {
 	struct fetcher *f = p->f;
 	bool cut = m->size > f->most;
-	uint64_t size;
-	int fd = retrieve(p, m, cut, &size);
+	const char *what = cut ? "TOP" : "RETR";
+	size_t most = cut ? FETCH_HEADER : (size_t)f->most, octets;
+	char argument[16];
+	int fd;
 
-	if (fd == -2 && later_add(&f->later, m->key, false))
-		fetch_note(f, "%s refused for mail %" PRIu32,
-		    cut ? "TOP" : "RETR", m->number);
-	if (fd < 0)
-		return fd == -2;
-	fetch_offer(f, m->number, m->key, fd, cut ? m->size : size, cut);
+	/* a header may be all of a mail */
+	fetch_step(f, cut && m->size < FETCH_OCTETS ? m->size : most);
+	snprintf(argument, sizeof(argument), "%" PRIu32 "%s", m->number,
+	    cut ? " 0" : "");
+	fd = retrieve(p, what, argument, most, &octets);
+	if (fd >= 0)
+		fetch_offer(f, m->number, m->named ? m->key : "", fd,
+		    cut && m->size > octets ? m->size : octets,
+		    cut || octets > most);
+	if (fd == -1 || f->wire.broken) {
+		broken(p, what);
+		fetch_broke(f, m->number, m->key);
+		return false;
+	}
+	if (fd == -2)
+		fetch_put_off(
+		    f, m->number, m->key, "%s: %s", what, answer_text(p));
 	return true;
 }
 
 static bool
-delete_mail(const struct pop3 *p, uint32_t number)
+delete_mail(struct pop3 *p, uint32_t number)
 {
 	char argument[16];
 	bool good; /* or not: it is tried again later */
 
+	p->removed = true;
 	fetch_step(p->f, 0);
 	snprintf(argument, sizeof(argument), "%" PRIu32, number);
 	return say(p, "DELE", argument) && read_answer(p, "DELE", &good);
@@ -379,61 +407,76 @@ delete_mail(const struct pop3 *p, uint32_t number)
 /* ---- one look ------------------------------------------------------------ */
 
 static bool
-consider(const struct pop3 *p, const struct listed *m)
-{
-	struct later *notes = &p->f->later;
-	const struct later_mail *later = later_find(notes, m->key);
-
-	if (later != NULL && later->due > loop_now_ms())
-		return true;
-	if (later != NULL && later->done) {
-		later_add(notes, m->key, true);
-		return delete_mail(p, m->number);
-	}
-	return fetch_mail(p, m);
-}
-
-static bool
-settle(const struct pop3 *p, bool *again)
+settle(struct pop3 *p)
 {
 	struct fetcher *f = p->f;
 	bool good = true;
 
 	fetch_settle(f);
 	for (size_t k = 0; good && k < f->nbatch; k++) {
-		*again |= f->batch[k].fate == FETCH_WHOLE;
+		p->again |= f->batch[k].fate == FETCH_WHOLE;
 		if (f->batch[k].fate == FETCH_DONE)
 			good = delete_mail(p, f->batch[k].number);
 	}
 	f->nbatch = f->octets = 0;
+	p->enough |= f->paused;
 	return good;
 }
 
-/* Goes through all mails; *all: there is nothing more to be done. */
 static bool
-empty(struct pop3 *p, bool *all)
+consider(struct pop3 *p, const struct listed *m, enum fetch_turn turn)
 {
-	struct fetcher *f = p->f;
-	int64_t until = loop_now_ms() + SESSION_MS;
-	bool good, again = false;
+	if (fetch_turn(p->f, m->key) != turn)
+		return true;
+	if (turn == TURN_REMOVE) {
+		later_add(&p->f->later, m->key, true);
+		return delete_mail(p, m->number);
+	}
+	/* It may end the session, and then nothing was deleted. */
+	p->enough |= turn == TURN_AGAIN && p->removed;
+	return p->enough || fetch_mail(p, m);
+}
 
-	f->paused = false;
-	fetch_whole(f, fetch_batch_ms(f));
-	good = list(p) && list_names(p);
-	for (size_t k = 0; good && k < p->n; k++) {
-		good = consider(p, &p->mails[k]);
+/* Goes through all mails whose turn it is. */
+static bool
+go_through(struct pop3 *p, enum fetch_turn turn, int64_t until)
+{
+	const struct fetcher *f = p->f;
+	bool good = true;
+
+	for (size_t k = 0; good && !p->enough && k < p->n; k++) {
+		good = consider(p, &p->mails[k], turn);
 		if (good && fetch_is_full(f)) {
-			good = settle(p, &again);
-			if (f->paused || loop_now_ms() > until)
-				return good;
+			good = settle(p);
+			p->enough |= loop_now_ms() > until;
 		}
 	}
 	/* What the core was given is settled, whatever the server does. */
 	if (f->nbatch > 0)
-		good = settle(p, &again) && good;
-	if (good)
+		good = settle(p) && good;
+	return good;
+}
+
+/*
+ * What was deleted is gone when the session ends well.  So one that only makes
+ * up for what the last one left has its end at once, and those that could not
+ * be had before come last, in a session that has deleted nothing.
+ */
+static bool
+empty(struct pop3 *p)
+{
+	struct fetcher *f = p->f;
+	int64_t until = loop_now_ms() + SESSION_MS;
+	bool good;
+
+	f->paused = false;
+	fetch_whole(f, fetch_batch_ms(f));
+	good = list(p) && list_names(p) && go_through(p, TURN_REMOVE, until);
+	p->enough = p->removed;
+	good = good && go_through(p, TURN_NEW, until) &&
+	       go_through(p, TURN_AGAIN, until);
+	if (good && !p->enough)
 		later_sweep(&f->later);
-	*all = good && !again;
 	return good;
 }
 
@@ -441,7 +484,7 @@ long
 fetch_pop3(struct fetcher *f)
 {
 	struct pop3 p = {.f = f, .line = mmap_string_new("")};
-	bool good, all = false;
+	bool good;
 
 	if (p.line == NULL) {
 		fetch_trouble(f, "no memory");
@@ -450,11 +493,11 @@ fetch_pop3(struct fetcher *f)
 	good = greet(&p) && log_in(&p);
 	if (good) {
 		fetch_is_open(f);
-		good = empty(&p, &all);
-	}
-	if (good) { /* now the server deletes, which most say, but not all */
+		good = empty(&p);
+		/* now the server deletes, which most say, but not all */
 		fetch_whole(f, f->timeout_ms);
-		command(&p, "QUIT", "");
+		if (!f->wire.broken)
+			command(&p, "QUIT", "");
 	}
 	if (p.stream != NULL)
 		mailstream_close(p.stream);
@@ -465,5 +508,6 @@ fetch_pop3(struct fetcher *f)
 		return -1;
 	if (f->paused)
 		return f->pause_ms;
-	return all ? later_wait(&f->later, (long)f->poll_ms) : 0;
+	return p.enough || p.again ? 0
+				   : later_wait(&f->later, (long)f->poll_ms);
 }

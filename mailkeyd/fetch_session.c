@@ -5,12 +5,16 @@
 #include "mailkeyd/fetcher.h"
 #include "mailkeyd/loop.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define ALARM_S 15 /* behind the deadline that the wire keeps */
+/* A mail that ended a session waits for 8 seconds, 16, 32; the next session
+ * comes after one, two, four. */
+#define BROKE_STEPS 3
 
 void
 fetch_clean(char *text)
@@ -67,11 +71,60 @@ void
 fetch_step(struct fetcher *f, size_t octets)
 {
 	wire_step(&f->wire, f->timeout_ms + (unsigned)(octets / 4),
-	    octets + octets / 2 + FETCH_REPLY);
+	    2 * octets + FETCH_REPLY);
 }
 
 bool
 fetch_is_full(const struct fetcher *f)
 {
 	return f->nbatch == FETCH_BATCH || f->octets >= FETCH_OCTETS;
+}
+
+/* ---- which mail when ----------------------------------------------------- */
+
+enum fetch_turn
+fetch_turn(struct fetcher *f, const char *key)
+{
+	const struct later_mail *later = later_find(&f->later, key);
+
+	if (later == NULL)
+		return TURN_NEW;
+	if (later->due > loop_now_ms())
+		return TURN_NOT;
+	return later->done ? TURN_REMOVE : TURN_AGAIN;
+}
+
+/* As if it had been that often before, at the least.  Whether it was once. */
+static bool
+put_off(struct fetcher *f, const char *key, unsigned before)
+{
+	const struct later_mail *later;
+
+	do {
+		later_add(&f->later, key, false);
+		later = later_find(&f->later, key);
+	} while (later != NULL && later->tries <= before);
+	return later != NULL && later->tries == before + 2;
+}
+
+void
+fetch_put_off(struct fetcher *f, uint32_t number, const char *key,
+    const char *format, ...)
+{
+	char why[IPC_TEXT];
+	va_list ap;
+
+	if (!put_off(f, key, 0))
+		return;
+	va_start(ap, format);
+	vsnprintf(why, sizeof(why), format, ap);
+	va_end(ap);
+	fetch_note(f, "mail %" PRIu32 ": %s", number, why);
+}
+
+void
+fetch_broke(struct fetcher *f, uint32_t number, const char *key)
+{
+	if (put_off(f, key, BROKE_STEPS))
+		fetch_note(f, "mail %" PRIu32 ": %s", number, f->why);
 }

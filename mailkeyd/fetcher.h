@@ -85,6 +85,21 @@ void fetch_whole(struct fetcher *, unsigned ms);
 void fetch_step(struct fetcher *, size_t octets);
 unsigned fetch_batch_ms(const struct fetcher *); /* for a look at a mailbox */
 
+/* What is to be done with a mail now. */
+enum fetch_turn {
+	TURN_NOT,
+	TURN_REMOVE, /* it was answered */
+	TURN_NEW,    /* fetch it */
+	TURN_AGAIN   /* the same, for one that had to wait: after all others */
+} fetch_turn(struct fetcher *, const char *key);
+
+/* Puts a mail off that could not be had.  The second time in a row is noted. */
+void fetch_put_off(struct fetcher *, uint32_t number, const char *key,
+    const char *why, ...) __attribute__((format(printf, 4, 5)));
+/* The same for one over which the session ended: for so long that the next
+ * ones come to the mails behind it. */
+void fetch_broke(struct fetcher *, uint32_t number, const char *key);
+
 /* Connects, with TLS from the start where that is wanted.  NULL: trouble. */
 mailstream *fetch_connect(struct fetcher *);
 /* After STARTTLS was granted; once for each connection. */

@@ -145,6 +145,41 @@ class Pop3:
         return b"+OK\r\n"
 
 
+class BadMails(Pop3):
+    """Some of its mails end each session that wants them; numbers are new in
+    each, as they are where mails went."""
+
+    def __init__(self, bad, *mails):
+        super().__init__(*mails)
+        self.bad = set(map(crlf, bad))
+
+    def talk(self, connection, fake):
+        self.mails = dict(enumerate(self.mails.values(), 1))
+        super().talk(connection, fake)
+
+    def top(self, number, _lines):
+        return (b"+OK\r\n" + self.mails[number].split(b"\r\n\r\n")[0] +
+                b"\r\n\r\n.\r\n")
+
+    def size(self, number):  # a line end counts as one octet
+        return len(self.mails[number]) - self.mails[number].count(b"\r")
+
+    def retr(self, number):
+        if self.mails[number] in self.bad:
+            raise ConnectionError
+        return super().retr(number)
+
+    def left(self):
+        return set(self.mails.values())
+
+
+class NamedBadMails(BadMails):
+    def uidl(self):
+        return b"+OK\r\n" + b"".join(
+            b"%d n%d\r\n" % (n, hash(m) & 0xffffffff)
+            for n, m in self.mails.items()) + b".\r\n"
+
+
 class NamedPop3(Pop3):
     def uidl(self):
         return b"+OK\r\n" + b"".join(
@@ -459,6 +494,75 @@ def nameless_pop3(place):
     equal(ask(daemon, sink, "INDEX alice").text().count("pub "), 1, "keys")
 
 
+def bad_pop3(place):
+    """POP3: mails that end each session; those behind them are answered"""
+    limit = 256 << 10
+
+    def filled():
+        ids, mails = helps(8)
+        bad = mails[:2]
+        # More in its header than is fetched of a mail that is too large.
+        mails[4] = mails[4].replace(b"\n\n", b"\n" + b"".join(
+            b"X-%d: " % n + b"x" * 900 + b"\n" for n in range(700)) + b"\n")
+        # Not too large by the size that is listed, and twice that.
+        mails[6] += b"\n" * (limit - len(mails[6]))
+        return ids, mails, bad
+
+    boxes = {}
+    for title, kind in {"named": NamedBadMails, "nameless": BadMails}.items():
+        ids, mails, bad = filled()
+        boxes[title] = ids, kind(bad, *mails)
+    daemon, sink = start(place, *[receive(
+        place, "pop3", Fake(place, server.talk).port, tls="none", poll="1s",
+        title=title) for title, (_, server) in boxes.items()],
+        limits={"message_size": str(limit)})
+    for title, (ids, server) in boxes.items():
+        for n in (2, 3, 5, 6, 7):
+            got = sink.answer_to(ids[n], 60).text()
+            equal("larger than this server takes" in got, n == 6, got)
+        wait_until(lambda: server.left() == server.bad, 60,
+                   f"what could be had of {title} to go")
+    for _, server in boxes.values():
+        server.bad = set()
+    for title, (ids, server) in boxes.items():
+        for n in range(2):
+            sink.answer_to(ids[n], 60)
+        wait_until(lambda: not server.mails, 60, f"{title} to be empty")
+        # A mail with such a header gets none.
+        for n, message_id in enumerate(ids):
+            equal(copies(sink, message_id), int(n != 4), f"answers to {n}")
+
+
+def tired_pop3(place):
+    """POP3: a server that has enough after some commands: it goes on"""
+    class Tired(NamedBadMails):
+        def talk(self, connection, fake):
+            self.commands = 0
+            super().talk(connection, fake)
+
+        def count(self):
+            self.commands += 1
+            if self.commands > 40:
+                raise ConnectionError
+
+        def retr(self, number):
+            self.count()
+            return super().retr(number)
+
+        def dele(self, number):
+            self.count()
+            return super().dele(number)
+
+    ids, mails = helps(48)
+    server = Tired([], *mails)
+    _, _, sink = serve(place, server, "pop3")
+    for message_id in ids:
+        sink.answer_to(message_id, 60)
+    wait_until(lambda: not server.mails, 60, "an empty mailbox")
+    # What was answered is not fetched once more.
+    equal(len(server.fetched), len(ids), "mails fetched")
+
+
 def odd_pop3(place):
     """POP3: a mail that is gone, wrong sizes, numbers that cannot be"""
     class Odd(NamedPop3):
@@ -488,7 +592,7 @@ def odd_pop3(place):
     for n in (1, 3, 5):
         sink.answer_to(ids[n - 1], 60)
     wait_until(lambda: sorted(server.mails) == [4], 60, "the rest to go")
-    logged(daemon, "event=not_fetched", 'RETR refused for mail 4"')
+    logged(daemon, "event=not_fetched", 'why="mail 4: RETR: no such message"')
     expect(set(server.fetched) <= {1, 3, 4, 5, 4294967295}, server.fetched)
     equal(daemon.log().count("event=closed"), 0, "sessions that ended")
 
@@ -591,4 +695,4 @@ def slow(place):
 
 
 run(certificate, injected, endless, password, odd_imap, renumbered,
-    nameless_pop3, odd_pop3, refused, confined, slow)
+    nameless_pop3, bad_pop3, tired_pop3, odd_pop3, refused, confined, slow)
