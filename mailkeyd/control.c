@@ -112,6 +112,8 @@ client_end(struct client *client, int status, const char *format, ...)
 	vsnprintf(msg.text, sizeof(msg.text), format, ap);
 	va_end(ap);
 	client->streams = false;
+	client->ended = true;
+	loop_timer_set(client->idle, -1);
 	client_say(client, &msg);
 }
 
@@ -183,7 +185,7 @@ static void
 client_ask(struct client *client, struct ipc_msg *msg)
 {
 	client->asked = true;
-	loop_timer_set(client->idle, -1);
+	loop_timer_set(client->idle, CONTROL_ALIVE_MS);
 	if (client->control->stopping) {
 		client_end(client, EX_TEMPFAIL, CONTROL_ENDING);
 		return;
@@ -226,11 +228,27 @@ client_event(void *ctx, uint32_t events)
 	ipc_msg_close(&msg);
 }
 
+/* Its command takes a while: mailkeyctl need not think that we hang. */
+static void
+client_alive(struct client *client)
+{
+	struct ipc_msg msg;
+
+	ipc_msg_init(&msg, CONTROL_ALIVE, 0);
+	loop_timer_set(client->idle, CONTROL_ALIVE_MS);
+	if (client->nqueue == 0)
+		client_say(client, &msg);
+}
+
 static void
 client_idle(void *ctx)
 {
 	struct client *client = ctx;
 
+	if (client->asked) {
+		client_alive(client);
+		return;
+	}
 	client_end(client, EX_TEMPFAIL, "no command came");
 	client_free(client);
 }

@@ -22,7 +22,8 @@
  *
  * and in answer any number of DATA (fd[0]: memfd, for standard output; of a
  * DUMP a: certificates in it), NOTE (text: a line for standard error) and
- * PROGRESS (a: octets of the file, b: certificates), then one END (status: the
+ * PROGRESS (a: octets of the file, b: certificates), in times without these an
+ * ALIVE every CONTROL_ALIVE_MS, then one END (status: the
  * exit status, text: a line for standard error, "" = none).  When all
  * connections are taken the END comes unasked, and so it does where no command
  * comes.
@@ -73,8 +74,11 @@ enum control_type {
 	CONTROL_NOTE,
 	CONTROL_PROGRESS,
 	CONTROL_NEXT,
-	CONTROL_END
+	CONTROL_END,
+	CONTROL_ALIVE
 };
+
+#define CONTROL_ALIVE_MS 5000
 
 enum control_queue {
 	QUEUE_LIST,

@@ -51,8 +51,9 @@ struct client {
 	LIST_ENTRY(client) next;
 	int sock;
 	struct loop_io *io;
-	struct loop_timer *idle; /* until its command has come */
-	bool asked, streams;
+	/* Until its command has come; then, to show that we are alive. */
+	struct loop_timer *idle;
+	bool asked, streams, ended;
 	STAILQ_HEAD(, message) queue; /* not sent yet */
 	char *text;		      /* client_print() */
 	size_t text_len;

@@ -27,8 +27,9 @@ extern char **environ;
 /* ---- reaching whoever holds the store ------------------------------------ */
 
 int
-ctl_connect(const char *path)
+ctl_connect(const char *path, unsigned seconds)
 {
+	const struct timeval wait = {.tv_sec = (time_t)seconds};
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	int sock, saved;
 
@@ -40,7 +41,11 @@ ctl_connect(const char *path)
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (sock == -1)
 		return -1;
-	if (connect(sock, (struct sockaddr *)&sun, sizeof(sun)) == 0)
+	if (setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) ==
+		0 &&
+	    setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) ==
+		0 &&
+	    connect(sock, (struct sockaddr *)&sun, sizeof(sun)) == 0)
 		return sock;
 	saved = errno;
 	close(sock);
@@ -138,6 +143,17 @@ check_owner(const struct config *config)
 	return EX_NOPERM;
 }
 
+/* A daemon that is stopped still has what it was told. */
+static int
+silent(const struct ctl *ctl)
+{
+	fprintf(stderr,
+	    "mailkeyctl: the daemon has said nothing for %u seconds: it hangs, "
+	    "or is stopped; what it was told it may do later\n",
+	    ctl->patience);
+	return EX_TEMPFAIL;
+}
+
 /* 0, or an exit status. */
 int
 ctl_reach(struct ctl *ctl)
@@ -146,9 +162,11 @@ ctl_reach(struct ctl *ctl)
 
 	if (ctl_config(ctl) == -1)
 		return EX_CONFIG;
-	ctl->sock = ctl_connect(ctl->config->control);
+	ctl->sock = ctl_connect(ctl->config->control, ctl->patience);
 	if (ctl->sock != -1)
 		return 0;
+	if (errno == EAGAIN)
+		return silent(ctl);
 	if (errno == EACCES || errno == EPERM) {
 		fprintf(stderr,
 		    "mailkeyctl: %s: %s; run it as the user of the daemon\n",
@@ -249,10 +267,10 @@ static int
 answers(struct ctl *ctl, FILE *out)
 {
 	struct ipc_msg msg;
-	int status = EX_PROTOCOL;
+	int got, status = EX_PROTOCOL;
 	bool failed = false;
 
-	while (ctl_next(ctl, &msg) == 1) {
+	while ((got = ctl_next(ctl, &msg)) == 1) {
 		if (msg.type == CONTROL_DATA) {
 			if (ctl->bar)
 				fputs("\n", stderr);
@@ -266,9 +284,11 @@ answers(struct ctl *ctl, FILE *out)
 		else if (msg.type == CONTROL_NEXT && ctl->feed_next != NULL &&
 			 ctl->feed_next(ctl, &msg) == -1 && errno != EPIPE &&
 			 errno != ECONNRESET) {
+			ipc_msg_close(&msg);
+			if (errno == EAGAIN)
+				return silent(ctl);
 			fprintf(stderr, "mailkeyctl: %s: %s\n", ctl->name,
 			    strerror(errno));
-			ipc_msg_close(&msg);
 			return EX_OSERR;
 		}
 		ipc_msg_close(&msg);
@@ -279,6 +299,8 @@ answers(struct ctl *ctl, FILE *out)
 		if (failed)
 			break;
 	}
+	if (got == -1 && errno == EAGAIN)
+		return silent(ctl);
 	if (status == EX_PROTOCOL && ctl->attendant == 0 && !failed)
 		fprintf(stderr, "mailkeyctl: the daemon ended half-way\n");
 	if (fflush(out) != 0 || failed) {
@@ -296,6 +318,8 @@ ctl_ask(struct ctl *ctl, const struct ipc_msg *msg, FILE *out)
 {
 	if (ipc_send(ctl->sock, msg) == -1 && errno != EPIPE &&
 	    errno != ECONNRESET && ctl->attendant == 0) {
+		if (errno == EAGAIN)
+			return silent(ctl);
 		fprintf(stderr, "mailkeyctl: %s\n", strerror(errno));
 		return EX_UNAVAILABLE;
 	}

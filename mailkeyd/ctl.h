@@ -22,9 +22,10 @@ struct ctl {
 	bool verbose, quiet, sync, tsv;
 	const char *skip; /* a peer of which a window is passed over */
 	int sock;
-	pid_t attendant;  /* 0: a daemon runs */
-	bool restart;	  /* an import begins at the beginning */
-	const char *keys; /* of a dump: how many in a file; NULL: not said */
+	unsigned patience; /* seconds that a daemon may say nothing */
+	pid_t attendant;   /* 0: a daemon runs */
+	bool restart;	   /* an import begins at the beginning */
+	const char *keys;  /* of a dump: how many in a file; NULL: not said */
 	/* of an import: what is shown of it, and who gives the sources (0, or
 	 * -1 with errno) */
 	const char *name;
@@ -53,8 +54,9 @@ extern const struct verb verb_deliver, verb_import, verb_dump, verb_get,
 /* Reads the configuration; -1: it has said why not. */
 int ctl_config(struct ctl *);
 
-/* The daemon's socket, or -1 with errno. */
-int ctl_connect(const char *path);
+/* The daemon's socket, or -1 with errno: EAGAIN, there and later, when nothing
+ * comes or goes for so many seconds; 0: it is waited for without end. */
+int ctl_connect(const char *path, unsigned seconds);
 
 /* Connects to the daemon, or starts one for this command.  0, or the exit
  * status, with the reason said. */

@@ -118,7 +118,7 @@ deliver_send(struct ctl *ctl, struct ipc_msg *msg)
 	msg->fd[1] = envelope_fd(ctl);
 	if (msg->fd[1] == -1)
 		return deliver_later("memfd", strerror(errno));
-	ctl->sock = ctl_connect(ctl->config->control);
+	ctl->sock = ctl_connect(ctl->config->control, 0);
 	if (ctl->sock == -1)
 		return deliver_later(ctl->config->control, strerror(errno));
 	if (ipc_send(ctl->sock, msg) == -1 && errno != EPIPE &&

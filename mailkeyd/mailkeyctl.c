@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sysexits.h>
 
+#define PATIENCE 30 /* seconds: some CONTROL_ALIVE_MS */
+
 enum {
 	OPT_SENDER = 256,
 	OPT_RECIPIENT,
@@ -90,7 +92,8 @@ main(int argc, char **argv)
 	    {"quiet", no_argument, NULL, 'q'},
 	    {"version", no_argument, NULL, OPT_VERSION},
 	    {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-	struct ctl ctl = {.file = CONFIG_DEFAULT, .sock = -1};
+	struct ctl ctl = {
+	    .file = CONFIG_DEFAULT, .sock = -1, .patience = PATIENCE};
 	int c;
 
 	ipc_standard_streams();

@@ -221,6 +221,31 @@ test_asked(void **state)
 	close(sock);
 }
 
+/* A command that takes a while tells that we are there, once until it is
+ * read. */
+static void
+test_alive(void **state)
+{
+	struct room *room = *state;
+	int sock = dial_in(room);
+	struct loop_timer *alive = newest_timer;
+	struct loop_io *io = newest_io;
+	struct ipc_msg msg;
+	unsigned n = 0;
+
+	ipc_msg_init(&msg, CONTROL_DUMP, 0);
+	assert_int_equal(ipc_send(sock, &msg), 0);
+	io->fn(io->ctx, EPOLLIN);
+	for (unsigned i = 0; i < 200; i++) {
+		assert_int_equal(alive->ms, CONTROL_ALIVE_MS);
+		alive->fn(alive->ctx);
+	}
+	for (; ipc_recv(sock, &msg) == 1; n++)
+		assert_int_equal(msg.type, CONTROL_ALIVE);
+	assert_in_range(n, 1, 100);
+	close(sock);
+}
+
 static void
 test_too_many(void **state)
 {
@@ -271,6 +296,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    control_test(test_silent),
 	    control_test(test_asked),
+	    control_test(test_alive),
 	    control_test(test_too_many),
 	    control_test(test_no_descriptor),
 	};
