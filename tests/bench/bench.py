@@ -30,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 import servers
 import table
@@ -160,13 +161,11 @@ class Size:
 
     def make_peers(self):
         for kind in PEERS:
-            limit = getattr(kind, "limit", self.n)
             if kind.no_mail and not any_wanted("load", "look-up", "memory",
                                                "start", "dump"):
                 self.absent.append((kind.name, kind.no_mail))
-            elif self.n > limit:
-                self.absent.append((kind.name, "loading takes the square of "
-                                    f"the number: not above {limit:,}"))
+            elif self.n > kind.limit:
+                self.absent.append((kind.name, self.too_many(kind)))
             else:
                 self.make_peer(kind)
 
@@ -175,6 +174,20 @@ class Size:
             self.others.append(kind(f"{self.place}/{kind.name}"))
         except Unable as why:
             self.absent.append((kind.name, str(why)))
+
+    def too_many(self, kind):
+        """Why it is not loaded: how long that would take."""
+        say(self.name, "load,", kind.name)
+        peer, path = kind(f"{self.place}/{kind.name}"), f"{self.place}/few"
+        with open(self.file, "rb") as f, open(path, "wb") as out:
+            out.write(f.read(self.certs.certs[kind.limit][0]))
+        seconds = peer.load(path).seconds
+        hours = seconds * (self.n / kind.limit) ** 2 / 3600
+        shutil.rmtree(peer.dir)
+        long = f"{hours * 60:.0f} minutes" if hours < 1 else \
+            f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.0f} days"
+        return f"{kind.limit:,} took {seconds:.0f} s to load, and that grows " \
+            f"with the square of the number: all of them, about {long}"
 
     def load(self):
         speed = self.row("load", "certs/s", True)
@@ -227,28 +240,42 @@ class Size:
     def lookups(self):
         if not any_wanted("look-up"):
             return
-        say(self.name, "look-up, mailkeyd")
-        found = work.look_up(f"{self.mailkeyd.dir}/state/db",
-                             self.words.kinds, times=200)
-        for kind, (median, least, most, n) in found.items():
-            row = self.row(f"look-up, {kind}", "ms")
-            row.ours = [median / 1000, least / 1000, most / 1000]
-            row.note = "ours in the store, sks over HTTP, the others by a " \
-                "program for each; of what is on more than 10 keys ours says " \
-                "how many they are, as INDEX does"
-            words = self.words.kinds[kind]
+        self.look_up("look-up, ", self.words.kinds)
+        other = "each once: with a cache of 64 MB and what the kernel keeps"
+        self.look_up("look-up, once, ", self.words.other, "-1",
+                     note=other)
+        self.look_up("look-up, disk, ", self.words.other, "-1",
+                     note="each once: after the kernel forgot the files",
+                     before=servers.forget)
+
+    def look_up(self, prefix, kinds, *options, note="", before=lambda _: None):
+        if not any_wanted(prefix.replace(" ", "")):
+            return
+        store = f"{self.mailkeyd.dir}/state/db"
+        say(self.name, prefix + "mailkeyd")
+        for kind, words in kinds.items():
+            row = self.row(prefix + kind, "ms")
             if not wanted(row.name):
                 continue
+            before(store)
+            figures = work.look_up(store, kind, words, *options)
+            row.ours = [us / 1000 for us in figures[:3]]
+            row.syncs = row.commits = row.signatures = 0
+            row.note = note or "ours in the store, sks over HTTP, the " \
+                "others by a program for each; of what is on more than 10 " \
+                "keys ours says how many they are, as INDEX does"
 
-            def ask(peer, words=words, n=n):
-                return (self.asked(peer, words, n),)
+            def ask(peer, words=words, n=figures[3]):
+                before(peer.dir)
+                return (self.asked(peer, words, n, not options),)
             self.peers([row], ask)
 
     @staticmethod
-    def asked(peer, words, n):
+    def asked(peer, words, n, first_round):
         peer.ready()
         times, begin = [], time.monotonic()
-        peer.ask(words[0])
+        if first_round:
+            peer.ask(words[0])
         for i in range(ASKED):
             seconds, said = peer.ask(words[i % len(words)])
             times.append(seconds * 1000)
@@ -390,7 +417,7 @@ class Size:
         row = self.row("start after SIGKILL", "s")
         if not wanted(row.name):
             return
-        m = self.mailkeyd
+        m, row.syncs = self.mailkeyd, 0
         for _ in range(TIMES):
             say(self.name, row.name)
             path, n = self.requests(m, "new", min(MAILS, 2000))
@@ -403,7 +430,10 @@ class Size:
                 time.sleep(0.3)
                 m.kill()
                 p.kill()
+            before = m.syncs()
             row.ours.append(m.start())
+            row.syncs += m.syncs() - before
+        row.syncs = round(row.syncs / TIMES)
 
         def ask(peer):
             peer.kill()
@@ -422,9 +452,11 @@ class Size:
             self.rows.remove(room)
         say(self.name, "dump, mailkeyd")
         path = f"{self.place}/dump"
-        ran = self.mailkeyd.dump(path)
-        n, row.signatures = work.count_packets(path)
+        m = self.mailkeyd
+        before, ran = m.syncs(), m.dump(path)
+        n, _ = work.count_packets(path)
         row.ours.append(n / ran.seconds)
+        row.syncs, row.commits, row.signatures = m.syncs() - before, 0, 0
         if n < self.n:
             raise Failed(f"{n} certificates in the dump")
 
@@ -432,6 +464,29 @@ class Size:
             peer.stop()
             ran = peer.dump(f"{self.place}/dump.{peer.name}")
             return ([self.n / ran.seconds],)
+        self.peers([row], ask)
+
+    def import_more(self):
+        """Into the store as it is now, in transactions."""
+        row = self.row("import into it", "certs/s", True)
+        if not wanted(row.name):
+            return
+        count = min(self.n, PIECE)
+        path = work.generate(f"{self.data}/more.{count}.pgp", work.MORE, count)
+        m, row.signatures = self.mailkeyd, work.count_packets(path)[1]
+        row.note = f"{count:,} certificates; ours with cache = 256M"
+        m.configure("cache = 256M")
+        before = m.syncs()
+        say(self.name, row.name + ", mailkeyd")
+        ran = m.more(path)
+        if f"{count} new".encode() not in ran.out:
+            raise Failed("import: " + ran.out.decode())
+        row.ours.append(count / ran.seconds)
+        row.syncs = m.syncs() - before
+
+        def ask(peer):
+            peer.stop()
+            return ([count / peer.more(path).seconds],)
         self.peers([row], ask)
 
     def steps(self):
@@ -444,6 +499,7 @@ class Size:
             self.memory()
             self.start_again()
         self.dump()
+        self.import_more()
 
     def run(self):
         try:
@@ -530,6 +586,8 @@ class Bench:
             size.run()
         except (Failed, OSError, subprocess.SubprocessError) as why:
             self.failed.append(f"{name}: {why}")
+        except Exception:       # a fault of ours: the other rows are kept
+            self.failed.append(f"{name}: {traceback.format_exc()}")
         finally:
             for row in size.rows if size else ():
                 row.size = size.label

@@ -1,14 +1,15 @@
 /*
  * lookup: times questions to a store that no daemon holds.
  *
- *   lookup [-c MEGABYTES] [-n TIMES] DIRECTORY < QUESTIONS
+ *   lookup [-1] [-c MEGABYTES] [-n TIMES] DIRECTORY < QUESTIONS
  *
  * Each line of QUESTIONS is a name, how many certificates are wanted at most,
  * and what is looked for, with tabs between; lines of one name are asked in
  * turn, TIMES times all together (200), after a first round that is not
- * counted.  What is found is read, as a listing does.  Prints of each name:
- * times, the median, the least and the greatest time in microseconds, and how
- * many certificates matched the last one.
+ * counted.  With -1 each is asked once, and none before.  What is found is
+ * read, as a listing does.  Prints of each name: times, the median, the least
+ * and the greatest time in microseconds, and how many certificates matched the
+ * last one.
  */
 #include "db/keystore.h"
 
@@ -99,16 +100,21 @@ compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The questions from `first` to before `end` are of one name. */
+/* The questions from `first` to before `end` are of one name.  0 times: each
+ * once, and none before. */
 static void
 measure(struct keystore *ks, size_t first, size_t end, size_t times)
 {
-	double *took = calloc(times, sizeof(*took));
+	const size_t warm = times == 0 ? first : end;
+	double *took;
 	uint64_t total = 0;
 
+	if (times == 0)
+		times = end - first;
+	took = calloc(times, sizeof(*took));
 	if (took == NULL)
 		err(2, "memory");
-	for (size_t i = first; i < end; i++)
+	for (size_t i = first; i < warm; i++)
 		ask(ks, &question[i]);
 	for (size_t i = 0; i < times; i++) {
 		double begin = now();
@@ -122,6 +128,11 @@ measure(struct keystore *ks, size_t first, size_t end, size_t times)
 	free(took);
 }
 
+static void __attribute__((noreturn)) usage(void)
+{
+	errx(2, "usage: lookup [-1] [-c MB] [-n TIMES] DIRECTORY");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -132,16 +143,18 @@ main(int argc, char **argv)
 	size_t times = 200;
 	int c;
 
-	while ((c = getopt(argc, argv, "c:n:")) != -1) {
-		if (c == 'c')
+	while ((c = getopt(argc, argv, "1c:n:")) != -1) {
+		if (c == '1')
+			times = 0;
+		else if (c == 'c')
 			o.cache = strtoul(optarg, NULL, 10) << 20;
 		else if (c == 'n')
 			times = strtoul(optarg, NULL, 10);
 		else
-			errx(2, "usage: lookup [-c MB] [-n TIMES] DIRECTORY");
+			usage();
 	}
-	if (argc - optind != 1 || times == 0)
-		errx(2, "usage: lookup [-c MB] [-n TIMES] DIRECTORY");
+	if (argc - optind != 1)
+		usage();
 	read_questions();
 	if (ks_open(argv[optind], &o, &ks, &error) != KS_OK)
 		errx(1, "%s: %s", argv[optind], error);

@@ -5,6 +5,7 @@
 # way to do raises Unable with the reason.
 
 import glob
+import math
 import os
 import re
 import shutil
@@ -100,6 +101,21 @@ def disk(path):
             except FileNotFoundError:
                 pass
     return total
+
+
+def forget(path):
+    """Has the kernel drop what it keeps in memory of all files below."""
+    for folder, _, files in os.walk(path):
+        for name in files:
+            file = os.path.join(folder, name)
+            if not os.path.isfile(file):        # a socket
+                continue
+            fd = os.open(file, os.O_RDONLY)
+            try:
+                os.fdatasync(fd)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(fd)
 
 
 def family(pid):
@@ -224,6 +240,8 @@ class Mailkeyd:
         # 65: some of a real ring is refused, and that is said.
         return self.ctl("-q", "import", *files, good=(0, 65))
 
+    more = load                 # into a store that has others
+
     def dump(self, path):
         return self.ctl("dump", path)
 
@@ -297,6 +315,7 @@ class Onak:
 
     name = "onak"
     no_mail = ""
+    limit = math.inf
 
     def __init__(self, folder):
         self.dir = folder
@@ -327,6 +346,8 @@ class Onak:
         took[0].seconds = sum(t.seconds for t in took)
         took[0].peak = max(t.peak for t in took)
         return took[0]
+
+    more = load
 
     def disk(self):
         return disk(f"{self.dir}/db")
@@ -370,6 +391,7 @@ class Sks:
 
     name = "sks"
     no_mail = "reads mails every ten seconds, ADD only, and answers none"
+    limit = math.inf
 
     def __init__(self, folder):
         self.dir, self.process = folder, None
@@ -390,6 +412,9 @@ class Sks:
 
     def load(self, *files):
         return self.run("build", *files, "-n", "10", "-cache", "100")
+
+    def more(self, *files):
+        return self.run("merge", *files, "-n", "10", "-cache", "100")
 
     def dump(self, path):
         os.makedirs(path)
@@ -455,7 +480,7 @@ class Gpg:
 
     name = "gpg"
     no_mail = "has nothing to do with mail"
-    limit = 1000                # certificates: loading takes their square
+    limit = 2000                # certificates: loading takes their square
 
     def __init__(self, folder):
         self.dir = folder
@@ -468,6 +493,8 @@ class Gpg:
 
     def load(self, *files):
         return self.run("--import", *files, patience=300)
+
+    more = load
 
     def dump(self, path):
         return self.run("--output", path, "--export")

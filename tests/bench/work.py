@@ -13,6 +13,7 @@ import subprocess
 from servers import ROOT, TOOLS, Failed, Ran
 
 NEW = 100_000_000               # numbers of certificates that no store has
+MORE = 200_000_000
 DATE = "Sun, 01 Mar 2026 12:00:00 +0000"
 HELD = {"get": "GET", "index": "INDEX", "vindex": "VERBOSE INDEX"}
 
@@ -178,31 +179,33 @@ class Words:
             given[a] += 1
             family[b] += 1
             pairs[a, b] += 1
-        step = max(1, len(certs) // 100)
-        some = certs.certs[::step][:100]
+        rare = [w for w, n in family.items() if n == 1]
+        some = [certs.certs[i] for i in certs.spread(min(len(certs), 2000))]
+        address = [uid[uid.index("<") + 1:-1] for *_, uid in some]
+        ids = ["0x" + fpr[-16:] for _, _, fpr, _ in some]
         self.kinds = {
-            "word, rare": [w for w, n in family.items() if n == 1][:100],
+            "word, rare": rare[:100],
             "word, common": [w for w, _ in given.most_common(3)],
             "word, on every key": ["example"],
             # most first, but no more than an answer lists
             "two words": [f"{a} {b}" for (a, b), n in pairs.most_common()
                           if n <= 10][:40],
-            "address": [uid[uid.index("<") + 1:-1] for *_, uid in some],
-            "key ID": ["0x" + fpr[-16:] for _, _, fpr, _ in some],
+            "address": address[:100],
+            "key ID": ids[:100],
         }
+        # Each of another certificate.
+        half = len(some) // 2
+        self.other = {"word, rare": rare[100:1100] or rare,
+                      "address": address[:half], "key ID": ids[half:]}
 
 
-def look_up(store, kinds, most=10, times=200):
-    """Microseconds by kind, (median, least, greatest, matches)."""
-    lines = "".join(f"{kind}\t{most}\t{w}\n" for kind, words in kinds.items()
-                    for w in words)
-    done = subprocess.run([f"{TOOLS}/lookup", "-n", str(times), store],
+def look_up(store, kind, words, *options, most=10):
+    """Microseconds, (median, least, greatest, matches of the last one)."""
+    lines = "".join(f"{kind}\t{most}\t{w}\n" for w in words)
+    done = subprocess.run([f"{TOOLS}/lookup", *options, store],
                           input=lines.encode(), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, check=False)
     if done.returncode != 0:
         raise Failed("lookup: " + done.stderr.decode("utf-8", "replace"))
-    found = {}
-    for line in done.stdout.decode().splitlines():
-        kind, _, *figures, n = line.split("\t")
-        found[kind] = (*map(float, figures), int(n))
-    return found
+    _, _, *figures, n = done.stdout.decode().split("\t")
+    return (*map(float, figures), int(n))

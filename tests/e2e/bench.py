@@ -8,8 +8,9 @@ import subprocess
 
 from lib import B, ROOT, SLOW, equal, expect, run
 
-ROWS = ("load look-up,address burst,GET burst,ADD,new burst,ADD,auserIDmore "
-        "single,INDEX memory start dump disk")
+ROWS = ("load look-up,address look-up,once,keyID look-up,disk,word burst,GET "
+        "burst,ADD,new burst,ADD,auserIDmore single,INDEX memory start dump "
+        "disk import")
 
 
 def small_run(place):
@@ -38,6 +39,48 @@ def small_run(place):
         expect(r["peer"] and (r["theirs"] or r["note"]) or r["peer"] == "",
                "neither a figure nor a reason:", r)
     against_itself(place)
+    into_readme(place, rows)
+
+
+README = """\
+# A server
+
+    not a table
+
+## How fast it is
+
+Here:
+
+    old figures
+    old figures
+
+Rings:
+
+    stay
+
+## More
+
+    stay, too
+"""
+
+
+def into_readme(place, rows):
+    place.write("README.md", README)
+    done = subprocess.run([ROOT + "/tests/bench/readme.py",
+                           place / "README.md", place / "table.tsv"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    equal((done.returncode, done.stdout), (0, b""))
+    with open(place / "README.md", encoding="utf-8") as f:
+        lines = f.read().split("\n")
+    begin = lines.index("Here:") + 2
+    end = lines.index("", begin)
+    equal([*lines[:begin], "    old figures", "    old figures", *lines[end:]],
+          README.split("\n"), "what stands around the table")
+    expect(all(len(line) <= 80 for line in lines), lines)
+    equal([re.split(r"\s\s+", line.strip())[0] for line in lines[begin:end]],
+          ["mailkeyd", "certificates"] + list(dict.fromkeys(
+              f"{r['row']}, {r['unit']}" for r in rows
+              if "p99" not in r["row"] or "GET" in r["row"])), "its rows")
 
 
 def compare(place, old, new):
