@@ -443,7 +443,7 @@ again_put(struct ks_bulk *b, struct ks_bulk_counts *counts)
 					       b->again) != value.len)
 				st = KS_IO;
 			if (st == KS_OK)
-				st = cert_read(ks, &value, &cert, &meta);
+				st = cert_read(&value, &cert, &meta);
 			if (st == KS_OK)
 				st = ks_put(
 				    ks, cert, &b->origin, &change, &added);

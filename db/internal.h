@@ -294,8 +294,8 @@ enum ks_status table_count(struct keystore *, enum table, uint64_t *);
 #define CERT_HEADER	(CERT_DIGEST + PGP_SHA256_LEN)
 
 /* Checks the header and reads the rest; KS_CORRUPT when it is not sound. */
-enum ks_status cert_read(struct keystore *, const struct pgp_blob *value,
-    struct pgp_cert **, struct ks_meta *);
+enum ks_status cert_read(
+    const struct pgp_blob *value, struct pgp_cert **, struct ks_meta *);
 
 /* The certificate with this primary key; KS_NOT_FOUND. */
 enum ks_status cert_number(

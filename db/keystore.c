@@ -7,24 +7,6 @@
 
 /* ---- the record ---------------------------------------------------------- */
 
-/*
- * What is stored was judged when it came: neither a smaller cap nor a clock
- * that went back may take anything from it.
- */
-static void
-lift_caps(struct pgp_policy *p)
-{
-	const size_t octets = UINT32_MAX / 2;
-	const unsigned many = 1U << 24;
-
-	p->certificate_size = p->packet_size = p->userid_size = octets;
-	p->attribute_size = p->signature_size = octets;
-	p->userids = p->subkeys = p->claims = p->all_claims = many;
-	p->certifications = many;
-	p->self_signatures = p->revocations = many;
-	p->future = UINT32_MAX;
-}
-
 static enum ks_status
 status_of_pgp(enum pgp_status st)
 {
@@ -51,20 +33,15 @@ header_read(const struct pgp_blob *value, struct ks_meta *meta)
 }
 
 enum ks_status
-cert_read(struct keystore *ks, const struct pgp_blob *value,
-    struct pgp_cert **cert, struct ks_meta *meta)
+cert_read(
+    const struct pgp_blob *value, struct pgp_cert **cert, struct ks_meta *meta)
 {
-	struct pgp_policy policy = ks->options.policy;
-	struct pgp_left_out left = {0};
 	enum ks_status st;
 
 	if ((st = header_read(value, meta)) != KS_OK)
 		return st;
-	lift_caps(&policy);
-	return status_of_pgp(
-	    pgp_cert_parse(value->data + CERT_HEADER, value->len - CERT_HEADER,
-		&policy, meta->unverified ? PGP_UNVERIFIED : PGP_VERIFIED,
-		UINT32_MAX, &left, cert));
+	return status_of_pgp(pgp_cert_read(value->data + CERT_HEADER,
+	    value->len - CERT_HEADER, meta->unverified, cert));
 }
 
 static struct pgp_fpr
@@ -204,7 +181,7 @@ cert_get(struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_cert **cert,
 	if ((st = cert_number(ks, fpr, &number)) != KS_OK ||
 	    (st = cert_blob(ks, number, &value)) != KS_OK)
 		return st;
-	st = cert_read(ks, &value, cert, meta == NULL ? &ignored : meta);
+	st = cert_read(&value, cert, meta == NULL ? &ignored : meta);
 	pgp_blob_free(&value, false);
 	return st;
 }
@@ -460,7 +437,7 @@ put_merged(struct keystore *ks, uint64_t number, const struct pgp_blob *value,
 	struct ks_meta meta;
 	enum ks_status st;
 
-	if ((st = cert_read(ks, value, &old, &meta)) != KS_OK)
+	if ((st = cert_read(value, &old, &meta)) != KS_OK)
 		return st;
 	st = KS_NOMEM;
 	if ((merged = pgp_cert_dup(old)) == NULL)

@@ -65,18 +65,58 @@ verify_entries(struct tally *t, uint64_t number, const struct pgp_cert *cert)
 	return st;
 }
 
+/*
+ * What is stored was judged when it came: neither a smaller cap nor a clock
+ * that went back may take anything from it.
+ */
+static void
+lift_caps(struct pgp_policy *p)
+{
+	const size_t octets = UINT32_MAX / 2;
+	const unsigned many = 1U << 24;
+
+	p->certificate_size = p->packet_size = p->userid_size = octets;
+	p->attribute_size = p->signature_size = octets;
+	p->userids = p->subkeys = p->claims = p->all_claims = many;
+	p->certifications = many;
+	p->self_signatures = p->revocations = many;
+	p->future = UINT32_MAX;
+}
+
+/* What becomes of the octets when they are made canonical again. */
+static enum pgp_status
+canonical_again(struct tally *t, const unsigned char *octets, size_t len,
+    bool unverified, struct pgp_blob *again)
+{
+	struct pgp_policy policy = t->ks->options.policy;
+	struct pgp_left_out left = {0};
+	struct pgp_cert *cert = NULL;
+	enum pgp_status st;
+
+	lift_caps(&policy);
+	st = pgp_cert_parse(octets, len, &policy,
+	    unverified ? PGP_UNVERIFIED : PGP_VERIFIED, UINT32_MAX, &left,
+	    &cert);
+	if (st == PGP_OK)
+		st = pgp_cert_octets(cert, again);
+	pgp_cert_free(cert);
+	return st;
+}
+
 /* The octets are what was written, and canonical. */
 static enum ks_status
-verify_octets(
-    struct tally *t, const struct pgp_blob *value, const struct pgp_cert *cert)
+verify_octets(struct tally *t, const struct pgp_blob *value, bool unverified)
 {
 	const unsigned char *octets = value->data + CERT_HEADER;
 	const size_t len = value->len - CERT_HEADER;
 	unsigned char digest[PGP_SHA256_LEN];
 	struct pgp_blob again = {0};
+	enum pgp_status st;
 
-	if (pgp_sha256(octets, len, digest) != 0 ||
-	    pgp_cert_octets(cert, &again) != PGP_OK)
+	if (pgp_sha256(octets, len, digest) != 0)
+		return KS_NOMEM;
+	st = canonical_again(t, octets, len, unverified, &again);
+	if (st == PGP_NOMEM)
 		return KS_NOMEM;
 	if (memcmp(digest, value->data + CERT_DIGEST, sizeof(digest)) != 0 ||
 	    again.len != len || memcmp(again.data, octets, len) != 0)
@@ -122,14 +162,14 @@ verify_cert(struct tally *t, uint64_t number, const struct pgp_fpr *fpr)
 	t->certificates++;
 	if ((st = cert_blob(t->ks, number, &value)) != KS_OK)
 		return st;
-	st = cert_read(t->ks, &value, &cert, &meta);
+	st = cert_read(&value, &cert, &meta);
 	if (st == KS_CORRUPT) {
 		t->wrong++;
 		st = KS_OK;
 	} else if (st == KS_OK) {
 		if (fpr_order(pgp_cert_fpr(cert), fpr) != 0)
 			t->wrong++;
-		if ((st = verify_octets(t, &value, cert)) == KS_OK &&
+		if ((st = verify_octets(t, &value, meta.unverified)) == KS_OK &&
 		    (st = verify_number(t, number, fpr)) == KS_OK &&
 		    (st = verify_change(t, fpr, &meta)) == KS_OK &&
 		    (st = verify_forgotten(t, fpr, cert)) == KS_OK)

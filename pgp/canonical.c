@@ -293,25 +293,6 @@ canonical_back(struct hasher *h, const struct signature_parts *parts,
 	return status;
 }
 
-static struct pgp_signature *
-signature_new(const struct out *body)
-{
-	struct pgp_signature *sig;
-	unsigned char header[PACKET_HEADER_MAX];
-	size_t n = packet_header(header, PGP_TAG_SIGNATURE, body->len);
-
-	sig = calloc(1, sizeof(*sig) + n + body->len);
-	if (sig == NULL)
-		return NULL;
-	sig->packet = (unsigned char *)(sig + 1);
-	sig->body = n;
-	sig->len = n + body->len;
-	memcpy(sig->packet, header, n);
-	memcpy(sig->packet + n, body->p, body->len);
-	signature_read(sig);
-	return sig;
-}
-
 static size_t
 parts_size(const struct signature_parts *parts)
 {
@@ -342,7 +323,7 @@ canonical_by(const struct signature_parts *parts, struct hasher *h,
 		good = parts->version == 3
 			   ? out_v3(&body, parts, h, issuer, left)
 			   : out_v4(&body, parts, h, issuer, &back, left);
-		*out = good ? signature_new(&body) : NULL;
+		*out = good ? signature_new(body.p, body.len) : NULL;
 		if (*out == NULL)
 			status = good ? PGP_NOMEM : PGP_MALFORMED;
 	}

@@ -27,6 +27,21 @@ component_qcmp(const void *a, const void *b)
 	return component_cmp(a, b);
 }
 
+bool
+component_init(struct pgp_component *c, enum pgp_kind kind,
+    const unsigned char *body, size_t len)
+{
+	memset(c, 0, sizeof(*c));
+	c->kind = kind;
+	c->body = malloc(len + 1);
+	if (c->body == NULL)
+		return false;
+	if (len > 0)
+		memcpy(c->body, body, len);
+	c->len = len;
+	return true;
+}
+
 void
 component_free(struct pgp_component *c)
 {

@@ -30,21 +30,6 @@ struct builder {
 	unsigned by_others; /* revocations */
 };
 
-static bool
-component_init(struct pgp_component *c, enum pgp_kind kind,
-    const unsigned char *body, size_t len)
-{
-	memset(c, 0, sizeof(*c));
-	c->kind = kind;
-	c->body = malloc(len + 1);
-	if (c->body == NULL)
-		return false;
-	if (len > 0)
-		memcpy(c->body, body, len);
-	c->len = len;
-	return true;
-}
-
 /* A signature, by where it stands. */
 static void
 leave_out(struct builder *b, enum pgp_left_reason reason)

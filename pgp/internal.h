@@ -228,9 +228,8 @@ bool area_fpr(struct cursor area, struct pgp_fpr *);
 bool area_next_back(struct cursor *area, struct subpacket *);
 bool area_has_back(struct cursor area);
 
-/* Fills in the fields from the canonical packet. */
-void signature_read(struct pgp_signature *);
-
+/* From a canonical body; NULL: no memory. */
+struct pgp_signature *signature_new(const unsigned char *body, size_t);
 void signature_free(struct pgp_signature *);
 struct pgp_signature *signature_dup(const struct pgp_signature *);
 
@@ -305,6 +304,9 @@ bool rsa_fits(const struct pgp_component *key, struct cursor s);
 /* ---- cert.c -------------------------------------------------------------- */
 
 int component_cmp(const struct pgp_component *, const struct pgp_component *);
+/* With a copy of the packet's body, and nothing else; false: no memory. */
+bool component_init(
+    struct pgp_component *, enum pgp_kind, const unsigned char *body, size_t);
 void component_free(struct pgp_component *); /* what it holds, not itself */
 bool component_dup(struct pgp_component *, const struct pgp_component *);
 /* Takes over the signature; false when memory ran out, and then it is freed. */

@@ -345,6 +345,16 @@ enum pgp_status pgp_cert_parse(const unsigned char *packets, size_t len,
     const struct pgp_policy *, enum pgp_trust, uint32_t now,
     struct pgp_left_out *left, struct pgp_cert **out);
 
+/*
+ * Reads what pgp_cert_octets() has written of a certificate that is verified,
+ * or of one that is `unverified`, without making it canonical again, which
+ * takes four times as long.  Of other octets it makes something that may be in
+ * no order.  PGP_NOT_CERT, PGP_UNSUPPORTED, PGP_MALFORMED, PGP_TRUNCATED,
+ * PGP_NOMEM.
+ */
+enum pgp_status pgp_cert_read(const unsigned char *octets, size_t len,
+    bool unverified, struct pgp_cert **out);
+
 /* Writes the canonical packets; the same certificate, the same octets. */
 int pgp_cert_write(FILE *, const struct pgp_cert *);
 enum pgp_status pgp_cert_octets(const struct pgp_cert *, struct pgp_blob *);

@@ -328,7 +328,7 @@ read_subpacket(struct pgp_signature *sig, const struct subpacket *sub)
 	}
 }
 
-void
+static void
 signature_read(struct pgp_signature *sig)
 {
 	struct signature_parts parts;
@@ -353,6 +353,26 @@ signature_read(struct pgp_signature *sig)
 }
 
 /* ---- signatures as things ------------------------------------------------ */
+
+struct pgp_signature *
+signature_new(const unsigned char *body, size_t len)
+{
+	struct pgp_signature *sig;
+	unsigned char header[PACKET_HEADER_MAX];
+	size_t n = packet_header(header, PGP_TAG_SIGNATURE, len);
+
+	sig = malloc(sizeof(*sig) + n + len);
+	if (sig == NULL)
+		return NULL;
+	memset(sig, 0, sizeof(*sig));
+	sig->packet = (unsigned char *)(sig + 1);
+	sig->body = n;
+	sig->len = n + len;
+	memcpy(sig->packet, header, n);
+	memcpy(sig->packet + n, body, len);
+	signature_read(sig);
+	return sig;
+}
 
 void
 signature_free(struct pgp_signature *sig)

@@ -3,6 +3,7 @@
  * in what is not signed, what is left out and why, caps, and states.
  */
 #include "tests/unit/pgp_octets.h"
+#include "tests/unit/same_cert.h"
 
 #include <time.h>
 
@@ -288,6 +289,7 @@ fixed_point(void **state)
 	    PGP_OK);
 	assert_memory_equal(&left, &none, sizeof(left));
 	assert_true(again->components[1].sigs[0]->verified);
+	assert_true(reads_alike(again));
 	twice = octets_of_cert(again);
 	assert_same_octets(once, twice);
 	row_open(&row);

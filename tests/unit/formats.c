@@ -4,6 +4,7 @@
  */
 #include "db/internal.h"
 #include "tests/unit/pgp_octets.h"
+#include "tests/unit/same_cert.h"
 #include "tests/unit/tempstore.h"
 
 #define CREATED 1577880000u
@@ -119,6 +120,7 @@ file_canonical(void **state)
 	assert_int_equal(again->unverified, cert->unverified);
 	assert_int_equal(pgp_cert_opaque(again), pgp_cert_opaque(cert));
 	assert_int_equal(again->components[1].sigs[0]->verified, !c->opaque);
+	assert_true(reads_alike(again));
 	assert_int_equal(pgp_cert_octets(again, &two), PGP_OK);
 	assert_int_equal(one.len, two.len);
 	assert_memory_equal(one.data, two.data, one.len);

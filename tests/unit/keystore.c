@@ -356,6 +356,20 @@ large_transaction(void **state)
 
 /* ---- ks_verify ----------------------------------------------------------- */
 
+/* How many octets stand behind the last signature's unhashed area: first those
+ * that begin the digest. */
+static size_t
+behind_unhashed(const struct pgp_cert *cert)
+{
+	const struct pgp_signature *sig =
+	    cert->components[cert->ncomponents - 1].sigs[0];
+	const unsigned char *p = sig->packet + sig->body;
+	size_t at = 6u + (size_t)(p[4] << 8 | p[5]);
+
+	at += 2u + (size_t)(p[at] << 8 | p[at + 1]);
+	return sig->len - sig->body - at;
+}
+
 static void
 verify_sees(void **state)
 {
@@ -402,6 +416,17 @@ verify_sees(void **state)
 	    table_put(t->ks, T_CERTS, key, sizeof(key), value.data, value.len),
 	    KS_OK);
 	assert_true(wrong_in(t) > 0);
+	ks_abort(t->ks);
+	begin(t); /* what was written, but not canonical */
+	value.data[value.len - 1] ^= 1;
+	value.data[value.len - behind_unhashed(cert)] ^= 1;
+	assert_int_equal(pgp_sha256(value.data + CERT_HEADER,
+			     value.len - CERT_HEADER, value.data + CERT_DIGEST),
+	    0);
+	assert_int_equal(
+	    table_put(t->ks, T_CERTS, key, sizeof(key), value.data, value.len),
+	    KS_OK);
+	assert_int_equal(wrong_in(t), 1);
 	ks_abort(t->ks);
 	pgp_blob_free(&value, false);
 	begin(t); /* a count that is off */

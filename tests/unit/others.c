@@ -3,6 +3,7 @@
  * how many, and that no forged one ever counts for more or takes a place.
  */
 #include "tests/unit/pgp_octets.h"
+#include "tests/unit/same_cert.h"
 
 #define CREATED 1577880000u /* alice's key */
 #define LATER	(CREATED + 1000)
@@ -148,6 +149,7 @@ read_again(const struct pgp_cert *cert)
 	assert_int_equal(pgp_cert_parse(b.data, b.len, &all, PGP_VERIFIED,
 			     UINT32_MAX, &left, &again),
 	    PGP_OK);
+	assert_true(reads_alike(again));
 	pgp_blob_free(&b, false);
 	return again;
 }

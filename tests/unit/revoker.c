@@ -3,6 +3,7 @@
  * that key, kept and merged; and those by anybody else.
  */
 #include "tests/unit/pgp_octets.h"
+#include "tests/unit/same_cert.h"
 
 static struct pgp_cert *
 oscar(void)
@@ -108,6 +109,7 @@ taken(void **state)
 			     PGP_VERIFIED, NOW, &left, &again),
 	    PGP_OK);
 	assert_true(is_revoked(again));
+	assert_true(reads_alike(again));
 	assert_int_equal(pgp_cert_octets(again, &two), PGP_OK);
 	assert_int_equal(one.len, two.len);
 	assert_memory_equal(one.data, two.data, one.len);
