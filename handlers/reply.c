@@ -160,7 +160,6 @@ unsafe(uint32_t c)
 		uint32_t first, last;
 	} ranges[] = {
 	    {0x00, 0x1F},	 /* controls, LF and CR among them */
-	    {'\\', '\\'},	 /* what begins an escape */
 	    {0x7F, 0x9F},	 /* DEL, C1 with NEL and CSI */
 	    {0xAD, 0xAD},	 /* soft hyphen */
 	    {0x61C, 0x61C},	 /* Arabic letter mark */
@@ -182,6 +181,8 @@ unsafe(uint32_t c)
 	};
 	size_t i;
 
+	if (c >= ' ' && c <= '~')
+		return c == '\\'; /* what begins an escape */
 	for (i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
 		if (c >= ranges[i].first && c <= ranges[i].last)
 			return true;
@@ -207,21 +208,21 @@ static void
 put_utf8(FILE *out, uint32_t c)
 {
 	if (c < 0x80) {
-		putc((int)c, out);
+		putc_unlocked((int)c, out);
 		return;
 	}
 	if (c < 0x800) {
-		putc((int)(0xC0 | c >> 6), out);
+		putc_unlocked((int)(0xC0 | c >> 6), out);
 	} else {
 		if (c < 0x10000) {
-			putc((int)(0xE0 | c >> 12), out);
+			putc_unlocked((int)(0xE0 | c >> 12), out);
 		} else {
-			putc((int)(0xF0 | c >> 18), out);
-			putc((int)(0x80 | (c >> 12 & 0x3F)), out);
+			putc_unlocked((int)(0xF0 | c >> 18), out);
+			putc_unlocked((int)(0x80 | (c >> 12 & 0x3F)), out);
 		}
-		putc((int)(0x80 | (c >> 6 & 0x3F)), out);
+		putc_unlocked((int)(0x80 | (c >> 6 & 0x3F)), out);
 	}
-	putc((int)(0x80 | (c & 0x3F)), out);
+	putc_unlocked((int)(0x80 | (c & 0x3F)), out);
 }
 
 /* `kept` is shown as it is, whatever unsafe() says of it. */

@@ -279,12 +279,13 @@ qp_literal(const char *s, size_t len, size_t col)
 void
 mail_quoted_printable(FILE *f, const char *s, size_t len)
 {
+	static const char hex[] = "0123456789ABCDEF";
 	size_t i, max, col = 0;
 	bool literal;
 
 	for (i = 0; i < len; i++) {
 		if (s[i] == '\n') {
-			putc('\n', f);
+			putc_unlocked('\n', f);
 			col = 0;
 			continue;
 		}
@@ -299,10 +300,12 @@ mail_quoted_printable(FILE *f, const char *s, size_t len)
 			literal = qp_literal(s + i, len - i, col);
 		}
 		if (literal) {
-			putc(s[i], f);
+			putc_unlocked(s[i], f);
 			col++;
 		} else {
-			fprintf(f, "=%02X", (unsigned)(unsigned char)s[i]);
+			putc_unlocked('=', f);
+			putc_unlocked(hex[(unsigned char)s[i] >> 4], f);
+			putc_unlocked(hex[s[i] & 15], f);
 			col += 3;
 		}
 	}
