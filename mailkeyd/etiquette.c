@@ -57,6 +57,8 @@ silent_by_sender(
 		return "robot as envelope sender";
 	if (mail->from != NULL && mail_address_robot(mail->from))
 		return "robot in From";
+	if (mail->reply_to != NULL && mail_address_robot(mail->reply_to))
+		return "robot in Reply-To";
 	return NULL;
 }
 

@@ -70,9 +70,12 @@ describe_death(const struct helper *h, int status)
 	if (WIFSIGNALED(status))
 		log_line(LOG_WARNING,
 		    "helper=%s pid=%d event=died signal=%d "
-		    "restart_in=%ld.%03ld",
+		    "restart_in=%ld.%03ld%s",
 		    h->name, (int)h->pid, WTERMSIG(status), h->backoff / 1000,
-		    h->backoff % 1000);
+		    h->backoff % 1000,
+		    WTERMSIG(status) == SIGKILL && !h->killed
+			? " note=\"out of memory?\""
+			: "");
 	else
 		log_line(LOG_WARNING,
 		    "helper=%s pid=%d event=died exit=%d restart_in=%ld.%03ld",

@@ -248,6 +248,7 @@ tell_death(
 		snprintf(why, sizeof(why), "killed by signal %d%s", sig,
 		    sig == SIGSYS    ? " (seccomp)"
 		    : sig == SIGXFSZ ? " (its record is too long)"
+		    : sig == SIGKILL ? " (out of memory?)"
 				     : "");
 	else if (WEXITSTATUS(status) == JAILED_NO_MEMORY)
 		snprintf(why, sizeof(why), "out of memory");

@@ -266,6 +266,8 @@ def restarts(place):
                        (2 if name == SENDER else 1), 20, "the next one")
         equal(counted(name), 2, f"deaths of {name}")
     equal(died(PARSER), [0.1, 0.2], "back-off of the parser")
+    equal(len(re.findall(r' signal=9 .* note="out of memory\?"\n',
+                         daemon.log())), 6, "who may have killed them")
     wait_until(lambda: len(died(CHECKER)) >= 5, 20, "deaths of the checker")
     equal(died(CHECKER)[:5], [0.1, 0.2, 0.4, 0.8, 1.6],
           "back-off of the checker")

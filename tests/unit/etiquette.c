@@ -89,6 +89,8 @@ static const struct silent_case silent_cases[] = {
 	.sender = "list-bounces+alice=example.org@example.net"},
     {"a robot's From", "robot in From", .sender = PERSON,
 	.from = "no-reply@example.net"},
+    {"a robot's Reply-To", "robot in Reply-To", .sender = PERSON,
+	.from = PERSON, .reply_to = "list-owner@example.net"},
     {"ownership is a person", NULL, .sender = "ownership@example.net"},
     {"bounces in the middle", NULL, .sender = "a-bounces-b@example.net"},
 };
