@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define SHARE_MS 3000 /* for an address, of several: a SYN and its repeat */
+
 void
 wire_step(struct wire *w, unsigned ms, size_t budget)
 {
@@ -207,25 +209,50 @@ connect_one(struct wire *w, const struct addrinfo *ai)
 	return -1;
 }
 
+/* Tries one address after the other, each with its share of what is left of
+ * the time: one from which nothing comes leaves some to the rest. */
+static int
+connect_any(struct wire *w, const struct addrinfo *ai, unsigned ms)
+{
+	int64_t end, share;
+	unsigned left = 0;
+
+	for (const struct addrinfo *at = ai; at != NULL; at = at->ai_next)
+		left++;
+	wire_step(w, ms, 0);
+	end = w->deadline;
+	for (; ai != NULL; ai = ai->ai_next, left--) {
+		share = (end - loop_now_ms()) / left;
+		if (share < SHARE_MS)
+			share = SHARE_MS;
+		w->deadline = loop_now_ms() + share;
+		if (w->deadline > end)
+			w->deadline = end;
+		if (connect_one(w, ai) == 0)
+			return 0;
+	}
+	return -1;
+}
+
 int
 wire_connect(struct wire *w, const char *host, const char *port, unsigned ms,
     const char **why)
 {
+	/* Not AI_ADDRCONFIG: on a machine that has IPv6 on its loopback only,
+	 * ::1 is no address to that.  What cannot be reached is sorted last,
+	 * and refused at once. */
 	struct addrinfo hints = {.ai_family = AF_UNSPEC,
 			    .ai_socktype = SOCK_STREAM,
 			    .ai_flags = AI_NUMERICSERV},
-			*list, *ai;
+			*list;
 	int e = getaddrinfo(host, port, &hints, &list);
 
 	*why = e != 0 ? gai_strerror(e) : NULL;
 	if (e != 0)
 		return -1;
-	wire_step(w, ms, 0);
-	for (ai = list; ai != NULL; ai = ai->ai_next)
-		if (connect_one(w, ai) == 0)
-			break;
+	e = connect_any(w, list, ms);
 	freeaddrinfo(list);
-	return ai != NULL ? 0 : -1;
+	return e;
 }
 
 void

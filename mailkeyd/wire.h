@@ -36,9 +36,9 @@ void wire_step(struct wire *, unsigned ms, size_t budget);
 int wire_wait(struct wire *, short events);
 
 /*
- * Connects to the first address of a host that takes it, in `ms`, for which
- * looking up the name does not count.  0, or -1 with *why a constant text
- * where the name was not found, else NULL.
+ * Connects to the first address of a host that takes it, in `ms` for all of
+ * them, for which looking up the name does not count.  0, or -1 with *why a
+ * constant text where the name was not found, else NULL.
  */
 int wire_connect(struct wire *, const char *host, const char *port, unsigned ms,
     const char **why);
