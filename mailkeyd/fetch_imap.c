@@ -18,12 +18,14 @@
 #define CHUNK	(128u << 10) /* octets of a mail that are asked for at once */
 #define IDLE_MS 540000L	     /* before a router forgets the connection */
 #define REST_MS 1000L	     /* after a look for nothing */
+#define GONE	500	     /* mails that are deleted by one command */
 
 struct imap {
 	struct fetcher *f;
 	mailimap *session;
 	struct mailimap_set *gone; /* UIDs to be deleted; NULL: none */
-	uint32_t validity;
+	size_t ngone;
+	bool put_off; /* a mail, and it is due */
 	bool idle, uidplus, no_login;
 	bool woken; /* by the server */
 	bool known; /* logged in from the start */
@@ -167,9 +169,9 @@ open_folder(struct imap *i)
 		return fetch_trouble(
 		    i->f, "SELECT: the folder can only be read");
 	/* The same number names another mail then. */
-	if (info->sel_uidvalidity != i->validity)
+	if (info->sel_uidvalidity != i->f->validity)
 		later_clear(&i->f->later);
-	i->validity = info->sel_uidvalidity;
+	i->f->validity = info->sel_uidvalidity;
 	return true;
 }
 
@@ -247,9 +249,10 @@ list(struct imap *i, uint32_t first, uint32_t last, struct listed out[WINDOW])
 
 /* ---- one mail ------------------------------------------------------------ */
 
-/* Writes the piece that an answer holds; its octets, 0: none, -1: trouble. */
-static ssize_t
-keep_piece(struct imap *i, clist *mails, uint32_t uid, int fd)
+enum { PIECE_TROUBLE = -1, PIECE_REFUSED = -2, PIECE_GONE = -3 };
+
+static const struct mailimap_msg_att_body_section *
+find_piece(clist *mails, uint32_t uid)
 {
 	const struct mailimap_msg_att_body_section *piece = NULL;
 
@@ -271,16 +274,28 @@ keep_piece(struct imap *i, clist *mails, uint32_t uid, int fd)
 					    .att_body_section;
 		}
 	}
-	if (piece == NULL || piece->sec_body_part == NULL)
+	return piece;
+}
+
+/* Writes the piece that an answer holds; its octets, or why there are none. */
+static ssize_t
+keep_piece(struct imap *i, clist *mails, uint32_t uid, int fd)
+{
+	const struct mailimap_msg_att_body_section *piece =
+	    find_piece(mails, uid);
+
+	if (piece == NULL)
+		return PIECE_GONE;
+	if (piece->sec_body_part == NULL)
 		return 0;
 	if (piece->sec_length > CHUNK) {
 		fetch_trouble(i->f, "FETCH: more octets than were asked for");
-		return -1;
+		return PIECE_TROUBLE;
 	}
 	if (ipc_write_all(fd, piece->sec_body_part, piece->sec_length) == 0)
 		return (ssize_t)piece->sec_length;
 	fetch_trouble(i->f, "no memory for a mail");
-	return -1;
+	return PIECE_TROUBLE;
 }
 
 static ssize_t
@@ -303,36 +318,68 @@ fetch_piece(struct imap *i, uint32_t uid, uint32_t offset, int fd)
 	e = mailimap_uid_fetch(i->session, set, what, &mails);
 	mailimap_set_free(set);
 	mailimap_fetch_type_free(what);
+	if (e == MAILIMAP_ERROR_UID_FETCH && !i->f->wire.broken)
+		return PIECE_REFUSED;
 	if (!ok(i, "UID FETCH", e))
-		return -1;
+		return PIECE_TROUBLE;
 	n = keep_piece(i, mails, uid, fd);
 	mailimap_fetch_list_free(mails);
 	return n;
 }
 
-/* Fetches a mail piece by piece and gives it to the core; of one that is too
- * large the first piece, which has its header.  One that is gone meanwhile is
- * no trouble. */
+/*
+ * Fetches a mail piece by piece; its octets, or why there are none.  Of one
+ * that is too large it is enough to have the header.  A piece may be shorter
+ * than was asked for, and the size that the server lists wrong: the end is
+ * where they agree, and else an empty piece.
+ */
+static ssize_t
+fetch_pieces(struct imap *i, const struct listed *l, uint64_t most, int fd)
+{
+	uint32_t at = 0;
+
+	for (;;) {
+		ssize_t n = fetch_piece(i, l->uid, at, fd);
+
+		if (n < 0)
+			return n;
+		at += (uint32_t)n;
+		if (n == 0 || at > most || (n < CHUNK && at == l->size))
+			return at;
+	}
+}
+
+/* Gives a mail to the core.  One that cannot be had is put off; it may be gone
+ * meanwhile. */
 static bool
 fetch_mail(struct imap *i, const struct listed *l, const char *key)
 {
-	bool cut = l->size > i->f->most;
-	uint32_t at = 0;
+	struct fetcher *f = i->f;
+	bool cut = l->size > f->most;
+	uint64_t most = cut ? FETCH_HEADER - 1 : f->most;
 	int fd = ipc_memfd("mail", NULL, 0, false);
 	ssize_t n;
 
 	if (fd == -1)
-		return fetch_trouble(i->f, "no memory for a mail");
-	do {
-		n = fetch_piece(i, l->uid, at, fd);
-		at += n > 0 ? (uint32_t)n : 0;
-	} while (n == CHUNK && !cut && at <= i->f->most);
-	if (n == -1 || at == 0)
-		close(fd);
+		return fetch_trouble(f, "no memory for a mail");
+	n = fetch_pieces(i, l, most, fd);
+	if (n > 0) {
+		fetch_offer(f, l->uid, key, fd,
+		    cut && l->size > n ? l->size : (uint64_t)n,
+		    (uint64_t)n > most || cut);
+		return true;
+	}
+	close(fd);
+	if (n == PIECE_TROUBLE)
+		fetch_broke(f, l->uid, key);
+	else if (n == PIECE_REFUSED)
+		fetch_put_off(f, l->uid, key, "UID FETCH: %s",
+		    i->session->imap_response != NULL
+			? i->session->imap_response
+			: "refused");
 	else
-		fetch_offer(
-		    i->f, l->uid, key, fd, l->size > at ? l->size : at, cut);
-	return n != -1;
+		fetch_put_off(f, l->uid, key, "UID FETCH: nothing came");
+	return n != PIECE_TROUBLE;
 }
 
 /* ---- deleting ------------------------------------------------------------ */
@@ -342,8 +389,10 @@ add_gone(struct imap *i, uint32_t uid)
 {
 	if (i->gone == NULL)
 		i->gone = mailimap_set_new_empty();
-	if (i->gone != NULL && mailimap_set_add_single(i->gone, uid) == 0)
+	if (i->gone != NULL && mailimap_set_add_single(i->gone, uid) == 0) {
+		i->ngone++;
 		return true;
+	}
 	return fetch_trouble(i->f, "no memory");
 }
 
@@ -372,31 +421,33 @@ delete_gone(struct imap *i)
 
 /* What is to be done with one mail of the folder. */
 static bool
-consider(struct imap *i, const struct listed *l)
+consider(struct imap *i, const struct listed *l, bool again)
 {
-	const struct later_mail *later;
+	enum fetch_turn turn;
 	char key[LATER_KEY];
 
 	snprintf(key, sizeof(key), "%" PRIu32, l->uid);
-	later = later_find(&i->f->later, key);
-	if (later != NULL && later->due > loop_now_ms())
-		return true;
+	turn = fetch_turn(i->f, key);
 	/* One of ours that was answered, or that somebody else threw away. */
-	if (l->deleted || (later != NULL && later->done)) {
+	if (turn == TURN_REMOVE || (l->deleted && turn != TURN_NOT)) {
 		later_add(&i->f->later, key, true);
 		later_find(&i->f->later, key);
 		return add_gone(i, l->uid);
 	}
+	i->put_off |= turn == TURN_AGAIN;
+	if (turn != (again ? TURN_AGAIN : TURN_NEW))
+		return true;
 	return fetch_mail(i, l, key);
 }
 
 /* Goes through the folder until there is enough in hand. */
 static bool
-collect(struct imap *i)
+collect(struct imap *i, bool again)
 {
 	uint32_t exists = i->session->imap_selection_info->sel_exists, last;
 	struct listed mails[WINDOW];
 
+	i->put_off = false;
 	for (uint32_t first = 1; first <= exists; first = last + 1) {
 		int n;
 
@@ -404,9 +455,9 @@ collect(struct imap *i)
 		if ((n = list(i, first, last, mails)) == -1)
 			return false;
 		for (int k = 0; k < n; k++) {
-			if (fetch_is_full(i->f))
+			if (fetch_is_full(i->f) || i->ngone == GONE)
 				return true;
-			if (!consider(i, &mails[k]))
+			if (!consider(i, &mails[k], again))
 				return false;
 		}
 		if (last == UINT32_MAX)
@@ -442,7 +493,11 @@ look(struct imap *i)
 	good = open_folder(i);
 	if (good)
 		fetch_is_open(f);
-	good = good && collect(i);
+	good = good && collect(i, false);
+	/* One that was put off may end the session: it comes when there is
+	 * nothing else. */
+	if (good && i->put_off && f->nbatch == 0 && i->gone == NULL)
+		good = collect(i, true);
 	/* What the core was given is settled, whatever the server does. */
 	if (f->nbatch > 0)
 		good = settle(i) && good;
@@ -453,6 +508,7 @@ look(struct imap *i)
 	if (i->gone != NULL)
 		mailimap_set_free(i->gone);
 	i->gone = NULL;
+	i->ngone = 0;
 	return good ? found : LOOKED_TROUBLE;
 }
 

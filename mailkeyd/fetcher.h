@@ -42,6 +42,7 @@ struct fetcher {
 	struct wire wire;
 	int trusted; /* memfd with the CAs; -1: none */
 	struct later later;
+	uint32_t validity; /* of the folder's numbers, by IMAP */
 	struct taken batch[FETCH_BATCH];
 	size_t nbatch, octets; /* of the batch */
 	uint64_t ids;

@@ -70,10 +70,13 @@ class Imap:
         piece = re.match(rb"(\d+) .*<(\d+)\.(\d+)>", rest)
         if piece:
             return self.fetch_piece(*map(int, piece.groups())), b"OK"
+        wanted = self.numbers(rest.split()[0])
         return b"".join(
-            b"* %d FETCH (UID %d RFC822.SIZE %d FLAGS ())\r\n" %
-            (n, uid, self.size(uid))
-            for n, uid in enumerate(sorted(self.mails), 1)), b"OK"
+            b"* %d FETCH (UID %d RFC822.SIZE %d FLAGS (%s))\r\n" %
+            (n, uid, self.size(uid),
+             b"\\Deleted" if uid in self.marked else b"")
+            for n, uid in enumerate(sorted(self.mails), 1)
+            if n in wanted), b"OK"
 
     def fetch_piece(self, uid, at, most):
         body = self.body(uid)
@@ -441,6 +444,83 @@ def odd_imap(place):
     expect(b"word" in fake.heard, "no password")
 
 
+def short_imap(place):
+    """IMAP: pieces that are shorter than was asked for, whatever the size"""
+    class Short(Imap):
+        def size(self, uid):
+            return len(self.mails[uid]) + [-1, 0, 1][uid % 3]
+
+        def fetch_piece(self, uid, at, most):
+            return super().fetch_piece(uid, at, min(most, 300))
+
+    ids, mails = helps(3)
+    for k, name in enumerate(("alice", "bob", "carol")):
+        mails[k] = mail("ADD", key(name + ".asc"), message_id=ids[k],
+                        headers=RETURN)
+        expect(len(mails[k]) > 2 * 300, name, len(mails[k]))
+    large = new_id()
+    mails.append(mail("ADD", b"x\n" * LIMIT, message_id=large, headers=RETURN))
+    _, daemon, sink = serve(place, Short(*mails), "imap")
+    for message_id, name in zip(ids, ("alice", "bob", "carol")):
+        sink.answer_to(message_id)
+        expect("pub " in ask(daemon, sink, f"INDEX {name}").text(), name)
+    expect("larger than" in sink.answer_to(large).text(), "not too large")
+
+
+def bad_imap(place):
+    """IMAP: mails that cannot be had; those behind them are answered"""
+    class Bad(Imap):
+        ends, refuses = 3, 4
+
+        def body(self, uid):
+            if uid == self.ends:
+                raise ConnectionError
+            return super().body(uid)
+
+        def fetch(self, rest):
+            if rest.split()[0] == b"%d" % self.refuses:
+                return b"", b"NO [SERVERBUG] it is damaged,"
+            return super().fetch(rest)
+
+    ids, mails = helps(6)
+    mails[5] = mail("ADD", message_id=ids[5])  # of no sender
+    server = Bad(*mails)
+    _, daemon, sink = serve(place, server, "imap")
+    for n in (0, 1, 4):
+        sink.answer_to(ids[n], 60)
+    wait_until(lambda: set(server.mails) == {3, 4}, 60, "the others to go")
+    logged(daemon, "event=not_fetched", 'why="mail 4: UID FETCH: ',
+           "it is damaged")
+    server.ends = server.refuses = 0
+    for n in (2, 3):
+        sink.answer_to(ids[n], 60)
+    wait_until(lambda: not server.mails, 60, "an empty mailbox")
+    # What was in hand when the session ended is only deleted by the next.
+    equal(sorted(server.fetched), sorted(set(server.fetched)), "mails fetched")
+    for n in range(5):
+        equal(copies(sink, ids[n]), 1, f"answers to {n}")
+
+
+def thrown_away(place):
+    """IMAP: thousands of mails that somebody else threw away"""
+    class Full(Imap):
+        def store(self, rest):
+            if len(rest) > 8000:  # RFC 2683, 3.2.1.5
+                return b"", b"BAD too long,"
+            return super().store(rest)
+
+    ids, mails = helps(1)
+    server = Full()
+    server.mails = {10000 + n: b"x" for n in range(2000)}
+    server.marked = set(server.mails)
+    server.mails[20000] = crlf(mails[0])
+    _, daemon, sink = serve(place, server, "imap")
+    sink.answer_to(ids[0], 60)
+    wait_until(lambda: not server.mails, 60, "an empty mailbox")
+    equal(server.fetched, [20000], "mails fetched")
+    equal(daemon.log().count("event=closed"), 0, "sessions that ended")
+
+
 def renumbered(place):
     """IMAP: with another UIDVALIDITY the same number is another mail"""
     class Renumbered(Imap):
@@ -694,5 +774,6 @@ def slow(place):
     expect("event=open" not in daemon.log(), daemon.log())
 
 
-run(certificate, injected, endless, password, odd_imap, renumbered,
+run(certificate, injected, endless, password, odd_imap, short_imap,
+    bad_imap, thrown_away, renumbered,
     nameless_pop3, bad_pop3, tired_pop3, odd_pop3, refused, confined, slow)

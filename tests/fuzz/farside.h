@@ -272,7 +272,7 @@ fetch_offer(struct fetcher *f, uint32_t number, const char *key, int memfd,
 	off_t octets = lseek(memfd, 0, SEEK_END);
 
 	if (f->nbatch > FETCH_BATCH || octets < 0 ||
-	    (uint64_t)octets > f->most + FETCH_HEADER + FETCH_REPLY ||
+	    (uint64_t)octets > f->most + 2 * FETCH_HEADER ||
 	    strlen(key) >= sizeof(t->key))
 		abort();
 	*t = (struct taken){.number = number, .fate = FETCH_ASKED};
