@@ -48,6 +48,7 @@ SLOW = int(os.environ.get("BENCH_SLOW") or (4 if QUICK else 100))
 ASKED = 3 if QUICK else 20              # questions of a kind to a peer
 MANY = 50000                            # certificates that are loaded once
 PIECE = 15000                           # in a file of a dump
+ROOM = 14                       # times the input: the stores of all
 RINGS = ("debian-keyring.gpg", "debian-maintainers.gpg",
          "debian-nonupload.gpg", "debian-role-keys.gpg",
          "debian-archive-keyring.gpg")
@@ -133,6 +134,11 @@ class Size:
         os.makedirs(self.data, exist_ok=True)
         self.file = work.generate(f"{self.data}/{name}.pgp", 0, name)
         self.certs = work.Listed(self.file)
+        room, free = ROOM * self.certs.octets, \
+            shutil.disk_usage(self.place).free
+        if free < room:
+            raise Failed(f"{self.place} needs {room / 1e9:.1f} GB and has "
+                         f"{free / 1e9:.1f} GB (BENCH_DIR)")
         self.words = work.Words(self.certs)
 
     # ---- rows
@@ -462,7 +468,13 @@ class Size:
 
         def ask(peer):
             peer.stop()
-            ran = peer.dump(f"{self.place}/dump.{peer.name}")
+            path = f"{self.place}/dump.{peer.name}"
+            os.mkdir(path)
+            ran = peer.dump(f"{path}/all")
+            octets = servers.disk(path)
+            shutil.rmtree(path)
+            if octets < self.certs.octets * 0.9:
+                raise Failed(f"a dump of {octets:,} octets")
             return ([self.n / ran.seconds],)
         self.peers([row], ask)
 

@@ -308,14 +308,38 @@ class Mailkeyd:
         return ["lmtp", f"{self.dir}/lmtp"]
 
 
+class Peer:
+    """What is so unless a peer says otherwise: nothing of it stays."""
+
+    no_mail = ""                # why it cannot be mailed to
+    limit = math.inf            # certificates that it can be loaded with
+
+    def more(self, *files):
+        """Loads into a store that has others."""
+        return self.load(*files)
+
+    def target(self):
+        raise Unable(self.no_mail)
+
+    def ready(self):
+        pass
+
+    def kill(self):
+        raise Unable("a process for each request: nothing to start")
+
+    def memory(self):
+        raise Unable("a process for each request")
+
+    def stop(self):
+        pass
+
+
 # ---- onak -------------------------------------------------------------------
 
-class Onak:
+class Onak(Peer):
     """onak-mail.pl, run for each mail, as a mail server's pipe does."""
 
     name = "onak"
-    no_mail = ""
-    limit = math.inf
 
     def __init__(self, folder):
         self.dir = folder
@@ -347,13 +371,12 @@ class Onak:
         took[0].peak = max(t.peak for t in took)
         return took[0]
 
-    more = load
-
     def disk(self):
         return disk(f"{self.dir}/db")
 
-    def dump(self, _path):
-        return self.run("dump")
+    def dump(self, path):
+        os.makedirs(path)
+        return Ran([f"{self.bin}/onak", "-c", self.conf, "dump"], cwd=path)
 
     def ask(self, question):
         begin = time.perf_counter()
@@ -366,32 +389,14 @@ class Onak:
     def target(self):
         return ["run", shutil.which("perl"), f"{self.dir}/onak-mail.pl"]
 
-    def settle(self):
-        """What a running instance did not see any more."""
-        if os.path.exists(f"{self.dir}/spool/onak-mail.lck"):
-            os.unlink(f"{self.dir}/spool/onak-mail.lck")
-
-    def ready(self):
-        pass
-
-    def kill(self):
-        raise Unable("a process for each request: nothing to start")
-
-    def memory(self):
-        raise Unable("a process for each request")
-
-    def stop(self):
-        pass
-
 
 # ---- SKS --------------------------------------------------------------------
 
-class Sks:
+class Sks(Peer):
     """`sks build` for loading, `sks db` for questions over HTTP."""
 
     name = "sks"
     no_mail = "reads mails every ten seconds, ADD only, and answers none"
-    limit = math.inf
 
     def __init__(self, folder):
         self.dir, self.process = folder, None
@@ -456,9 +461,6 @@ class Sks:
             out = answer.read()
         return time.perf_counter() - begin, out
 
-    def target(self):
-        raise Unable(self.no_mail)
-
     def memory(self):
         self.ready()
         return memory({self.process.pid})
@@ -475,7 +477,7 @@ class Sks:
 
 # ---- gpg --------------------------------------------------------------------
 
-class Gpg:
+class Gpg(Peer):
     """gpg's keyring."""
 
     name = "gpg"
@@ -494,8 +496,6 @@ class Gpg:
     def load(self, *files):
         return self.run("--import", *files, patience=300)
 
-    more = load
-
     def dump(self, path):
         return self.run("--output", path, "--export")
 
@@ -505,18 +505,3 @@ class Gpg:
     def ask(self, question):
         ran = self.run("--list-keys", question)
         return ran.seconds, ran.out
-
-    def target(self):
-        raise Unable(self.no_mail)
-
-    def ready(self):
-        pass
-
-    def kill(self):
-        raise Unable("a process for each request: nothing to start")
-
-    def memory(self):
-        raise Unable("a process for each request")
-
-    def stop(self):
-        pass
