@@ -92,7 +92,8 @@ gateway_submit(struct gateway *gw, int memfd, const struct envelope *envelope,
 	len = (size_t)st.st_size;
 	if (len > config_message_size(gw->parts.config))
 		len = config_message_size(gw->parts.config) + 1;
-	if (mail_digest_body(memfd, len, job->body) == -1) {
+	if (mail_digest_body(memfd, len, job->body) == -1 ||
+	    mail_digest_poison(job->sender, job->body, job->poison) == -1) {
 		job_free(job);
 		return NULL;
 	}

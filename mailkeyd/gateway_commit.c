@@ -188,6 +188,10 @@ job_work(struct job *job, time_t now)
 		    gw->parts.ks, job->peer, job->mail->ncerts, job->size, now);
 	if (status == KS_OK && lasting && job->has_digest)
 		status = seen_add(gw->parts.ks, job->digest, now);
+	/* Requests without a body share what deaths are counted by; what killed
+	 * a reader earlier was none of them. */
+	if (status == KS_OK && lasting)
+		status = poison_forget(gw->parts.ks, job->poison);
 	return status;
 }
 

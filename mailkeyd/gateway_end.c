@@ -162,20 +162,15 @@ void
 job_poison(struct job *job, const char *why)
 {
 	struct gateway *gw = job->gateway;
-	const char *sender = job->sender;
-	unsigned char digest[DIGEST_LEN];
 	char hex[2 * DIGEST_LEN + 1];
 	struct quarantined q;
 	enum ks_status status;
 	unsigned count = 0;
 
-	if (mail_digest_poison(sender, job->body, digest) == -1) {
-		job_later(job, "no memory");
-		return;
-	}
 	status = ks_begin(gw->parts.ks, KS_ROOM_ADD);
 	if (status == KS_OK) {
-		status = poison_add(gw->parts.ks, digest, time(NULL), &count);
+		status =
+		    poison_add(gw->parts.ks, job->poison, time(NULL), &count);
 		if (status == KS_OK)
 			status = ks_commit(gw->parts.ks);
 		else
@@ -189,7 +184,7 @@ job_poison(struct job *job, const char *why)
 		job_later(job, "the mail could not be read, try again");
 		return;
 	}
-	mail_digest_hex(digest, sizeof(digest), hex);
+	mail_digest_hex(job->poison, sizeof(job->poison), hex);
 	q = (struct quarantined){.hex = hex,
 	    .sender = job->sender,
 	    .recipient = job->recipient,

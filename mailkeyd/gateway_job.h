@@ -37,6 +37,7 @@ struct job {
 	/* what the reader found */
 	struct mail *mail;
 	unsigned char body[DIGEST_LEN]; /* SHA-256 of what follows the header */
+	unsigned char poison[DIGEST_LEN]; /* what deaths are counted by */
 	/* what it is */
 	const struct command *command; /* NULL: over a limit */
 	struct request request;

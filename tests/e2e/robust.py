@@ -425,6 +425,37 @@ def killer(place):
     own_faults_only(place, daemon)
 
 
+def readers(parser):
+    """The parser's own children."""
+    with open(f"/proc/{parser}/task/{parser}/children") as f:
+        return [int(pid) for pid in f.read().split()]
+
+
+def unlucky(place):
+    """a reader killed by somebody else is held against no later mail"""
+    daemon, sink = daemon_and_sink(place, "parsers = 1")
+    parser = wait_until(lambda: child(daemon, PARSER), 20, "a parser")
+    # Without a body, as most requests are: all of them have the same.
+    for subject, idle in ("HELP", 2), ("STATS", 1):
+        message_id = new_id()
+        message = mail(subject, message_id=message_id)
+        # The spare one, too; when it has died idle there is none any more.
+        wait_until(lambda: len(readers(parser)) >= idle, 20, "readers")
+        for pid in readers(parser):
+            os.kill(pid, signal.SIGSTOP)
+        code = submit(daemon, message)
+        wait_until(lambda: "in_hand\t1\n" in
+                   daemon.ctl("stats", "--tsv").stdout.decode(), 20, "it")
+        time.sleep(0.5 * SLOW)      # on from there to the reader
+        for pid in readers(parser):
+            os.kill(pid, signal.SIGKILL)
+        equal(code(), 451, f"{subject} whose reader was killed")
+        until_taken(daemon, message)
+        sink.answer_to(message_id)
+    equal(os.listdir(os.path.join(daemon.state, "quarantine")), [],
+          "in quarantine")
+
+
 # ---- a store that fails -----------------------------------------------------
 
 def damaged(daemon, fpr):
@@ -658,6 +689,6 @@ def too_much_in_hand(place):
 
 
 run(killed, killed_at_work, killed_unnoticed, restarts, broken_checker,
-    broken_verifier, no_gpg, nobody_waits_for_ever, killer, deliver_in_trouble,
-    deliver_and_a_stopped_daemon, ending, left_behind, too_much_in_hand,
-    bad_one_alone)
+    broken_verifier, no_gpg, nobody_waits_for_ever, killer, unlucky,
+    deliver_in_trouble, deliver_and_a_stopped_daemon, ending, left_behind,
+    too_much_in_hand, bad_one_alone)
