@@ -126,7 +126,7 @@ $(B)/mailkeyd-checker: $(B)/obj/mailkeyd/checker.o $(A_mail) $(A_pgp)
 	$(LINK) $^ $(LIBS_pgp) -lgpgme
 $(B)/mailkeyd-sender: $(B)/obj/mailkeyd/send.o $(A_mail)
 	$(LINK) $^ $(LIBS_etpan)
-$(B)/mailkeyd-fetcher: $(B)/obj/mailkeyd/fetch.o $(A_mail)
+$(B)/mailkeyd-fetcher: $(B)/obj/mailkeyd/fetch.o $(A_mail) $(A_pgp)
 	$(LINK) $^ $(LIBS_etpan) -lgnutls -lseccomp
 
 # The core with points at which tests end it (db/fault.h).

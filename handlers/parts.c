@@ -103,7 +103,7 @@ int
 reply_part_text(const struct reply *reply, const struct reply_part *part,
     size_t i, size_t n, char **text, size_t *len)
 {
-	FILE *f = open_memstream(text, len);
+	FILE *f = pgp_memstream(text, len);
 
 	if (f == NULL)
 		return -1;

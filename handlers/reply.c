@@ -15,8 +15,8 @@ reply_new(struct reply *reply)
 {
 	memset(reply, 0, sizeof *reply);
 	reply->suffix = "";
-	reply->text = open_memstream(&reply->text_data, &reply->text_len);
-	reply->keys = open_memstream(&reply->keys_data, &reply->keys_len);
+	reply->text = pgp_memstream(&reply->text_data, &reply->text_len);
+	reply->keys = pgp_memstream(&reply->keys_data, &reply->keys_len);
 	if (reply->text != NULL && reply->keys != NULL)
 		return 0;
 	reply_free(reply);
@@ -100,7 +100,7 @@ reply_drop_keys(struct reply *reply)
 	reply->keys_data = NULL;
 	reply->keys_len = 0;
 	reply->nkeys = 0;
-	reply->keys = open_memstream(&reply->keys_data, &reply->keys_len);
+	reply->keys = pgp_memstream(&reply->keys_data, &reply->keys_len);
 	return reply->keys != NULL ? 0 : -1;
 }
 

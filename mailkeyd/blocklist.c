@@ -41,7 +41,7 @@ list_error(const struct config *config, unsigned number, char **error,
     const char *format, ...)
 {
 	size_t len = 0;
-	FILE *f = open_memstream(error, &len);
+	FILE *f = pgp_memstream(error, &len);
 	va_list ap;
 
 	if (f == NULL)

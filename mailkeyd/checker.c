@@ -230,7 +230,7 @@ stream(const struct vouch *v, size_t first, size_t n)
 {
 	char *text = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
+	FILE *f = pgp_memstream(&text, &len);
 	int fd = -1, r;
 
 	if (f == NULL)

@@ -85,7 +85,7 @@ config_adopt(struct config *live, struct config *fresh)
 {
 	char *names = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&names, &len);
+	FILE *f = pgp_memstream(&names, &len);
 
 	if (f == NULL)
 		return NULL;

@@ -193,7 +193,7 @@ set_choice(struct reading *r, const struct option *o, unsigned line,
 			*(int *)to = (int)i;
 			return 0;
 		}
-	if ((f = open_memstream(&text, &len)) == NULL)
+	if ((f = pgp_memstream(&text, &len)) == NULL)
 		return config_no_memory(r);
 	fputs("write ", f);
 	for (size_t i = 0; o->words[i] != NULL; i++)

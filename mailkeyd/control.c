@@ -142,7 +142,7 @@ client_stream(struct client *client)
 FILE *
 client_print(struct client *client)
 {
-	FILE *f = open_memstream(&client->text, &client->text_len);
+	FILE *f = pgp_memstream(&client->text, &client->text_len);
 
 	if (f == NULL)
 		client_end(client, EX_OSERR, "no memory");

@@ -66,7 +66,7 @@ mail_around(const char *octets, size_t len)
 	char *text = NULL;
 	size_t size = 0;
 	int fd = -1;
-	FILE *f = open_memstream(&text, &size);
+	FILE *f = pgp_memstream(&text, &size);
 
 	if (f == NULL)
 		return -1;

@@ -87,7 +87,7 @@ dump_more(struct client *client)
 	enum ks_status status = KS_NOMEM;
 	char *data = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&data, &len);
+	FILE *f = pgp_memstream(&data, &len);
 
 	if (f != NULL) {
 		status = dump_slice(client, f);

@@ -93,7 +93,7 @@ import_done(void *ctx, struct import_counts *counts, const char *why)
 	struct client *client = ctx;
 	char *text = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
+	FILE *f = pgp_memstream(&text, &len);
 
 	if (f != NULL) {
 		print_counts(f, counts);

@@ -20,7 +20,7 @@ reply_say(struct client *client, const struct reply *reply)
 		client_data(client, reply->text_data, reply->text_len);
 		return;
 	}
-	f = open_memstream(&armor, &len);
+	f = pgp_memstream(&armor, &len);
 	if (f == NULL)
 		return;
 	pgp_armor(f, (const unsigned char *)reply->keys_data, reply->keys_len);

@@ -81,7 +81,7 @@ list_more(struct client *client)
 	enum ks_status status = KS_NOMEM;
 	char *text = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
+	FILE *f = pgp_memstream(&text, &len);
 
 	if (f != NULL) {
 		status = slice(client, f);
@@ -203,7 +203,7 @@ log_operator(const char *what, const struct outbox_item *item)
 {
 	char *line = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&line, &len);
+	FILE *f = pgp_memstream(&line, &len);
 
 	if (f == NULL)
 		return;

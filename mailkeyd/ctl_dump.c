@@ -271,7 +271,7 @@ dump_prepare(struct dump *d, const char *path)
 	if (remove_dump(d->tmp, false) == -1 || mkdir(d->tmp, 0755) == -1)
 		return say_errno(d->tmp);
 	d->dir = open(d->tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	d->sums = open_memstream(&d->sums_text, &d->sums_len);
+	d->sums = pgp_memstream(&d->sums_text, &d->sums_len);
 	if (d->dir == -1 || d->sums == NULL)
 		return say_errno(d->tmp);
 	return 0;

@@ -13,7 +13,7 @@ lookup_words(
 {
 	char *text = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
+	FILE *f = pgp_memstream(&text, &len);
 	int status;
 
 	if (argc == 0 || f == NULL) {

@@ -394,7 +394,7 @@ slot_log(const struct slot *slot, int level, const char *what, time_t now)
 	const struct outbox_item *item = &slot->item;
 	char *line = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&line, &len);
+	FILE *f = pgp_memstream(&line, &len);
 
 	if (f == NULL)
 		return;

@@ -84,7 +84,7 @@ job_log(const struct job *job, const char *outcome)
 	FILE *f;
 
 	if (job_hushed(job, outcome) ||
-	    (f = open_memstream(&line, &len)) == NULL)
+	    (f = pgp_memstream(&line, &len)) == NULL)
 		return;
 	fprintf(f, "%s: from=", job->log_id);
 	log_value(f, job->sender == NULL ? "unknown" : job->sender);

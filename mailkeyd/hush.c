@@ -3,6 +3,7 @@
  */
 #include "mailkeyd/hush.h"
 #include "mailkeyd/log.h"
+#include "pgp/pgp.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -34,7 +35,7 @@ tell(struct entry *e)
 	size_t len = 0;
 	FILE *f;
 
-	if (e->counted == 0 || (f = open_memstream(&line, &len)) == NULL)
+	if (e->counted == 0 || (f = pgp_memstream(&line, &len)) == NULL)
 		return;
 	fprintf(f, "event=more who=");
 	log_value(f, e->who);

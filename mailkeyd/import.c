@@ -157,7 +157,7 @@ import_log(struct import *import, const char *why)
 	if (import->logged || import->parts.despatch == NULL)
 		return;
 	import->logged = true;
-	f = open_memstream(&line, &len);
+	f = pgp_memstream(&line, &len);
 	if (f == NULL)
 		return;
 	fprintf(f,

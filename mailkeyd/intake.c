@@ -223,7 +223,7 @@ revocation_with(struct intake *intake, const struct pgp_cert *stored,
 {
 	const struct pgp_component *primary = &stored->components[0];
 	struct pgp_blob packets = {0};
-	FILE *f = open_memstream((char **)&packets.data, &packets.len);
+	FILE *f = pgp_memstream((char **)&packets.data, &packets.len);
 
 	if (f == NULL) {
 		intake_later(intake, "no memory");
@@ -311,7 +311,7 @@ put_together(
 	struct pgp_blob joined = {0};
 	struct pgp_packet primary;
 	size_t end = 0;
-	FILE *f = open_memstream((char **)&out->data, &out->len);
+	FILE *f = pgp_memstream((char **)&out->data, &out->len);
 
 	if (f == NULL)
 		return false;

@@ -75,7 +75,7 @@ run_log(const struct judge *j, int level, const char *event, const char *why)
 {
 	char *line = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&line, &len);
+	FILE *f = pgp_memstream(&line, &len);
 
 	if (f == NULL)
 		return;

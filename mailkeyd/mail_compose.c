@@ -145,7 +145,7 @@ from_value(const struct mail_answer *a)
 
 	if (a->from_name == NULL || *a->from_name == '\0')
 		return strdup(a->from);
-	if ((f = open_memstream(&s, &len)) == NULL)
+	if ((f = pgp_memstream(&s, &len)) == NULL)
 		return NULL;
 	mail_encode_phrase(f, a->from_name);
 	fprintf(f, " <%s>", a->from);
@@ -162,7 +162,7 @@ subject_value(const struct mail_answer *a)
 	size_t len;
 	FILE *f;
 
-	if ((f = open_memstream(&s, &len)) == NULL)
+	if ((f = pgp_memstream(&s, &len)) == NULL)
 		return NULL;
 	mail_encode_value(f, a->subject);
 	if (fclose(f) == 0)
@@ -246,7 +246,7 @@ content_text(struct content *c, const char *text, size_t len)
 	size_t n;
 	FILE *f;
 
-	if ((f = open_memstream(&clean, &n)) == NULL)
+	if ((f = pgp_memstream(&clean, &n)) == NULL)
 		return -1;
 	mail_clean_text(f, text, len);
 	if (fclose(f) != 0) {
@@ -260,7 +260,7 @@ content_text(struct content *c, const char *text, size_t len)
 		c->text_len = n;
 		return 0;
 	}
-	if ((f = open_memstream(&c->text, &c->text_len)) != NULL)
+	if ((f = pgp_memstream(&c->text, &c->text_len)) != NULL)
 		mail_quoted_printable(f, clean, n);
 	free(clean);
 	return f != NULL && fclose(f) == 0 ? 0 : -1;
@@ -269,7 +269,7 @@ content_text(struct content *c, const char *text, size_t len)
 static int
 content_armor(struct content *c, const char *keys, size_t len)
 {
-	FILE *f = open_memstream(&c->armor, &c->armor_len);
+	FILE *f = pgp_memstream(&c->armor, &c->armor_len);
 	int failed;
 
 	if (f == NULL)
@@ -394,7 +394,7 @@ mail_compose(const struct mail_answer *a, struct pgp_blob *out,
 	if (content_text(&c, a->text, a->text_len) != 0 ||
 	    (a->keys_len > 0 && content_armor(&c, a->keys, a->keys_len) != 0) ||
 	    content_boundary(&c) != 0 ||
-	    (f = open_memstream(&octets, &len)) == NULL)
+	    (f = pgp_memstream(&octets, &len)) == NULL)
 		goto done;
 	__fsetlocking(f, FSETLOCKING_BYCALLER);
 	r = message_write(a, &c, id, f);
@@ -451,7 +451,7 @@ mail_answer_subject(const char *subject, const char *suffix)
 {
 	char *s = NULL;
 	size_t len;
-	FILE *f = open_memstream(&s, &len);
+	FILE *f = pgp_memstream(&s, &len);
 
 	if (f == NULL)
 		return NULL;

@@ -249,7 +249,7 @@ collect_msgids(const char *value, char **out)
 	*out = NULL;
 	if (n == 0)
 		return 0;
-	text = open_memstream(out, &size);
+	text = pgp_memstream(out, &size);
 	if (text == NULL)
 		return -1;
 	for (size_t i = n < MAIL_REFERENCES ? 0 : n - MAIL_REFERENCES; i < n;

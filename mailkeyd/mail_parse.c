@@ -52,7 +52,7 @@ mime_entity(const char *header, const char *body, const char *end, size_t *len)
 	struct mail_field f;
 	const char *p = header;
 	char *entity = NULL;
-	FILE *out = open_memstream(&entity, len);
+	FILE *out = pgp_memstream(&entity, len);
 
 	if (out == NULL)
 		return NULL;
@@ -139,7 +139,7 @@ undo_charset(struct part *p, const char *declared)
 	FILE *out;
 
 	if (charset != NULL) {
-		out = open_memstream(&p->utf8, &p->utf8_len);
+		out = pgp_memstream(&p->utf8, &p->utf8_len);
 		if (out == NULL)
 			return -1;
 		mail_charset_put(
@@ -457,7 +457,7 @@ convert(const char *to, const char *from, const char *s, size_t len, char *out,
 	int rc = MAIL_CHARCONV_ERROR_CONV;
 	size_t room = *outlen, n = 0;
 	char *text = NULL;
-	FILE *f = open_memstream(&text, &n);
+	FILE *f = pgp_memstream(&text, &n);
 
 	(void)to; /* always UTF-8 */
 	if (f == NULL)

@@ -261,7 +261,7 @@ mail_words_decode(const char *s, size_t len, size_t max)
 	if (len < 2 || find(s, s + len, "=?") == NULL)
 		return mail_text_clean(s, len, max);
 	p.octets = malloc(len);
-	p.out = open_memstream(&text, &n);
+	p.out = pgp_memstream(&text, &n);
 	if (p.octets == NULL || p.out == NULL)
 		goto done;
 	undo_words(s, len, &p);

@@ -144,7 +144,7 @@ run_log(const struct run *run, const char *event, const char *why)
 	const struct trial *trial;
 	char *line = NULL;
 	size_t len = 0, certificates = 0;
-	FILE *f = open_memstream(&line, &len);
+	FILE *f = pgp_memstream(&line, &len);
 
 	if (f == NULL)
 		return;

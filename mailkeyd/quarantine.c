@@ -86,7 +86,7 @@ envelope_text(const struct quarantined *q)
 {
 	char *text = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
+	FILE *f = pgp_memstream(&text, &len);
 
 	if (f == NULL)
 		return NULL;

@@ -43,7 +43,7 @@ say(const struct mailbox *m, int level, const char *what, const char *why)
 {
 	char *line = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&line, &len);
+	FILE *f = pgp_memstream(&line, &len);
 
 	if (f == NULL)
 		return;

@@ -35,7 +35,7 @@ maildir_say(const struct maildir *m, int level, const char *name,
 {
 	char *line = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&line, &len);
+	FILE *f = pgp_memstream(&line, &len);
 
 	if (f == NULL)
 		return;

@@ -107,7 +107,7 @@ log_mistake(const char *why)
 {
 	char *line = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&line, &len);
+	FILE *f = pgp_memstream(&line, &len);
 
 	if (f == NULL)
 		return;

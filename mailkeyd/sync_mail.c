@@ -92,7 +92,7 @@ sync_sent_of(const char *list, const char *peer)
 {
 	char *out = NULL;
 	size_t len;
-	FILE *f = open_memstream(&out, &len);
+	FILE *f = pgp_memstream(&out, &len);
 
 	if (f == NULL)
 		return NULL;
@@ -185,7 +185,7 @@ put_armor(FILE *f, const unsigned char *keys, size_t len)
 {
 	char *armor = NULL;
 	size_t n = 0;
-	FILE *text = open_memstream(&armor, &n);
+	FILE *text = pgp_memstream(&armor, &n);
 	int rv;
 
 	if (text == NULL)
@@ -209,7 +209,7 @@ sync_mail_compose(const struct sync_mail *m, struct pgp_blob *out)
 {
 	char *text = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
+	FILE *f = pgp_memstream(&text, &len);
 	int rv;
 
 	if (f == NULL)

@@ -214,7 +214,7 @@ item_render(struct keystore *ks, struct item *item)
 
 	if (status != KS_OK)
 		return status == KS_NOT_FOUND ? KS_OK : status;
-	if ((f = open_memstream(&octets, &len)) != NULL) {
+	if ((f = pgp_memstream(&octets, &len)) != NULL) {
 		failed =
 		    item->whole
 			? pgp_cert_write(f, cert)
@@ -481,7 +481,7 @@ letter_compose(const struct window *w, const struct letter *l, const char *from,
 	struct sync_mail mail = {
 	    .from = from, .to = w->peer->address, .sent = l->sent, .date = now};
 	char *keys = NULL;
-	FILE *f = open_memstream(&keys, &mail.keys_len);
+	FILE *f = pgp_memstream(&keys, &mail.keys_len);
 	enum ks_status status = KS_NOMEM;
 
 	if (f == NULL)

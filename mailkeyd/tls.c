@@ -4,6 +4,7 @@
 #include "mailkeyd/tls.h"
 #include "mailkeyd/ipc.h"
 #include "mailkeyd/loop.h"
+#include "pgp/pgp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -152,7 +153,7 @@ tls_trusted(const char *ca_file, char why[TLS_WHY])
 {
 	char *text = NULL;
 	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
+	FILE *out = pgp_memstream(&text, &len);
 	int e = out == NULL ? GNUTLS_E_MEMORY_ERROR : collect(ca_file, out);
 	int fd = -1;
 

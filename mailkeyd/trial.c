@@ -74,7 +74,7 @@ trials_record(const struct trial_list *list, size_t nclaims)
 	const struct trial *trial;
 	int rv = -1;
 
-	r.f = open_memstream(&r.text, &r.len);
+	r.f = pgp_memstream(&r.text, &r.len);
 	if (r.f != NULL && r.at != NULL) {
 		rv = fwrite(room, sizeof(room), 1, r.f) == 1 ? 0 : -1;
 		TAILQ_FOREACH(trial, list, next)

@@ -44,6 +44,13 @@ struct pgp_blob {
 /* Frees the octets; `wipe` overwrites them first (secret keys). */
 void pgp_blob_free(struct pgp_blob *, bool wipe);
 
+/*
+ * As open_memstream(3), but fclose(3) and fflush(3) fail, for good, once there
+ * was no memory for all that was written: those of the C library say nothing,
+ * and the text has a hole.  *data is to be freed in any case.  NULL: no memory.
+ */
+FILE *pgp_memstream(char **data, size_t *len);
+
 /* ---- digests ------------------------------------------------------------- */
 
 #define PGP_SHA256_LEN 32

@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -868,6 +869,71 @@ many_keys(void **state)
 	free(keys);
 }
 
+#ifndef SANITIZED
+enum { WHOLE, REFUSED, HOLE };
+
+static int
+compose_within(const struct mail_answer *a, size_t octets, size_t whole)
+{
+	const struct rlimit limit = {octets, octets};
+	struct pgp_blob out = {0};
+
+	if (setrlimit(RLIMIT_AS, &limit) == -1)
+		return HOLE;
+	if (mail_compose(a, &out, id, sizeof(id)) == -1)
+		return REFUSED;
+	return out.len == whole ? WHOLE : HOLE;
+}
+
+/* What RLIMIT_AS counts. */
+static size_t
+memory_used(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long pages;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu", &pages), 1);
+	fclose(f);
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* An answer is whole, or there is none. */
+static void
+test_no_memory(void **state)
+{
+	static char text[2 << 20];
+	struct mail_answer a = plain_answer();
+	unsigned seen[] = {0, 0, 0};
+	struct pgp_blob out = {0};
+	size_t whole, used;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = i % 64 == 63 ? '\n' : 'x';
+	a.text = text;
+	a.text_len = sizeof(text);
+	assert_int_equal(mail_compose(&a, &out, id, sizeof(id)), 0);
+	whole = out.len;
+	pgp_blob_free(&out, false);
+	used = memory_used();
+	for (size_t more = 0; more < 64; more++) {
+		pid_t pid = fork();
+		int status;
+
+		assert_int_not_equal(pid, -1);
+		if (pid == 0)
+			_exit(compose_within(&a, used + (more << 18), whole));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= HOLE);
+		seen[WEXITSTATUS(status)]++;
+	}
+	assert_int_equal(seen[HOLE], 0);
+	assert_true(seen[WHOLE] > 0);
+	assert_true(seen[REFUSED] > 0);
+}
+#endif
+
 int
 main(void)
 {
@@ -887,6 +953,9 @@ main(void)
 	    cmocka_unit_test(gpg_imports_the_raw_mail),
 	    cmocka_unit_test(parts_are_as_they_should),
 	    cmocka_unit_test(many_keys),
+#ifndef SANITIZED
+	    cmocka_unit_test(test_no_memory),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
