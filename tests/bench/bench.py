@@ -213,7 +213,8 @@ class Size:
             peak.ours.append(ran.peak / 1e6)
             speed.syncs = m.syncs()
         room.ours.append(m.disk() / self.certs.octets)
-        _, speed.signatures = self.n, self.signatures()
+        # It writes files and renames them.
+        speed.commits, speed.signatures = 0, work.count_packets(self.file)[1]
 
         def ask(peer):
             ran = peer.load(*pieces)
@@ -237,9 +238,6 @@ class Size:
                 with open(paths[-1], "wb") as out:
                     out.write(f.read(b - a))
         return paths
-
-    def signatures(self):
-        return work.count_packets(self.file)[1]
 
     # ---- the store
 
@@ -394,7 +392,9 @@ class Size:
                 n, _, times = self.mail(self.mailkeyd, kind, SINGLE, "-1")
                 p50.ours.append(times[0])
                 p99.ours.append(times[1])
-            p50.count(before, self.mailkeyd.counts(), n, TIMES)
+            after = self.mailkeyd.counts()
+            for row in p50, p99:
+                row.count(before, after, n, TIMES)
 
             def ask(peer, instead=instead):
                 times = self.mailed_to(peer, instead, min(SINGLE, 50), "-1")
@@ -565,6 +565,7 @@ class Rings(Size):
             row.syncs = m.syncs()
         room.ours.append(m.disk() / self.octets)
         dump.ours.append(m.dump(f"{self.place}/dump").seconds)
+        row.commits = 0
         _, row.signatures = work.count_packets(f"{self.place}/dump")
         self.make_peers()
 
