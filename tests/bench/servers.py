@@ -26,6 +26,8 @@ SAN = bool(os.environ.get("SAN"))
 TOOLS = os.path.join(B, "bench")
 MTA = os.path.join(ROOT, "build/mta")
 PATIENCE = 7200                 # seconds for anything
+LOADING = 1800                  # for a peer to be loaded
+ASKING = 60                     # for a peer to answer a question
 
 # The default configuration, but for the budgets.
 CONF = """\
@@ -366,10 +368,14 @@ class Onak(Peer):
                    **options)
 
     def load(self, *files):
-        took = [self.run("-b", "add", stdin=f) for f in files]
-        took[0].seconds = sum(t.seconds for t in took)
-        took[0].peak = max(t.peak for t in took)
-        return took[0]
+        whole = self.run("-b", "add", stdin=files[0])
+        for f in files[1:]:
+            if whole.seconds > LOADING:
+                raise Failed(f"not loaded after {LOADING} seconds")
+            ran = self.run("-b", "add", stdin=f)
+            whole.seconds += ran.seconds
+            whole.peak = max(whole.peak, ran.peak)
+        return whole
 
     def disk(self):
         return disk(f"{self.dir}/db")
@@ -380,10 +386,14 @@ class Onak(Peer):
 
     def ask(self, question):
         begin = time.perf_counter()
-        out = subprocess.run(
-            [f"{self.bin}/onak", "-c", self.conf, "index", question],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, cwd=self.dir, check=False).stdout
+        try:
+            out = subprocess.run(
+                [f"{self.bin}/onak", "-c", self.conf, "index", question],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, cwd=self.dir, check=False,
+                timeout=ASKING).stdout
+        except subprocess.TimeoutExpired:
+            raise Unable(f"no answer in {ASKING} seconds") from None
         return time.perf_counter() - begin, out
 
     def target(self):
@@ -412,11 +422,13 @@ class Sks(Peer):
         for name in ("mailsync", "membership"):
             open(f"{folder}/etc/sks/{name}", "w", encoding="utf-8").close()
 
-    def run(self, *args):
-        return Ran([self.sks, *args, "-basedir", self.dir], cwd=self.dir)
+    def run(self, *args, **options):
+        return Ran([self.sks, *args, "-basedir", self.dir], cwd=self.dir,
+                   **options)
 
     def load(self, *files):
-        return self.run("build", *files, "-n", "10", "-cache", "100")
+        return self.run("build", *files, "-n", "10", "-cache", "100",
+                        patience=LOADING)
 
     def more(self, *files):
         return self.run("merge", *files, "-n", "10", "-cache", "100")
@@ -455,7 +467,7 @@ class Sks(Peer):
                + urllib.parse.quote(question))
         begin = time.perf_counter()
         try:
-            with urllib.request.urlopen(url, timeout=300) as answer:
+            with urllib.request.urlopen(url, timeout=ASKING) as answer:
                 out = answer.read()
         except urllib.error.HTTPError as answer:
             out = answer.read()
