@@ -1,17 +1,16 @@
 /*
- * Mails over LMTP: the sockets, the memfd that a mail grows in, and the status
- * that its source hears after the commit.  What is said stands in
+ * Mails over LMTP: the connections, the memfd that a mail grows in, and the
+ * status that its source hears after the commit.  What is said stands in
  * lmtp_session.c.
  */
 #include "mailkeyd/ipc.h"
 #include "mailkeyd/lmtp_session.h"
+#include "mailkeyd/lmtp_socket.h"
 #include "mailkeyd/log.h"
 #include "mailkeyd/receive.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -21,24 +20,19 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define INPUT_SIZE	 65536 /* read at most in one round of the loop */
 #define OUTPUT_MAX	 16384 /* not sent yet: take no more commands */
 #define ACCEPT_PER_ROUND 16
 #define ACCEPT_PAUSE	 1000 /* ms, when descriptors have run out */
-#define BACKLOG		 128
 
 struct lmtp {
 	struct loop *loop;
 	struct gateway *gateway;
 	const struct config *config;
 	const char *host; /* in the greeting */
-	int fd;
-	char *path; /* of a socket that we made, else NULL */
-	struct stat made;
+	struct lmtp_socket socket;
 	struct loop_io *io;
 	struct loop_timer *pause;
 	struct connection *connections;
@@ -463,7 +457,8 @@ on_listen(void *ctx, uint32_t events)
 
 	(void)events;
 	for (int i = 0; i < ACCEPT_PER_ROUND; i++) {
-		fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = accept4(
+		    l->socket.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd != -1) {
 			welcome(l, fd);
 			continue;
@@ -479,140 +474,6 @@ on_listen(void *ctx, uint32_t events)
 		}
 		return;
 	}
-}
-
-/* Whether somebody listens at a Unix socket. */
-static bool
-is_alive(const struct sockaddr_un *sun)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	bool alive;
-
-	if (fd == -1)
-		return true; /* not known: leave it alone */
-	alive = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 ||
-		errno != ECONNREFUSED;
-	close(fd);
-	return alive;
-}
-
-static int
-bind_unix(int fd, const struct sockaddr_un *sun)
-{
-	const struct sockaddr *sa = (const struct sockaddr *)sun;
-	struct stat st;
-
-	if (bind(fd, sa, sizeof(*sun)) == 0)
-		return 0;
-	if (errno != EADDRINUSE)
-		return -1;
-	if (lstat(sun->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
-		errno = ENOTSOCK;
-		return -1;
-	}
-	/* Left by one that was killed: nobody answers. */
-	if (is_alive(sun)) {
-		errno = EADDRINUSE;
-		return -1;
-	}
-	if (unlink(sun->sun_path) == -1)
-		return -1;
-	return bind(fd, sa, sizeof(*sun));
-}
-
-static void
-bind_error(const struct lmtp *l, const struct config_receive *r, char **error)
-{
-	const char *help = "make its directory for the user that runs mailkeyd";
-
-	if (errno == ENOTSOCK) {
-		receive_error(l->config, r, error,
-		    "cannot listen at %s: it is no socket; move it away, or "
-		    "choose another path",
-		    r->path);
-		return;
-	}
-	if (errno == EADDRINUSE)
-		help = "end what listens there, or choose another path";
-	receive_error(l->config, r, error, "cannot listen at %s: %s; %s",
-	    r->path, strerror(errno), help);
-}
-
-static int
-listen_unix(struct lmtp *l, const struct config_receive *r, char **error)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	size_t len = strlen(r->path);
-	char *path;
-
-	if (len >= sizeof(sun.sun_path))
-		return receive_error(l->config, r, error,
-		    "%s is too long for a socket; choose a shorter path",
-		    r->path);
-	memcpy(sun.sun_path, r->path, len + 1);
-	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	/* The file is made with the mode of the socket less the umask: never
-	 * more than wanted, not even for a moment. */
-	if (l->fd == -1 || fchmod(l->fd, r->mode) == -1 ||
-	    (path = strdup(r->path)) == NULL)
-		return receive_error(l->config, r, error,
-		    "no socket: %s; free memory or descriptors",
-		    strerror(errno));
-	if (bind_unix(l->fd, &sun) == -1) {
-		bind_error(l, r, error);
-		free(path);
-		return -1;
-	}
-	l->path = path; /* ours to remove, from now on */
-	if (lstat(r->path, &l->made) == -1 || chmod(r->path, r->mode) == -1)
-		return receive_error(l->config, r, error,
-		    "cannot set the mode of %s: %s; look at its directory",
-		    r->path, strerror(errno));
-	return 0;
-}
-
-static int
-listen_tcp(struct lmtp *l, const struct config_receive *r, char **error)
-{
-	const struct addrinfo hints = {
-	    .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
-	    .ai_socktype = SOCK_STREAM};
-	const int on = 1;
-	struct addrinfo *ai;
-	char port[8];
-	int why;
-
-	snprintf(port, sizeof(port), "%u", r->port);
-	if ((why = getaddrinfo(r->host, port, &hints, &ai)) != 0)
-		return receive_error(l->config, r, error,
-		    "host %s: %s; write a numeric address", r->host,
-		    gai_strerror(why));
-	l->fd = socket(
-	    ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (l->fd != -1 && ai->ai_family == AF_INET6)
-		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	if (l->fd == -1 ||
-	    setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ==
-		-1 ||
-	    bind(l->fd, ai->ai_addr, ai->ai_addrlen) == -1) {
-		receive_error(l->config, r, error,
-		    "cannot listen at %s port %s: %s; end what listens there, "
-		    "or choose another port",
-		    r->host, port, strerror(errno));
-		freeaddrinfo(ai);
-		return -1;
-	}
-	freeaddrinfo(ai);
-	return 0;
-}
-
-/* A socket of systemd may block: accept4(2) must not. */
-static int
-set_nonblocking(int fd)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	return flags == -1 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
 struct lmtp *
@@ -632,25 +493,10 @@ lmtp_listen(struct loop *loop, struct gateway *gateway,
 	l->gateway = gateway;
 	l->config = config;
 	l->host = at != NULL ? at + 1 : config->address;
-	l->fd = fd;
-	if (fd != -1)
-		ok =
-		    set_nonblocking(fd) == 0
-			? 0
-			: receive_error(config, r, error,
-			      "the socket handed over is none: %s; look at the "
-			      "socket unit",
-			      strerror(errno));
-	else if (r->path != NULL)
-		ok = listen_unix(l, r, error);
-	else
-		ok = listen_tcp(l, r, error);
-	if (ok == 0 && fd == -1 && listen(l->fd, BACKLOG) == -1)
-		ok = receive_error(config, r, error,
-		    "cannot listen: %s; choose another place", strerror(errno));
+	ok = lmtp_socket_open(&l->socket, config, r, fd, error);
 	if (ok == 0) {
 		l->pause = loop_timer_new(loop, on_pause_over, l);
-		l->io = loop_io_new(loop, l->fd, EPOLLIN, on_listen, l);
+		l->io = loop_io_new(loop, l->socket.fd, EPOLLIN, on_listen, l);
 		if (l->pause == NULL || l->io == NULL)
 			ok = receive_error(config, r, error,
 			    "cannot watch the socket: %s", strerror(errno));
@@ -661,23 +507,12 @@ lmtp_listen(struct loop *loop, struct gateway *gateway,
 	return NULL;
 }
 
-/* Closes the socket and removes its file, unless another has taken its
- * place. */
 static void
 close_listener(struct lmtp *l)
 {
-	struct stat st;
-
 	loop_io_free(l->io);
 	l->io = NULL;
-	if (l->path != NULL && lstat(l->path, &st) == 0 &&
-	    st.st_dev == l->made.st_dev && st.st_ino == l->made.st_ino)
-		unlink(l->path);
-	free(l->path);
-	l->path = NULL;
-	if (l->fd != -1)
-		close(l->fd);
-	l->fd = -1;
+	lmtp_socket_close(&l->socket);
 }
 
 void
