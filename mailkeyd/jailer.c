@@ -5,69 +5,23 @@
  * to a child, and what a child says is believed as far as "done" and two
  * numbers.
  */
-#include "mailkeyd/jailer.h"
-
-#include "mailkeyd/ipc.h"
+#include "mailkeyd/jailer_slot.h"
 
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
-#define CORE	     3 /* the one socket; in a child, its own */
 #define CHILDREN_MAX 256
-#define JAIL_FILES   8 /* 0 to 2, the socket, two of a job, and what came */
-
-/* One child at most, and what it does. */
-struct slot {
-	enum {
-		EMPTY,	/* no child: one is made at once, unless `wait` */
-		READY,	/* a locked child, waiting for work */
-		BUSY,	/* reads something */
-		BETWEEN /* two records of an series; pid 0: it died */
-	} state;
-	bool wait; /* the last child came to nothing: not before it is needed */
-	bool series;
-	bool all; /* the child is prepared for everything */
-	struct ipc_msg
-	    job; /* with its descriptors, while BUSY with no series */
-	pid_t pid;
-	int sock;
-	unsigned served;
-	uint64_t id;
-	int64_t deadline; /* ms on CLOCK_MONOTONIC, while BUSY */
-	uint64_t peak;	  /* octets of memory that the last one had used */
-};
-
-/* Ended, and not yet waited for: the kernel takes its time to free a process,
- * which the next job need not wait for. */
-#define ENDING_MAX 32
-#define REAP_MS	   100 /* they are looked for again so soon */
-
-struct jailer {
-	const struct jailer_kind *kind;
-	struct jailer_config config; /* the beginning of `all` */
-	const void *all;
-	struct jail *jail;
-	struct slot *slots;
-	struct pollfd *polls; /* the core's, then one for each slot */
-	uint64_t mapped;      /* octets that a child begins with */
-	int null;	      /* /dev/null */
-	struct ipc_msg queue[JAILER_QUEUE]; /* a ring of jobs */
-	size_t first, nqueue;
-	pid_t ending[ENDING_MAX];
-	size_t nending;
-};
+#define JAIL_FILES   8	 /* 0 to 2, the socket, two of a job, and what came */
+#define REAP_MS	     100 /* what ends is looked for again so soon */
 
 static int64_t
 now_ms(void)
@@ -78,136 +32,12 @@ now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* ---- children ------------------------------------------------------------ */
-
-static _Noreturn void
-child_main(const struct jailer *p, int sock, pid_t parent, bool all)
-{
-	const char *what;
-
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || getppid() != parent)
-		_exit(JAILED_NO_LOCK);
-	if (dup2(p->null, 0) == -1 || dup2(p->null, 1) == -1 ||
-	    dup2(sock, CORE) == -1)
-		_exit(JAILED_NO_LOCK);
-#ifndef SANITIZED /* whose reports go there */
-	if (dup2(p->null, 2) == -1)
-		_exit(JAILED_NO_LOCK);
-#endif
-	/* what is above CORE is closed: it would do no harm to get a copy of a
-	 * sibling's socket, but a sibling's end would then not be seen */
-	if (all)
-		p->kind->prepare_all();
-	if (jail_lock(p->jail, &what) == -1)
-		_exit(JAILED_NO_LOCK);
-	_exit((int)p->kind->serve(CORE, p->all));
-}
-
-/* Makes a child.  0, or -1 with errno. */
-static int
-slot_fill(const struct jailer *p, struct slot *s)
-{
-	pid_t parent = getpid(), pid;
-	int pair[2], saved;
-
-	if (ipc_pair(pair) == -1) {
-		s->all = false;
-		return -1;
-	}
-	pid = fork();
-	if (pid == 0)
-		child_main(p, pair[1], parent, s->all);
-	saved = errno;
-	close(pair[1]);
-	if (pid == -1) {
-		close(pair[0]);
-		s->all = false;
-		errno = saved;
-		return -1;
-	}
-	s->pid = pid;
-	s->sock = pair[0];
-	s->served = 0;
-	s->state = READY;
-	return 0;
-}
-
-static void
-slot_empty(struct slot *s)
-{
-	s->sock = -1;
-	s->pid = 0;
-	s->all = false;
-	ipc_msg_close(&s->job);
-	s->state = EMPTY;
-}
-
-/* Ends the child, whatever it does, and returns its status. */
-static int
-slot_end(struct slot *s)
-{
-	struct rusage used = {.ru_maxrss = 0};
-	int status = 0;
-
-	close(s->sock);
-	/* one that ends by itself keeps its own status */
-	kill(s->pid, SIGKILL);
-	while (wait4(s->pid, &status, 0, &used) == -1 && errno == EINTR)
-		continue;
-	s->peak = (uint64_t)used.ru_maxrss * 1024;
-	slot_empty(s);
-	return status;
-}
-
-/* The same for a child that has done its work well. */
-static void
-slot_retire(struct jailer *p, struct slot *s)
-{
-	if (p->nending == ENDING_MAX) {
-		slot_end(s);
-		return;
-	}
-	close(s->sock);
-	kill(s->pid, SIGKILL);
-	p->ending[p->nending++] = s->pid;
-	slot_empty(s);
-}
-
-static void
-reap(struct jailer *p)
-{
-	for (size_t i = 0; i < p->nending;)
-		if (waitpid(p->ending[i], NULL, WNOHANG) != 0)
-			p->ending[i] = p->ending[--p->nending];
-		else
-			i++;
-}
-
-/* Moves the soft limit on processor time, which counts over a process's life,
- * on from what the child has used so far. */
-static int
-renew_time(pid_t pid, uint32_t seconds)
-{
-	struct timespec used;
-	struct rlimit limit;
-	clockid_t clock;
-	rlim_t soft;
-
-	if (clock_getcpuclockid(pid, &clock) != 0 ||
-	    clock_gettime(clock, &used) == -1 ||
-	    prlimit(pid, RLIMIT_CPU, NULL, &limit) == -1)
-		return -1;
-	soft = (rlim_t)used.tv_sec + (used.tv_nsec > 0) + seconds;
-	limit.rlim_cur = soft < limit.rlim_max ? soft : limit.rlim_max;
-	return prlimit(pid, RLIMIT_CPU, &limit, NULL);
-}
-
 /* ---- what the core is told ----------------------------------------------- */
 
 static void
 tell(const struct ipc_msg *msg)
 {
-	if (ipc_send(CORE, msg) == 0)
+	if (ipc_send(JAILER_CORE, msg) == 0)
 		return;
 	if (errno == EPIPE || errno == ECONNRESET)
 		exit(EX_OK);
@@ -271,7 +101,7 @@ tell_death(
 static int
 slot_send(const struct jailer *p, struct slot *s, const struct ipc_msg *msg)
 {
-	if (renew_time(s->pid, p->config.cpu) == -1 ||
+	if (slot_renew_time(s, p->config.cpu) == -1 ||
 	    ipc_send(s->sock, msg) == -1)
 		return -1;
 	s->id = msg->id;
@@ -436,7 +266,7 @@ static bool
 core_message(struct jailer *p)
 {
 	struct ipc_msg msg;
-	int got = ipc_recv(CORE, &msg);
+	int got = ipc_recv(JAILER_CORE, &msg);
 
 	if (got == 0 || (got == -1 && errno == ECONNRESET))
 		return false;
@@ -559,7 +389,7 @@ watch(struct jailer *p)
 {
 	int64_t now = now_ms(), least = -1;
 
-	p->polls[0] = (struct pollfd){.fd = CORE, .events = POLLIN};
+	p->polls[0] = (struct pollfd){.fd = JAILER_CORE, .events = POLLIN};
 	for (uint32_t i = 0; i < p->config.children; i++) {
 		struct slot *s = &p->slots[i];
 		int64_t left = s->deadline > now ? s->deadline - now : 0;
@@ -580,7 +410,7 @@ run(struct jailer *p)
 	for (;;) {
 		int64_t now;
 
-		reap(p);
+		slot_reap(p);
 		start_jobs(p);
 		fill_all(p);
 		if (poll(p->polls, p->config.children + 1, watch(p)) == -1) {
@@ -611,14 +441,14 @@ configure(struct jailer *p)
 	struct ipc_msg msg;
 	char *data = NULL;
 	size_t len;
-	int got = ipc_recv(CORE, &msg);
+	int got = ipc_recv(JAILER_CORE, &msg);
 
 	if (got == 0)
 		exit(EX_OK);
 	if (got == -1)
 		err(EX_USAGE,
 		    "no socket at descriptor %d (mailkeyd starts this program)",
-		    CORE);
+		    JAILER_CORE);
 	if (msg.type != JAILER_CONFIG || msg.fd[0] == -1 ||
 	    ipc_slurp(msg.fd[0], p->kind->config_size, &data, &len) == -1 ||
 	    len != p->kind->config_size)
@@ -643,7 +473,7 @@ clear_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
-	ipc_helper(CORE);
+	ipc_helper(JAILER_CORE);
 }
 
 static void
@@ -653,7 +483,7 @@ make_jail(struct jailer *p)
 	    .cpu = p->config.cpu,
 	    .file_size = p->kind->record_max,
 	    .files = JAIL_FILES,
-	    .keep = CORE + 1};
+	    .keep = JAILER_CORE + 1};
 	const char *what;
 
 	p->jail = jail_new(p->kind->work, &limits, &what);
@@ -685,7 +515,7 @@ jailer_main(int argc, const struct jailer_kind *kind)
 	if (argc != 1)
 		errx(EX_USAGE, "no arguments: mailkeyd starts this program");
 	p.kind = kind;
-	close_range(CORE + 1, ~0u, 0);
+	close_range(JAILER_CORE + 1, ~0u, 0);
 	clear_signals();
 	configure(&p);
 	p.null = open("/dev/null", O_RDWR | O_CLOEXEC);
