@@ -1,0 +1,294 @@
+/*
+ * Sessions of mailkeyd-fetcher with servers that answer each time before it
+ * gives up, and never come to an end: what takes them hours here is simulated.
+ */
+#include "mailkeyd/fetcher.h"
+#include "mailkeyd/loop.h"
+#include "mailkeyd/password.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define TIMEOUT_MS 60000
+#define ANSWER_MS  50000 /* what each read takes */
+#define DAY_MS	   86400000
+
+/* ---- time ---------------------------------------------------------------- */
+
+static int64_t clock_now, alarm_at; /* 0: none */
+
+int64_t
+loop_now_ms(void)
+{
+	return clock_now;
+}
+
+unsigned
+alarm(unsigned seconds)
+{
+	alarm_at = seconds == 0 ? 0 : clock_now + seconds * INT64_C(1000);
+	return 0;
+}
+
+/* ---- the server ---------------------------------------------------------- */
+
+#define PIECE "* 1 FETCH (UID 9 BODY[]<0> {1}\r\nx)\r\n"
+
+static const struct {
+	const char *name;
+	bool imap;
+	bool step;	     /* the time for one step is less */
+	const char *endless; /* the command that is never done with */
+	const char *answer;  /* to it, again and again; %s: the tag */
+} cases[] = {
+    {"IMAP, no mails", true, false, " FETCH ", "%s OK x\r\n"},
+    {"IMAP, pieces", true, false, " UID FETCH ", PIECE "%s OK x\r\n"},
+    {"IMAP, refused", true, false, " UID FETCH ", "%s NO x\r\n"},
+    {"POP3, a list", false, true, "LIST", "+OK\r\n"},
+    {"POP3, lines of a mail", false, true, "RETR", "+OK\r\n"},
+    {"POP3, refused", false, false, "RETR", "-ERR\r\n"},
+};
+
+static struct {
+	size_t n; /* of the case */
+	char *said;
+	size_t at; /* so much of it was read */
+} server;
+
+static void
+say(const char *text, const char *tag)
+{
+	char *said = NULL, *with;
+
+	free(server.said);
+	with = strstr(text, "%s");
+	if (with == NULL)
+		said = strdup(text);
+	else if (asprintf(&said, "%.*s%s%s", (int)(with - text), text, tag,
+		     with + 2) == -1)
+		said = NULL;
+	assert_non_null(said);
+	server.said = said;
+	server.at = 0;
+}
+
+/* Mails enough for hours. */
+static void
+say_list(
+    const char *before, const char *line, const char *after, const char *tag)
+{
+	char *list = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&list, &len);
+
+	assert_non_null(f);
+	fputs(before, f);
+	for (int i = 1; i <= 200; i++)
+		fprintf(f, "%s%d%s", line, i,
+		    *tag == '\0' ? " 100\r\n"
+				 : " RFC822.SIZE 100000 FLAGS ())\r\n");
+	fputs(after, f);
+	assert_int_equal(fclose(f), 0);
+	say(list, tag);
+	free(list);
+}
+
+static void
+imap_hears(const char *line)
+{
+	char tag[16];
+
+	assert_int_equal(sscanf(line, "%15s", tag), 1);
+	if (strstr(line, cases[server.n].endless) != NULL)
+		say(cases[server.n].answer, tag);
+	else if (strstr(line, " SELECT ") != NULL)
+		say("* 4294967295 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n"
+		    "%s OK [READ-WRITE] x\r\n",
+		    tag);
+	else if (strstr(line, " FETCH ") != NULL)
+		say_list("", "* 1 FETCH (UID ", "%s OK x\r\n", tag);
+	else
+		say("* CAPABILITY IMAP4rev1\r\n%s OK x\r\n", tag);
+}
+
+static void
+pop3_hears(const char *line)
+{
+	if (strncmp(line, cases[server.n].endless, 4) == 0)
+		say(cases[server.n].answer, "");
+	else if (strncmp(line, "LIST", 4) == 0)
+		say_list("+OK\r\n", "", ".\r\n", "");
+	else if (strncmp(line, "UIDL", 4) == 0)
+		say("-ERR what?\r\n", "");
+	else
+		say("+OK\r\n", "");
+}
+
+static ssize_t
+server_read(struct wire *w, void *buf, size_t count)
+{
+	size_t left;
+
+	/* for what the wire does not end */
+	assert_true(alarm_at > w->whole && alarm_at < w->whole + 20000);
+	assert_true(clock_now < DAY_MS);
+	clock_now += ANSWER_MS;
+	if (clock_now > w->deadline) {
+		w->error = ETIMEDOUT;
+		return -1;
+	}
+	if (server.said[server.at] == '\0')
+		say(cases[server.n].answer, "0");
+	left = strlen(server.said + server.at);
+	if (count > left)
+		count = left;
+	memcpy(buf, server.said + server.at, count);
+	server.at += count;
+	return (ssize_t)count;
+}
+
+static ssize_t
+server_write(struct wire *w, const void *buf, size_t count)
+{
+	char line[1024];
+
+	(void)w;
+	assert_true(count < sizeof(line));
+	memcpy(line, buf, count);
+	line[count] = '\0';
+	if (cases[server.n].imap)
+		imap_hears(line);
+	else
+		pop3_hears(line);
+	return (ssize_t)count;
+}
+
+/* ---- the rest of the fetcher --------------------------------------------- */
+
+mailstream *
+fetch_connect(struct fetcher *f)
+{
+	mailstream *stream;
+
+	f->wire.read = server_read;
+	f->wire.write = server_write;
+	stream = wire_stream(&f->wire);
+	assert_non_null(stream);
+	say(cases[server.n].imap ? "* OK x\r\n" : "+OK\r\n", "");
+	fetch_whole(f, 4 * f->timeout_ms);
+	fetch_step(f, 0);
+	return stream;
+}
+
+bool
+fetch_start_tls(struct fetcher *f, const mailstream *stream)
+{
+	(void)f;
+	(void)stream;
+	return false;
+}
+
+char *
+fetch_password(struct fetcher *f)
+{
+	(void)f;
+	return calloc(1, PASSWORD_MAX + 2);
+}
+
+void
+fetch_is_open(struct fetcher *f)
+{
+	f->open = true;
+}
+
+void
+fetch_note(const struct fetcher *f, const char *text, ...)
+{
+	(void)f;
+	(void)text;
+}
+
+bool
+fetch_wait(struct fetcher *f, long ms, const mailstream *stream)
+{
+	(void)f;
+	(void)stream;
+	clock_now += ms;
+	return false;
+}
+
+/* Nothing comes to its end. */
+void
+fetch_offer(struct fetcher *f, uint32_t number, const char *key, int memfd,
+    uint64_t size, bool cut)
+{
+	(void)f;
+	(void)key;
+	(void)size;
+	(void)cut;
+	close(memfd);
+	fail_msg(
+	    "%s: mail %u is whole", cases[server.n].name, (unsigned)number);
+}
+
+void
+fetch_settle(struct fetcher *f)
+{
+	(void)f;
+	fail_msg("there is nothing to settle");
+}
+
+/* ---- sessions ------------------------------------------------------------ */
+
+/* Half an hour, and the time that mails together may take. */
+static void
+ends(void **state)
+{
+	static char user[] = "keys", folder[] = "INBOX", host[] = "h";
+
+	(void)state;
+	for (server.n = 0; server.n < sizeof(cases) / sizeof(cases[0]);
+	     server.n++) {
+		struct fetcher f = {.host = host,
+		    .user = user,
+		    .folder = folder,
+		    .tls = RECEIVE_TLS_NONE,
+		    .timeout_ms = TIMEOUT_MS,
+		    .poll_ms = 1000,
+		    .most = 8 << 20,
+		    .wire = {.fd = -1, .core = -1}};
+		int64_t extra = (int64_t)(FETCH_OCTETS + f.most) / 4,
+			least = 30 * 60000 + (cases[server.n].step ? 0 : extra),
+			most = 30 * 60000 + extra + 6 * TIMEOUT_MS;
+		long next;
+
+		clock_now = 0;
+		next = cases[server.n].imap ? fetch_imap(&f) : fetch_pop3(&f);
+		if (next != -1 || !f.open ||
+		    strstr(f.why, "timed out") == NULL || clock_now < least ||
+		    clock_now > most)
+			fail_msg("%s: %ld, %s, after %lld s",
+			    cases[server.n].name, next, f.why,
+			    (long long)clock_now / 1000);
+		assert_int_equal(alarm_at, 0);
+		later_clear(&f.later);
+	}
+	free(server.said);
+	server.said = NULL;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(ends)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
