@@ -2,6 +2,7 @@
  * The log: one finished line at a time, to standard error or syslog.
  */
 #include "mailkeyd/log.h"
+#include "pgp/pgp.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -198,4 +199,30 @@ void
 log_sentence(FILE *f, const char *s)
 {
 	write_value(f, s, SIZE_MAX);
+}
+
+void
+log_event(int level, const char *source, const char *event, ...)
+{
+	char *line = NULL;
+	size_t len = 0;
+	FILE *f = pgp_memstream(&line, &len);
+	const char *name, *value;
+	va_list ap;
+
+	if (f == NULL)
+		return;
+	fprintf(f, "%s: event=%s", source, event);
+	va_start(ap, event);
+	while ((name = va_arg(ap, const char *)) != NULL) {
+		value = va_arg(ap, const char *);
+		if (value == NULL || *value == '\0')
+			continue;
+		fprintf(f, " %s=", name);
+		log_value(f, value);
+	}
+	va_end(ap);
+	if (fclose(f) == 0)
+		log_line(level, "%s", line);
+	free(line);
 }

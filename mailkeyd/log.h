@@ -23,6 +23,11 @@ void log_value(FILE *, const char *);
 /* The same, uncut: a sentence of our own, with what was read in it. */
 void log_sentence(FILE *, const char *);
 
+/* "SOURCE: event=EVENT", and a list of names and values that ends with NULL; a
+ * value may be NULL or "": then its name is left out. */
+void log_event(int level, const char *source, const char *event, ...)
+    __attribute__((sentinel));
+
 /* Logs, and exits with a status of sysexits.h.  For the start only. */
 void fatal(int status, const char *, ...)
     __attribute__((format(printf, 2, 3), noreturn));

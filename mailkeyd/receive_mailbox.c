@@ -41,23 +41,8 @@ struct mailboxes {
 static void
 say(const struct mailbox *m, int level, const char *what, const char *why)
 {
-	char *line = NULL;
-	size_t len = 0;
-	FILE *f = pgp_memstream(&line, &len);
-
-	if (f == NULL)
-		return;
-	fprintf(f, "mailbox: event=%s name=", what);
-	log_value(f, m->receive->title);
-	fprintf(f, " host=");
-	log_value(f, m->receive->host);
-	if (*why != '\0') {
-		fprintf(f, " why=");
-		log_value(f, why);
-	}
-	if (fclose(f) == 0)
-		log_line(level, "%s", line);
-	free(line);
+	log_event(level, "mailbox", what, "name", m->receive->title, "host",
+	    m->receive->host, "why", why, NULL);
 }
 
 /* The step that failed, with its colon; behind it the server has its say. */

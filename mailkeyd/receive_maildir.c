@@ -33,25 +33,8 @@ void
 maildir_say(const struct maildir *m, int level, const char *name,
     const char *what, const char *why)
 {
-	char *line = NULL;
-	size_t len = 0;
-	FILE *f = pgp_memstream(&line, &len);
-
-	if (f == NULL)
-		return;
-	fprintf(f, "maildir: event=%s path=", what);
-	log_value(f, m->path);
-	if (name != NULL) {
-		fprintf(f, " file=");
-		log_value(f, name);
-	}
-	if (*why != '\0') {
-		fprintf(f, " why=");
-		log_value(f, why);
-	}
-	if (fclose(f) == 0)
-		log_line(level, "%s", line);
-	free(line);
+	log_event(level, "maildir", what, "path", m->path, "file", name, "why",
+	    why, NULL);
 }
 
 void

@@ -200,12 +200,33 @@ syslog_without_daemon(void **state)
 	    "directory; start a syslog daemon, or set log = stderr\n");
 }
 
+static void
+say_events(void)
+{
+	log_event(LOG_NOTICE, "maildir", "full", "path", "/a b", NULL);
+	log_event(LOG_NOTICE, "mailbox", "open", "name", "x", "why", "", "file",
+	    NULL, "host", "h", NULL);
+	log_event(LOG_DEBUG, "hidden", "full", NULL);
+}
+
+static void
+events(void **state)
+{
+	char text[256];
+
+	(void)state;
+	assert_int_equal(overhear(NONE, say_events, text, sizeof(text)), 0);
+	assert_string_equal(text,
+	    "mailkeyd: maildir: event=full path=\"/a b\"\n"
+	    "mailkeyd: mailbox: event=open name=x host=h\n");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(show_values),
 	    cmocka_unit_test(cut_values), cmocka_unit_test(lines),
-	    cmocka_unit_test(fatal_exits),
+	    cmocka_unit_test(fatal_exits), cmocka_unit_test(events),
 	    cmocka_unit_test(syslog_without_daemon)};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
