@@ -3,23 +3,10 @@
  * the octets, the answer is ASCII in CR LF lines, has each field once, and goes
  * to nobody else.
  */
-#include "mailkeyd/mail.h"
+#include "reading.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerInitialize(int *, char ***);
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
-
-int
-LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	mail_parse_prepare(true);
-	pgp_prepare();
-	return 0;
-}
 
 static void
 require(bool holds)

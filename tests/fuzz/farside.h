@@ -324,18 +324,24 @@ begin(struct fetcher *f, const uint8_t *in, size_t len)
 }
 
 /* Sessions one after the other, until all was said. */
-static void
-converse(struct fetcher *f, long (*session)(struct fetcher *))
+static int
+converse(const uint8_t *in, size_t len, long (*session)(struct fetcher *))
 {
+	struct fetcher f;
+
+	if (len == 0)
+		return 0;
+	begin(&f, in, len);
 	for (int i = 0; i < 8 && far.at < far.len; i++) {
-		f->why[0] = '\0';
-		f->nbatch = f->octets = 0;
-		if (session(f) == -1 && f->why[0] == '\0')
+		f.why[0] = '\0';
+		f.nbatch = f.octets = 0;
+		if (session(&f) == -1 && f.why[0] == '\0')
 			abort();
-		for (const char *c = f->why; *c != '\0'; c++)
+		for (const char *c = f.why; *c != '\0'; c++)
 			if (*c < ' ' || *c > '~')
 				abort();
-		far.tls = f->tls != RECEIVE_TLS_STARTTLS;
+		far.tls = f.tls != RECEIVE_TLS_STARTTLS;
 	}
-	later_clear(&f->later);
+	later_clear(&f.later);
+	return 0;
 }

@@ -6,12 +6,5 @@
 int
 LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
 {
-	struct fetcher f;
-
-	if (len == 0)
-		return 0;
-	begin(&f, octets, len);
-	f.type = RECEIVE_IMAP;
-	converse(&f, fetch_imap);
-	return 0;
+	return converse(octets, len, fetch_imap);
 }

@@ -2,23 +2,10 @@
  * A mail through the reader, and what it found through a record: whatever the
  * octets, the core accepts what the reader writes.
  */
-#include "mailkeyd/mail.h"
 #include "mailkeyd/ipc.h"
+#include "reading.h"
 
 #include <stdlib.h>
-
-int LLVMFuzzerInitialize(int *, char ***);
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
-
-int
-LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	mail_parse_prepare(true);
-	pgp_prepare();
-	return 0;
-}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
