@@ -145,16 +145,16 @@ static void
 out_issuer(struct out *o, const struct signature_parts *parts,
     const struct pgp_component *issuer)
 {
-	struct subpacket sub;
-	struct pgp_fpr fpr;
+	struct issuer_names names;
 
+	area_named(parts->hashed, &names);
 	/* 5.2.3.12: with v6 the fingerprint alone; of v3 keys the key ID. */
-	if (parts->version != 6 && !area_keyid(parts->hashed, &sub)) {
+	if (parts->version != 6 && names.keyid == NULL) {
 		out_octet(o, 9);
 		out_octet(o, SUB_ISSUER);
 		out_add(o, issuer->keyid, 8);
 	}
-	if (issuer->version > 3 && !area_fpr(parts->hashed, &fpr)) {
+	if (issuer->version > 3 && names.fpr.len == 0) {
 		out_octet(o, 2u + issuer->fpr.len);
 		out_octet(o, SUB_ISSUER_FPR);
 		out_octet(o, issuer->version);
@@ -308,6 +308,7 @@ canonical_by(const struct signature_parts *parts, struct hasher *h,
 	size_t size = parts_size(parts);
 	struct out body = {NULL, 0, size};
 	struct embedded back = {.out = {NULL, 0, size}};
+	struct signature_parts made;
 	enum pgp_status status;
 	unsigned char left[2];
 	bool good;
@@ -323,7 +324,7 @@ canonical_by(const struct signature_parts *parts, struct hasher *h,
 		good = parts->version == 3
 			   ? out_v3(&body, parts, h, issuer, left)
 			   : out_v4(&body, parts, h, issuer, &back, left);
-		*out = good ? signature_new(body.p, body.len) : NULL;
+		*out = good ? signature_new(body.p, body.len, &made) : NULL;
 		if (*out == NULL)
 			status = good ? PGP_NOMEM : PGP_MALFORMED;
 	}
@@ -340,12 +341,6 @@ signature_canonical(const struct signature_parts *parts, struct hasher *h,
 
 /* ---- by another key ------------------------------------------------------ */
 
-static void
-fpr_keyid(const struct pgp_fpr *fpr, unsigned char keyid[8])
-{
-	memcpy(keyid, fpr->len == 20 ? fpr->octet + 12 : fpr->octet, 8);
-}
-
 /*
  * What is hashed decides.  Of an unhashed fingerprint the key ID is left, so
  * that there are fewer ways to write the same: which makes it an issuer of
@@ -354,20 +349,22 @@ fpr_keyid(const struct pgp_fpr *fpr, unsigned char keyid[8])
 static void
 other_issuer(const struct signature_parts *parts, struct pgp_component *issuer)
 {
-	struct subpacket sub;
-	struct pgp_fpr fpr;
+	const unsigned char *id = parts->keyid;
+	struct issuer_names hashed, unhashed;
 
 	memset(issuer, 0, sizeof(*issuer));
 	issuer->version = 3;
-	if (parts->keyid != NULL)
-		memcpy(issuer->keyid, parts->keyid, 8);
-	else if (area_fpr(parts->hashed, &fpr))
-		fpr_keyid(&fpr, issuer->keyid);
-	else if (area_keyid(parts->hashed, &sub) ||
-		 area_keyid(parts->unhashed, &sub))
-		memcpy(issuer->keyid, sub.body, 8);
-	else if (area_fpr(parts->unhashed, &fpr))
-		fpr_keyid(&fpr, issuer->keyid);
+	if (id == NULL) {
+		area_named(parts->hashed, &hashed);
+		area_named(parts->unhashed, &unhashed);
+		id = hashed.fpr.len > 0	      ? fpr_keyid(&hashed.fpr)
+		     : hashed.keyid != NULL   ? hashed.keyid
+		     : unhashed.keyid != NULL ? unhashed.keyid
+		     : unhashed.fpr.len > 0   ? fpr_keyid(&unhashed.fpr)
+					      : NULL;
+	}
+	if (id != NULL)
+		memcpy(issuer->keyid, id, 8);
 }
 
 enum pgp_status

@@ -44,10 +44,12 @@ add_signature(struct pgp_cert *cert, const struct pgp_packet *packet)
 	struct pgp_signature *sig;
 	bool other;
 
-	if (!signature_split(packet->body, packet->len, &parts))
-		return PGP_MALFORMED;
-	if ((sig = signature_new(packet->body, packet->len)) == NULL)
+	if ((sig = signature_new(packet->body, packet->len, &parts)) == NULL)
 		return PGP_NOMEM;
+	if (sig->version == 0) {
+		signature_free(sig);
+		return PGP_MALFORMED;
+	}
 	other = signature_issuer(&parts, primary) == ISSUER_OTHER;
 	if (other && !revoker_may(sig->type))
 		return others_add(on, sig) ? PGP_OK : PGP_NOMEM;

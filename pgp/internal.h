@@ -38,8 +38,22 @@ struct cursor {
 	const unsigned char *p;
 	size_t len;
 };
-const unsigned char *cursor_take(struct cursor *, size_t); /* NULL: too few */
-bool cursor_mpi(struct cursor *, struct cursor *octets);   /* RFC 9580, 3.2 */
+bool cursor_mpi(struct cursor *, struct cursor *octets); /* RFC 9580, 3.2 */
+
+/* NULL: there are too few. */
+static inline const unsigned char *
+cursor_take(struct cursor *c, size_t n)
+{
+	const unsigned char *p = c->p;
+
+	if (c->len < n) {
+		c->len = 0;
+		return NULL;
+	}
+	c->p += n;
+	c->len -= n;
+	return p;
+}
 
 /* Orders octet strings; a prefix comes before what it begins. */
 int octets_cmp(const unsigned char *, size_t, const unsigned char *, size_t);
@@ -219,17 +233,28 @@ bool signature_version_fits(unsigned version, unsigned key_version);
 void signature_issuer_named(
     const struct signature_parts *, unsigned char keyid[8], struct pgp_fpr *);
 
-/* The issuer that an area names: its key ID, its fingerprint (one octet with
- * the version of the key stands before it). */
-bool area_keyid(struct cursor area, struct subpacket *);
-bool area_fpr(struct cursor area, struct pgp_fpr *);
+/* The issuer that an area names, in the last subpacket of each kind. */
+struct issuer_names {
+	const unsigned char *keyid; /* 8 octets, lent; NULL: none */
+	struct pgp_fpr fpr;	    /* len 0: none */
+};
+void area_named(struct cursor area, struct issuer_names *);
+
+/* The 8 octets of a fingerprint that are the key ID. */
+static inline const unsigned char *
+fpr_keyid(const struct pgp_fpr *fpr)
+{
+	return fpr->len == 20 ? fpr->octet + 12 : fpr->octet;
+}
 
 /* The octets of a back-signature (0x19) embedded in an area, from *area on. */
 bool area_next_back(struct cursor *area, struct subpacket *);
 bool area_has_back(struct cursor area);
 
-/* From a canonical body; NULL: no memory. */
-struct pgp_signature *signature_new(const unsigned char *body, size_t);
+/* From a canonical body, and the parts of its copy, lent; one that cannot be
+ * read has no version.  NULL: no memory. */
+struct pgp_signature *signature_new(
+    const unsigned char *body, size_t, struct signature_parts *);
 void signature_free(struct pgp_signature *);
 struct pgp_signature *signature_dup(const struct pgp_signature *);
 

@@ -125,20 +125,6 @@ octets_cmp(
 	return (alen > blen) - (alen < blen);
 }
 
-const unsigned char *
-cursor_take(struct cursor *c, size_t n)
-{
-	const unsigned char *p = c->p;
-
-	if (c->len < n) {
-		c->len = 0;
-		return NULL;
-	}
-	c->p += n;
-	c->len -= n;
-	return p;
-}
-
 bool
 cursor_mpi(struct cursor *c, struct cursor *octets)
 {

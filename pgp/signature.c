@@ -152,57 +152,37 @@ signature_split(
 
 /* ---- what a signature says ----------------------------------------------- */
 
-/* The last subpacket of a type and length in an area; 5.2.3.9. */
-static bool
-area_find(
-    struct cursor area, unsigned type, size_t minlen, struct subpacket *out)
+void
+area_named(struct cursor area, struct issuer_names *out)
 {
 	struct subpacket sub;
-	bool found = false;
+	size_t len;
 
-	while (subpacket_next(&area, &sub) == 1)
-		if (sub.type == type && sub.len >= minlen) {
-			*out = sub;
-			found = true;
+	memset(out, 0, sizeof(*out));
+	while (subpacket_next(&area, &sub) == 1) {
+		if (sub.type == SUB_ISSUER && sub.len >= 8) {
+			out->keyid = sub.len == 8 ? sub.body : NULL;
+		} else if (sub.type == SUB_ISSUER_FPR && sub.len >= 2) {
+			len = sub.body[0] == 4 ? 20 : 32;
+			out->fpr.len =
+			    sub.len == len + 1 ? (unsigned char)len : 0;
+			memcpy(out->fpr.octet, sub.body + 1, out->fpr.len);
 		}
-	return found;
-}
-
-bool
-area_keyid(struct cursor area, struct subpacket *out)
-{
-	return area_find(area, SUB_ISSUER, 8, out) && out->len == 8;
-}
-
-bool
-area_fpr(struct cursor area, struct pgp_fpr *out)
-{
-	struct subpacket sub;
-
-	if (!area_find(area, SUB_ISSUER_FPR, 2, &sub) ||
-	    sub.len != (sub.body[0] == 4 ? 21u : 33u))
-		return false;
-	out->len = (unsigned char)(sub.len - 1);
-	memcpy(out->octet, sub.body + 1, out->len);
-	return true;
+	}
 }
 
 static enum issuer
 area_issuer(struct cursor area, const struct pgp_component *key)
 {
-	struct subpacket sub;
-	struct pgp_fpr fpr;
-	enum issuer issuer = ISSUER_NONE;
+	struct issuer_names names;
 
-	if (area_keyid(area, &sub)) {
-		issuer = ISSUER_OTHER;
-		if (memcmp(sub.body, key->keyid, 8) == 0)
-			return ISSUER_MATCHES;
-	}
-	if (area_fpr(area, &fpr))
-		return pgp_fpr_cmp(&fpr, &key->fpr) == 0 ? ISSUER_MATCHES
-							 : ISSUER_OTHER;
-	return issuer;
+	area_named(area, &names);
+	if (names.keyid != NULL && memcmp(names.keyid, key->keyid, 8) == 0)
+		return ISSUER_MATCHES;
+	if (names.fpr.len > 0)
+		return pgp_fpr_cmp(&names.fpr, &key->fpr) == 0 ? ISSUER_MATCHES
+							       : ISSUER_OTHER;
+	return names.keyid != NULL ? ISSUER_OTHER : ISSUER_NONE;
 }
 
 enum issuer
@@ -234,21 +214,22 @@ void
 signature_issuer_named(const struct signature_parts *parts,
     unsigned char keyid[8], struct pgp_fpr *fpr)
 {
-	struct subpacket sub;
+	struct issuer_names names, more = {0};
+	const unsigned char *id = parts->keyid;
 
 	memset(keyid, 0, 8);
 	memset(fpr, 0, sizeof(*fpr));
-	if (parts->keyid != NULL) {
-		memcpy(keyid, parts->keyid, 8);
-		return;
+	if (id == NULL) {
+		area_named(parts->hashed, &names);
+		if (names.keyid == NULL || names.fpr.len == 0)
+			area_named(parts->unhashed, &more);
+		*fpr = names.fpr.len > 0 ? names.fpr : more.fpr;
+		id = names.keyid != NULL ? names.keyid : more.keyid;
 	}
-	if (!area_fpr(parts->hashed, fpr))
-		area_fpr(parts->unhashed, fpr);
-	if (area_keyid(parts->hashed, &sub) ||
-	    area_keyid(parts->unhashed, &sub))
-		memcpy(keyid, sub.body, 8);
-	else if (fpr->len > 0)
-		memcpy(keyid, fpr->len == 20 ? fpr->octet + 12 : fpr->octet, 8);
+	if (id == NULL && fpr->len > 0)
+		id = fpr_keyid(fpr);
+	if (id != NULL)
+		memcpy(keyid, id, 8);
 }
 
 bool
@@ -329,33 +310,30 @@ read_subpacket(struct pgp_signature *sig, const struct subpacket *sub)
 }
 
 static void
-signature_read(struct pgp_signature *sig)
+signature_read(struct pgp_signature *sig, const struct signature_parts *parts)
 {
-	struct signature_parts parts;
 	struct subpacket sub;
 	struct cursor area;
 
-	if (!signature_split(
-		sig->packet + sig->body, sig->len - sig->body, &parts))
-		return;
-	sig->version = parts.version;
-	sig->type = parts.type;
-	sig->pkalgo = parts.pkalgo;
-	sig->hashalgo = parts.hashalgo;
-	sig->created = parts.created;
+	sig->version = parts->version;
+	sig->type = parts->type;
+	sig->pkalgo = parts->pkalgo;
+	sig->hashalgo = parts->hashalgo;
+	sig->created = parts->created;
 	sig->exportable = true;
-	for (area = parts.hashed; subpacket_next(&area, &sub) == 1;)
+	for (area = parts->hashed; subpacket_next(&area, &sub) == 1;)
 		read_subpacket(sig, &sub);
 	/* 5.2.3.31: a missing reason is as hard as 0 and 2. */
 	sig->hard = signature_is_revocation(sig) &&
 		    (sig->reason == 0 || sig->reason == 2);
-	signature_issuer_named(&parts, sig->issuer, &sig->issuer_fpr);
+	signature_issuer_named(parts, sig->issuer, &sig->issuer_fpr);
 }
 
 /* ---- signatures as things ------------------------------------------------ */
 
 struct pgp_signature *
-signature_new(const unsigned char *body, size_t len)
+signature_new(
+    const unsigned char *body, size_t len, struct signature_parts *parts)
 {
 	struct pgp_signature *sig;
 	unsigned char header[PACKET_HEADER_MAX];
@@ -370,7 +348,8 @@ signature_new(const unsigned char *body, size_t len)
 	sig->len = n + len;
 	memcpy(sig->packet, header, n);
 	memcpy(sig->packet + n, body, len);
-	signature_read(sig);
+	if (signature_split(sig->packet + n, len, parts))
+		signature_read(sig, parts);
 	return sig;
 }
 
