@@ -12,12 +12,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
 /* Octets: certificates are read again at the end, indexes gone back to. */
 #define CERTS_CACHE (64u << 20)
@@ -33,7 +32,7 @@ struct ks_bulk {
 	uint64_t *seen; /* open addressing, of fingerprints; 0: free */
 	size_t nseen, size;
 	FILE *again; /* certificates of keys that came before */
-	uint64_t nagain, octets;
+	uint64_t octets;
 	/* of the thread that ends the certificates, and of the other */
 	enum ks_status certs_status, entries_status;
 };
@@ -82,14 +81,10 @@ writers_begin(struct ks_bulk *b)
 static bool
 is_sound(const DBT *key, const DBT *value, uint64_t number)
 {
-	const unsigned char *v = value->data;
-	unsigned char digest[PGP_SHA256_LEN];
+	const struct pgp_blob blob = {value->data, value->size};
 
 	return key->size == NUMBER_LEN && number_get(key->data) == number &&
-	       value->size > CERT_HEADER &&
-	       pgp_sha256(v + CERT_HEADER, value->size - CERT_HEADER, digest) ==
-		   0 &&
-	       memcmp(digest, v + CERT_DIGEST, sizeof(digest)) == 0;
+	       cert_is_whole(&blob);
 }
 
 /*
@@ -155,7 +150,6 @@ ks_bulk_begin(struct keystore *ks, size_t memory,
 {
 	struct ks_bulk *b;
 	enum ks_status st = KS_NOMEM;
-	int fd;
 
 	assert(ks->txn == NULL);
 	if (ks->closed != KS_OK)
@@ -175,21 +169,18 @@ ks_bulk_begin(struct keystore *ks, size_t memory,
 		st = bulk_errno();
 		goto fail;
 	}
-	if ((st = writers_begin(b)) != KS_OK)
+	if ((st = writers_begin(b)) != KS_OK ||
+	    (st = again_open(b->dir, O_WRONLY | O_CREAT | O_EXCL, &b->again)) !=
+		KS_OK)
 		goto fail;
 	b->size = 1u << 16;
 	b->seen = calloc(b->size, sizeof(uint64_t));
 	b->entries = sorter_new(b->dir, memory);
-	fd = sort_file(b->dir);
-	if (fd != -1)
-		b->again = fdopen(fd, "w+");
-	if (b->again == NULL && fd != -1)
-		close(fd);
-	if (b->again != NULL && b->seen != NULL && b->entries != NULL) {
+	if (b->seen != NULL && b->entries != NULL) {
 		*out = b;
 		return KS_OK;
 	}
-	st = fd == -1 ? bulk_errno() : KS_NOMEM;
+	st = KS_NOMEM;
 fail:
 	ks_bulk_drop(b);
 	return st;
@@ -260,19 +251,6 @@ first_seen(struct ks_bulk *b, const struct pgp_fpr *fpr, bool *first)
 	return KS_OK;
 }
 
-static enum ks_status
-put_again(struct ks_bulk *b, const struct pgp_blob *value)
-{
-	unsigned char len[4];
-
-	be32_put(len, (uint32_t)value->len);
-	if (fwrite(len, 1, 4, b->again) != 4 ||
-	    fwrite(value->data, 1, value->len, b->again) != value->len)
-		return bulk_errno();
-	b->nagain++;
-	return KS_OK;
-}
-
 /* Certificates and the change log count on together. */
 static enum ks_status
 put_cert(struct ks_bulk *b, const struct pgp_fpr *fpr,
@@ -336,7 +314,7 @@ ks_bulk_put(struct ks_bulk *b, const struct pgp_cert *cert)
 		return st;
 	b->octets += value.len;
 	if (!first)
-		st = put_again(b, &value);
+		st = again_add(b->again, &value);
 	else if ((st = put_cert(b, fpr, &value, b->nseen)) == KS_OK)
 		st = put_entries(b, cert, b->nseen);
 	pgp_blob_free(&value, false);
@@ -388,16 +366,12 @@ entries_thread(void *arg)
 
 /* ---- the end ------------------------------------------------------------- */
 
-/* For the indexes; the sorted entries go when they are read, not before. */
+/* For the indexes, and a log; the sorted entries go when they are read, not
+ * before. */
 static enum ks_status
 check_room(const struct ks_bulk *b)
 {
-	struct statvfs fs;
-
-	if (statvfs(b->dir, &fs) == -1)
-		return bulk_errno();
-	return (uint64_t)fs.f_bavail * fs.f_frsize < b->octets / 2 ? KS_FULL
-								   : KS_OK;
+	return room_for(b->ks, b->octets / 2 + LOG_FILE);
 }
 
 static enum ks_status
@@ -412,89 +386,36 @@ files_write(struct ks_bulk *b)
 	return b->certs_status != KS_OK ? b->certs_status : b->entries_status;
 }
 
-/* What came of keys that had come before, as any other change; `counts` as far
- * as it is. */
-static enum ks_status
-again_put(struct ks_bulk *b, struct ks_bulk_counts *counts)
-{
-	struct keystore *ks = b->ks;
-	enum ks_status st = KS_OK;
-	unsigned char len[4];
-	struct pgp_added added;
-	enum ks_change change;
-
-	rewind(b->again);
-	while (st == KS_OK && b->nagain > 0) {
-		st = ks_begin(ks, KS_ROOM_ADD);
-		if (st != KS_OK)
-			return st;
-		for (int n = 0; st == KS_OK && n < 100 && b->nagain > 0; n++) {
-			struct pgp_blob value = {0};
-			struct pgp_cert *cert = NULL;
-			struct ks_meta meta;
-
-			if (fread(len, 1, 4, b->again) != 4)
-				st = KS_IO;
-			value.len = be32_get(len);
-			value.data = malloc(value.len + 1);
-			if (st == KS_OK && value.data == NULL)
-				st = KS_NOMEM;
-			if (st == KS_OK && fread(value.data, 1, value.len,
-					       b->again) != value.len)
-				st = KS_IO;
-			if (st == KS_OK)
-				st = cert_read(&value, &cert, &meta);
-			if (st == KS_OK)
-				st = ks_put(
-				    ks, cert, &b->origin, &change, &added);
-			if (st == KS_OK && change == KS_MERGED)
-				counts->changed++;
-			else if (st == KS_OK)
-				counts->unchanged++;
-			pgp_cert_free(cert);
-			pgp_blob_free(&value, false);
-			b->nagain--;
-		}
-		if (st == KS_OK)
-			st = ks_commit(ks);
-		else
-			ks_abort(ks);
-	}
-	return st;
-}
-
 enum ks_status
 ks_bulk_finish(struct ks_bulk *b, struct ks_bulk_counts *counts)
 {
+	const struct bulk_done done = {b->nseen, b->origin};
 	struct keystore *ks = b->ks;
-	unsigned char value[BULK_READY_LEN];
 	enum ks_status st, up;
 
 	memset(counts, 0, sizeof(*counts));
 	st = check_room(b);
+	bulk_point("checked");
 	if (st == KS_OK)
 		st = files_write(b);
+	if (st == KS_OK)
+		st = again_sync(b->again);
 	bulk_point("written");
-	if (st == KS_OK) {
-		be64_put(value, b->nseen);
-		be64_put(value + 8, b->nseen);
-		be64_put(value + 16, b->nseen == 0 ? 0 : moment(b->origin.now));
-		st = bulk_ready(b->dir, value);
-	}
+	if (st == KS_OK)
+		st = bulk_ready(b->dir, &done);
 	if (st != KS_OK) {
 		ks_bulk_drop(b);
 		return st;
 	}
 	bulk_point("ready");
-	counts->added = b->nseen;
 	/* What opens the store again does the rest. */
 	st = store_down(ks);
 	bulk_point("down");
 	up = store_up(ks);
 	ks->closed = up;
-	st = st == KS_OK ? up : st;
-	if (st == KS_OK)
-		st = again_put(b, counts);
+	counts->added = b->nseen;
+	counts->unchanged = ks->again[0];
+	counts->changed = ks->again[1];
 	bulk_free(b);
-	return st;
+	return st == KS_OK ? up : st;
 }

@@ -27,9 +27,9 @@ enum ks_status ks_bulk_put(struct ks_bulk *, const struct pgp_cert *);
 
 /*
  * Writes the store and frees the load.  Takes long.  KS_OK: all is stored.
- * Otherwise, and when the process dies, either nothing of it is, or all but
- * what came of keys that had come before in the same load; a store that could
- * not be opened again can only be closed.
+ * Otherwise, and when the process dies, either nothing of it is, or all; what
+ * opens the store then may have to end it.  A store that could not be opened
+ * again can only be closed.
  */
 enum ks_status ks_bulk_finish(struct ks_bulk *, struct ks_bulk_counts *);
 

@@ -4,7 +4,7 @@
  * They lie in db/bulk.  As long as there is no file `ready` among them the load
  * has not happened: whoever opens the store removes them.  Once it is there the
  * load has happened: whoever opens the store moves what was not moved yet,
- * writes the counters, and removes it.
+ * writes the counters, merges what came again, and removes it.
  */
 #include "db/bulk_write.h"
 
@@ -142,36 +142,70 @@ bulk_move(const struct keystore *ks, const char *dir)
 	return st;
 }
 
-/* 1: it is there; 0; -1: errno. */
-static int
-ready_read(const char *dir, unsigned char out[BULK_READY_LEN])
+/* ---- the mark ------------------------------------------------------------ */
+
+#define READY_LEN 32 /* schema, certificates, time, quiet: 8 octets each */
+
+static enum ks_status
+ready_parse(
+    const unsigned char value[READY_LEN], ssize_t len, struct bulk_done *done)
+{
+	if (len < 8)
+		return KS_CORRUPT;
+	if (be64_get(value) != KS_SCHEMA)
+		return be64_get(value) > KS_SCHEMA ? KS_TOO_NEW : KS_TOO_OLD;
+	if (len != READY_LEN)
+		return KS_CORRUPT;
+	memset(done, 0, sizeof(*done));
+	done->certificates = be64_get(value + 8);
+	done->origin.now = (time_t)be64_get(value + 16);
+	done->origin.quiet = value[31] != 0;
+	return KS_OK;
+}
+
+/* KS_NOT_FOUND: there is none. */
+static enum ks_status
+ready_read(const char *dir, struct bulk_done *done)
 {
 	char *path = bulk_path(dir, READY);
-	int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC), rv;
+	unsigned char value[READY_LEN];
+	enum ks_status st;
+	ssize_t len;
+	int fd;
 
+	if (path == NULL)
+		return KS_NOMEM;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	free(path);
 	if (fd == -1)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
-	rv = read(fd, out, BULK_READY_LEN) == BULK_READY_LEN ? 1 : -1;
+		return errno == ENOENT || errno == ENOTDIR ? KS_NOT_FOUND
+							   : bulk_errno();
+	len = read(fd, value, sizeof(value));
+	st = len == -1 ? bulk_errno() : ready_parse(value, len, done);
 	close(fd);
-	return rv;
+	return st;
 }
 
 enum ks_status
-bulk_ready(const char *dir, const unsigned char value[BULK_READY_LEN])
+bulk_ready(const char *dir, const struct bulk_done *done)
 {
 	char *part = bulk_path(dir, READY ".part"),
 	     *path = bulk_path(dir, READY);
+	unsigned char value[READY_LEN] = {0};
 	enum ks_status st = KS_OK;
 	int fd;
 
+	be64_put(value, KS_SCHEMA);
+	be64_put(value + 8, done->certificates);
+	be64_put(value + 16, moment(done->origin.now));
+	value[31] = done->origin.quiet;
 	if (part == NULL || path == NULL) {
 		free(part);
 		free(path);
 		return KS_NOMEM;
 	}
 	fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd == -1 || write(fd, value, BULK_READY_LEN) != BULK_READY_LEN ||
+	if (fd == -1 || write(fd, value, READY_LEN) != READY_LEN ||
 	    fsync(fd) == -1 || directory_sync(dir) == -1 ||
 	    rename(part, path) == -1 || directory_sync(dir) == -1)
 		st = bulk_errno();
@@ -184,54 +218,59 @@ bulk_ready(const char *dir, const unsigned char value[BULK_READY_LEN])
 	return st;
 }
 
+/* ---- whoever opens the store --------------------------------------------- */
+
 enum ks_status
 bulk_recover(struct keystore *ks)
 {
 	char *dir = bulk_path(ks->dir, "bulk");
-	unsigned char value[BULK_READY_LEN];
-	enum ks_status st = KS_OK;
-	int ready;
+	struct bulk_done done;
+	enum ks_status st;
 
 	if (dir == NULL)
 		return KS_NOMEM;
-	ready = ready_read(dir, value);
-	if (ready == -1)
-		st = bulk_errno();
-	else if (ready == 1)
+	st = ready_read(dir, &done);
+	if (st == KS_OK)
 		st = bulk_move(ks, dir);
-	else
-		st = bulk_remove(dir);
 	free(dir);
-	return st;
+	return st == KS_NOT_FOUND ? KS_OK : st;
+}
+
+/* Once only: what is merged afterwards counts on. */
+static enum ks_status
+settle_counters(struct keystore *ks, const struct bulk_done *done)
+{
+	struct counters *c = &ks->counters;
+	enum ks_status st;
+
+	if (c->serial >= done->certificates)
+		return KS_OK;
+	if ((st = ks_begin(ks, KS_ROOM_NONE)) != KS_OK)
+		return st;
+	c->certificates = c->number = c->serial = done->certificates;
+	c->last_change = moment(done->origin.now);
+	return ks_commit(ks);
 }
 
 enum ks_status
 bulk_settle(struct keystore *ks)
 {
 	char *dir = bulk_path(ks->dir, "bulk");
-	unsigned char value[BULK_READY_LEN];
+	struct bulk_done done;
 	enum ks_status st;
-	int ready;
+	bool ready;
 
 	if (dir == NULL)
 		return KS_NOMEM;
-	ready = ready_read(dir, value);
-	if (ready != 1) {
-		free(dir);
-		return ready == 0 ? KS_OK : bulk_errno();
-	}
-	st = ks_begin(ks, KS_ROOM_NONE);
-	if (st == KS_OK) {
-		ks->counters.certificates = be64_get(value);
-		ks->counters.number = be64_get(value);
-		ks->counters.serial = be64_get(value + 8);
-		ks->counters.last_change = be64_get(value + 16);
-		st = ks_commit(ks);
-	}
-	bulk_point("settled");
-	if (st == KS_OK)
+	st = ready_read(dir, &done);
+	ready = st == KS_OK;
+	if (ready && (st = settle_counters(ks, &done)) == KS_OK)
+		st = again_merge(ks, dir, &done.origin);
+	if (ready)
+		bulk_point("settled");
+	if (st == KS_OK || st == KS_NOT_FOUND)
 		st = bulk_remove(dir);
-	if (st == KS_OK && directory_sync(ks->dir) == -1)
+	if (ready && st == KS_OK && directory_sync(ks->dir) == -1)
 		st = bulk_errno();
 	free(dir);
 	return st;

@@ -6,8 +6,7 @@
 
 #include "db/internal.h"
 
-#define BULK_TABLES    6
-#define BULK_READY_LEN 24
+#define BULK_TABLES 6
 
 /* Those that a load writes: certificates, the change log, the indexes in the
  * order of their numbers. */
@@ -25,10 +24,25 @@ char *bulk_path(const char *dir, const char *name);
 /* Removes the new files and their directory. */
 enum ks_status bulk_remove(const char *dir);
 
-/* Says that all files are there: certificates, the last serial and the time
- * of it, 8 octets each.  Synced; it is whole, or not there. */
-enum ks_status bulk_ready(
-    const char *dir, const unsigned char value[BULK_READY_LEN]);
+/* What is loaded, each with a change of its own; where it came from holds for
+ * what is merged into it, too. */
+struct bulk_done {
+	uint64_t certificates;
+	struct ks_origin origin; /* `sent` is none */
+};
+
+/* Says that all files are there.  Synced; it is whole, or not there. */
+enum ks_status bulk_ready(const char *dir, const struct bulk_done *);
+
+/* ---- keys that came before in the same load (bulk_again.c) --------------- */
+
+/* The file in `dir`, with the flags of open(2): O_RDONLY, or how it is made. */
+enum ks_status again_open(const char *dir, int flags, FILE **);
+enum ks_status again_add(FILE *, const struct pgp_blob *value);
+enum ks_status again_sync(FILE *);
+/* Merges what the file has; once more, nothing changes.  ks->again counts. */
+enum ks_status again_merge(
+    struct keystore *, const char *dir, const struct ks_origin *);
 
 /* ---- writers (bulk_write.c) ---------------------------------------------- */
 

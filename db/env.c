@@ -62,7 +62,7 @@ ks_strerror(enum ks_status st)
 	case KS_BUSY:
 		return "the store is in use by another process";
 	case KS_FULL:
-		return "the file system is below free_space";
+		return "the file system is full or below free_space";
 	case KS_READ_ONLY:
 		return "the file system is read-only";
 	case KS_TOO_NEW:

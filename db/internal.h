@@ -86,6 +86,8 @@ struct keystore {
 	bool running, stop;
 	bool scrub; /* a checkpoint of all is wanted */
 
+	uint64_t again[2]; /* by again_merge(): unchanged, changed */
+
 	struct syncer *syncer; /* for ks_commit_begin() */
 	uint64_t durable;      /* outbox ids up to this one are on the disk */
 	uint64_t begun;	       /* the same, once what was begun is synced */
@@ -211,7 +213,8 @@ int table_shape(DB *, enum table);
 
 /* ---- a load that was interrupted (bulk_files.c) -------------------------- */
 
-/* Before the tables are opened, and after it. */
+/* Before the tables are opened, and after it: KS_TOO_NEW and KS_TOO_OLD, too,
+ * and then nothing was touched. */
 enum ks_status bulk_recover(struct keystore *);
 enum ks_status bulk_settle(struct keystore *);
 
@@ -296,6 +299,9 @@ enum ks_status table_count(struct keystore *, enum table, uint64_t *);
 /* Checks the header and reads the rest; KS_CORRUPT when it is not sound. */
 enum ks_status cert_read(
     const struct pgp_blob *value, struct pgp_cert **, struct ks_meta *);
+
+/* Whether the octets are those that were written. */
+bool cert_is_whole(const struct pgp_blob *value);
 
 /* The certificate with this primary key; KS_NOT_FOUND. */
 enum ks_status cert_number(

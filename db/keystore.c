@@ -44,6 +44,17 @@ cert_read(
 	    value->len - CERT_HEADER, meta->unverified, cert));
 }
 
+bool
+cert_is_whole(const struct pgp_blob *value)
+{
+	unsigned char digest[PGP_SHA256_LEN];
+
+	return value->len > CERT_HEADER &&
+	       pgp_sha256(value->data + CERT_HEADER, value->len - CERT_HEADER,
+		   digest) == 0 &&
+	       memcmp(digest, value->data + CERT_DIGEST, sizeof(digest)) == 0;
+}
+
 static struct pgp_fpr
 header_fpr(const unsigned char *value)
 {

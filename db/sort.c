@@ -153,7 +153,8 @@ items_sort(struct sorter *s)
 
 /* ---- runs ---------------------------------------------------------------- */
 
-int
+/* One that nobody sees. */
+static int
 sort_file(const char *dir)
 {
 	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

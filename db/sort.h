@@ -15,9 +15,6 @@ struct sort_record { /* lent until the next one */
 	size_t klen, vlen;
 };
 
-/* A file without a name in a directory, close-on-exec, or -1 with errno. */
-int sort_file(const char *dir);
-
 /* At most `memory` octets are used, in which one record must fit; the rest goes
  * to a file in `dir` that has no name.  NULL: no memory. */
 struct sorter *sorter_new(const char *dir, size_t memory);

@@ -112,8 +112,10 @@ whole_or_nothing(enum ks_status st, const struct ks_bulk_counts *counts)
 	assert_int_equal(access(path, F_OK), -1);
 	assert_int_equal(wrong_in(&small), 0);
 	assert_int_equal(ks_info(small.ks, &info), KS_OK);
-	if (info.certificates != 0)
+	if (info.certificates != 0) {
 		assert_int_equal(info.certificates, KEYS);
+		assert_int_equal(info.serial, KEYS + 5);
+	}
 	/* What is said to be stored is stored. */
 	if (counts->added > 0)
 		assert_int_equal(info.certificates, KEYS);
@@ -139,6 +141,18 @@ goes_on(bool whole)
 
 /* ---- the tests ----------------------------------------------------------- */
 
+static int countdown;
+static off_t left_over;
+
+static void
+lose_room(const char *point)
+{
+	if (countdown-- != 0)
+		return;
+	print_message("# %zu octets at \"%s\"\n", (size_t)left_over, point);
+	fill(left_over);
+}
+
 /* Octets more, the next time: small steps where the new files are written,
  * large ones where it is about the log files of the store. */
 static off_t
@@ -147,43 +161,48 @@ step_from(off_t room)
 	return room < 640 << 10 ? 40 << 10 : 1 << 20;
 }
 
-/* From none to enough, so that each file meets its end. */
+/* From none to enough, so that each file meets its end: from the beginning on,
+ * or when the load has looked how much there is. */
 static void
-little_room(void **state)
+little_room_from(bool beginning, unsigned *empty, unsigned *whole)
 {
-	unsigned empty = 0, whole = 0;
 	enum ks_status st = KS_FULL;
 
-	(void)state;
-	if (!mounts)
-		skip();
 	for (off_t room = 0; st != KS_OK; room += step_from(room)) {
 		struct ks_bulk_counts counts;
 		bool all;
 
 		small_begin();
-		fill(room);
+		if (beginning)
+			fill(room);
+		left_over = room;
+		countdown = beginning ? -1 : 0;
 		st = load(&counts);
 		all = whole_or_nothing(st, &counts);
-		empty += !all;
-		whole += all;
+		*empty += !all;
+		*whole += all;
 		goes_on(all);
 		small_end();
 	}
-	print_message("# %u empty, %u whole\n", empty, whole);
-	assert_true(empty > 5);
-	assert_true(whole > 0);
 }
 
-static int countdown;
-
 static void
-lose_room(const char *point)
+little_room(void **state)
 {
-	if (countdown-- != 0)
-		return;
-	print_message("# no room at \"%s\"\n", point);
-	fill(0);
+	unsigned empty = 0, whole = 0;
+
+	(void)state;
+	if (!mounts)
+		skip();
+	bulk_fault = lose_room;
+	little_room_from(true, &empty, &whole);
+	assert_true(empty > 5);
+	assert_int_equal(whole, 1); /* it knows before whether there is room */
+	little_room_from(false, &empty, &whole);
+	bulk_fault = NULL;
+	left_over = 0;
+	print_message("# %u empty, %u whole\n", empty, whole);
+	assert_true(whole > 2);
 }
 
 /* There was room when it began. */
