@@ -386,7 +386,7 @@ def events(_place):
             text = f.read()
         there |= set(re.findall(r"event=([a-z_]+)", text))
         # Those that go through a function which writes `event=%s`.
-        there |= set(re.findall(r"\b(?:\w*say|run_log)\([^;\"]*\"([a-z_]+)\"",
+        there |= set(re.findall(r"\b(?:\w*say|run_log)\([^;{\"]*\"([a-z_]+)\"",
                                 text))
         for call in re.findall(r"\b(?:\w*say|log_operator|log_line)\([^;]*;",
                                text):
