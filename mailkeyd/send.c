@@ -45,7 +45,9 @@ struct smtp {
 	const struct way *way;
 	mailsmtp *session; /* NULL: not connected */
 	struct wire wire;
-	bool lost; /* the connection is of no more use */
+	bool pipelining;  /* the server offers it (RFC 2920) */
+	unsigned to_come; /* replies to what has been said already */
+	bool lost;	  /* the connection is of no more use */
 };
 
 static void
@@ -97,7 +99,7 @@ heard(struct smtp *s, const char *what, int class, struct send_result *r)
 	}
 	/* More than one answer to one question, if only begun: we should take
 	 * the rest for the answer to the next. */
-	if (s->session->stream != NULL &&
+	if (s->session->stream != NULL && s->to_come == 0 &&
 	    s->session->stream->read_buffer_len > 0)
 		s->lost = true;
 	if (code / 100 == class)
@@ -110,40 +112,65 @@ heard(struct smtp *s, const char *what, int class, struct send_result *r)
 	return status;
 }
 
-/* Sends a line and reads the reply as libetpan does, which can itself say EHLO
- * only with the name of this machine and hangs on a tab in an AUTH line. */
+static bool
+say(struct smtp *s, const char *text)
+{
+	return mailstream_write(s->session->stream, text, strlen(text)) != -1;
+}
+
+/* A line of a reply: its code, or 0 where it is none. */
+static int
+reply_line(struct smtp *s, const char *line, bool *last)
+{
+	MMAPString *text = s->session->response_buffer;
+	char *end;
+	long code = strtol(line, &end, 10);
+
+	if (end != line + 3 || code < 100)
+		return 0;
+	*last = *end != '-';
+	if (*end != '\0')
+		end++;
+	if (strcasecmp(end, "PIPELINING") == 0)
+		s->pipelining = true;
+	if ((text->len > 0 && mmap_string_append_c(text, '\n') == NULL) ||
+	    mmap_string_append(text, end) == NULL)
+		return 0;
+	return (int)code;
+}
+
+/* Reads a reply to what has been said.  libetpan says EHLO only with the name
+ * of this machine, hangs on a tab in an AUTH line, and waits after each
+ * command. */
 static void
-ask(struct smtp *s, const char *verb, const char *argument)
+hear(struct smtp *s)
 {
 	mailsmtp *m = s->session;
-	char *end, *line = NULL;
-	long code = 0;
-	int len = asprintf(&line, "%s %s\r\n", verb, argument);
+	bool last = false;
+	int code = 0;
 
 	step(s, s->way->command_ms);
-	if (len < 0)
+	if (mailstream_flush(m->stream) == -1)
 		return;
-	if (mailstream_write(m->stream, line, (size_t)len) == -1 ||
-	    mailstream_flush(m->stream) == -1)
-		goto done;
 	mmap_string_assign(m->response_buffer, "");
 	do {
 		const char *got =
 		    mailstream_read_line_remove_eol(m->stream, m->line_buffer);
 
 		if (got == NULL)
-			goto done;
-		code = strtol(got, &end, 10);
-		if (end != got + 3 || code < 100)
-			code = 0;
-		else if (*end == ' ' && mmap_string_append(m->response_buffer,
-					    end + 1) == NULL)
-			code = 0;
-	} while (code != 0 && *end == '-');
+			return;
+		code = reply_line(s, got, &last);
+	} while (code != 0 && !last);
 	m->response = m->response_buffer->str;
-	m->response_code = (int)code;
-done:
-	free(line);
+	m->response_code = code;
+}
+
+static void
+ask(struct smtp *s, const char *verb, const char *argument)
+{
+	s->pipelining = false;
+	if (say(s, verb) && say(s, " ") && say(s, argument) && say(s, "\r\n"))
+		hear(s);
 }
 
 /* Whether the next command may follow. */
@@ -229,26 +256,74 @@ smtp_kept(struct smtp *s)
 	return s->session != NULL;
 }
 
+enum { MAIL, RCPT, DATA, COMMANDS };
+static const struct {
+	const char *name;
+	int class;
+} commands[] = {{"MAIL", 2}, {"RCPT", 2}, {"DATA", 3}};
+
 static bool
-say_mail(struct smtp *s, const char *from, struct send_result *r)
+say_command(struct smtp *s, int which, const char *from, const char *to)
 {
-	step(s, s->way->command_ms);
-	mailsmtp_mail(s->session, from);
-	return passed(s, "MAIL", 2, r);
+	switch (which) {
+	case MAIL:
+		return say(s, "MAIL FROM:<") && say(s, from) && say(s, ">\r\n");
+	case RCPT:
+		return say(s, "RCPT TO:<") && say(s, to) && say(s, ">\r\n");
+	default:
+		return say(s, "DATA\r\n");
+	}
+}
+
+/* The replies to what was said before one was a no.  A server may still be
+ * ready for the message then: it gets an empty one, which is for nobody
+ * (RFC 2920, 3.1). */
+static void
+hear_rest(struct smtp *s)
+{
+	struct send_result none;
+
+	while (s->to_come > 0 && !s->lost) {
+		int which = COMMANDS - (int)s->to_come--;
+
+		hear(s);
+		if (heard(s, "", commands[which].class, &none) != SEND_OK ||
+		    which != DATA)
+			continue;
+		if (say(s, ".\r\n"))
+			hear(s);
+		heard(s, "", 2, &none);
+	}
+}
+
+/* Up to the yes to DATA.  *which is the command that was the last. */
+static bool
+say_envelope(struct smtp *s, const char *from, const char *to,
+    struct send_result *r, int *which)
+{
+	bool ok = true;
+	int said = 0;
+
+	for (*which = MAIL; *which < COMMANDS; ++*which) {
+		while (ok && said <= (s->pipelining ? DATA : *which))
+			ok = say_command(s, said++, from, to);
+		s->to_come = (unsigned)(said - *which - 1);
+		step(s, s->way->command_ms);
+		if (ok)
+			hear(s);
+		if (!passed(
+			s, commands[*which].name, commands[*which].class, r)) {
+			hear_rest(s);
+			return false;
+		}
+	}
+	return true;
 }
 
 static void
-say_rest(struct smtp *s, const char *to, const char *message, size_t len,
-    struct send_result *r)
+say_message(
+    struct smtp *s, const char *message, size_t len, struct send_result *r)
 {
-	step(s, s->way->command_ms);
-	mailsmtp_rcpt(s->session, to);
-	if (!passed(s, "RCPT", 2, r))
-		return;
-	step(s, s->way->command_ms);
-	mailsmtp_data(s->session);
-	if (!passed(s, "DATA", 3, r))
-		return;
 	/* libetpan puts CR LF before the final dot, whatever stands there */
 	if (len >= 2 && memcmp(message + len - 2, "\r\n", 2) == 0)
 		len -= 2;
@@ -262,21 +337,25 @@ smtp_send(struct smtp *s, const char *from, const char *to, const char *message,
     size_t len, struct send_result *r)
 {
 	bool kept, ok;
+	int which;
 
 	s->wire.whole = loop_now_ms() + s->way->whole_ms;
 	kept = smtp_kept(s);
 	s->lost = false;
+	s->to_come = 0;
 	if (!kept && !smtp_open(s, r))
 		return;
-	ok = say_mail(s, from, r);
-	if (kept && s->lost) { /* it had grown tired of us: once more */
+	ok = say_envelope(s, from, to, r, &which);
+	if (kept && !ok && s->lost && which == MAIL) {
+		/* it had grown tired of us: once more */
 		smtp_close(s);
+		s->to_come = 0;
 		if (!smtp_open(s, r))
 			return;
-		ok = say_mail(s, from, r);
+		ok = say_envelope(s, from, to, r, &which);
 	}
 	if (ok)
-		say_rest(s, to, message, len, r);
+		say_message(s, message, len, r);
 	if (!s->lost && r->status != SEND_OK) {
 		step(s, s->way->command_ms);
 		mailsmtp_reset(s->session); /* calls each reply good */

@@ -3,22 +3,23 @@
  * its port, lays each mail that it takes as a file into a directory, and
  * misbehaves as told.  Ends on SIGTERM.
  *
- *   smtpsink [-v] [-c] [-p PORT] [-r RULE]... DIR
+ *   smtpsink [-v] [-c] [-P] [-p PORT] [-r RULE]... DIR
  *
  *   -p PORT  where to listen; 0 (the default): any free port
+ *   -P       offer PIPELINING
  *   -c       keep CR LF in the files (else they have LF)
  *   -v       behind the envelope write X-Sink-Helo and X-Sink-Connection, and
  *            an empty file .connection-N for each connection
  *   -r RULE  STAGE=ACTION[,to=ADDRESS][,after=N][,times=N]
  *
- * STAGE is connect, ehlo, helo, mail, rcpt, data, body (the first line of a
- * message), dot, taken (when a message has been kept and answered), rset or
- * quit.  ACTION is a reply code from 200 to 599, hang, close, dribble (an octet
- * of an endless reply now and then), flood (a reply without end), twice (the
- * usual reply two times), or at the dot keepclose (keep the message, then close
- * without an answer).  `to` limits a rule to messages for this recipient, from
- * RCPT on; `after` leaves the first N occasions alone, `times` ends it after N
- * more.
+ * STAGE is connect, ehlo, helo, mail, rcpt, data, nobody (DATA without any
+ * recipient: 354 takes an empty message), body (the first line of a message),
+ * dot, taken (when a message has been kept and answered), rset or quit.  ACTION
+ * is a reply code from 200 to 599, hang, close, dribble (an octet of an endless
+ * reply now and then), flood (a reply without end), twice (the usual reply two
+ * times), or at the dot keepclose (keep the message, then close without an
+ * answer).  `to` limits a rule to messages for this recipient, from RCPT on;
+ * `after` leaves the first N occasions alone, `times` ends it after N more.
  *
  * A file begins with "X-Envelope-From: <...>" and one "X-Envelope-To: <...>"
  * for each recipient.  Bare CR or LF, octets over 127 and lines over 998 are
@@ -49,7 +50,7 @@ static struct rule rules[RULES_MAX];
 static size_t nrules;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *dir;
-static bool keep_cr, verbose;
+static bool keep_cr, verbose, pipelining;
 static unsigned long nmessages, nconnections;
 
 struct session {
@@ -315,6 +316,8 @@ take_message(struct session *s)
 		s->ended = true;
 	else if (why != NULL)
 		say(s, "%s\r\n", why);
+	else if (s->nto == 0 && len == 0)
+		say(s, "554 5.5.1 for nobody\r\n");
 	else
 		finish_message(s, text, len);
 	free(text);
@@ -361,9 +364,14 @@ do_rcpt(struct session *s, const char *line)
 static void
 do_data(struct session *s)
 {
-	if (s->nto == 0)
-		say(s, "503 5.5.1 RCPT first\r\n");
-	else if (answer(s, "data", "354 go on"))
+	char action[16];
+
+	if (s->nto == 0) {
+		rule_take(s, "nobody", action);
+		act(s, "nobody", action, "503 5.5.1 RCPT first");
+		if (strcmp(action, "354") == 0)
+			take_message(s);
+	} else if (answer(s, "data", "354 go on"))
 		take_message(s);
 }
 
@@ -374,7 +382,10 @@ command(struct session *s, char *line)
 	if (strncasecmp(line, "EHLO ", 5) == 0) {
 		snprintf(s->helo, sizeof(s->helo), "%s", line + 5);
 		answer(s, "ehlo",
-		    "250-smtpsink\r\n250-AUTH\tPLAIN\r\n250 SIZE 10000000");
+		    pipelining ? "250-smtpsink\r\n250-AUTH\tPLAIN\r\n"
+				 "250-PIPELINING\r\n250 SIZE 10000000"
+			       : "250-smtpsink\r\n250-AUTH\tPLAIN\r\n"
+				 "250 SIZE 10000000");
 	} else if (strncasecmp(line, "HELO ", 5) == 0) {
 		snprintf(s->helo, sizeof(s->helo), "%s", line + 5);
 		answer(s, "helo", "250 smtpsink");
@@ -479,10 +490,13 @@ main(int argc, char **argv)
 	const char *port = "0";
 	int c, fd, one;
 
-	while ((c = getopt(argc, argv, "cp:r:v")) != -1) {
+	while ((c = getopt(argc, argv, "cPp:r:v")) != -1) {
 		switch (c) {
 		case 'c':
 			keep_cr = true;
+			break;
+		case 'P':
+			pipelining = true;
 			break;
 		case 'p':
 			port = optarg;
@@ -498,7 +512,7 @@ main(int argc, char **argv)
 		}
 	}
 	if (argc - optind != 1)
-		errx(2, "usage: smtpsink [-cv] [-p PORT] [-r RULE]... DIR");
+		errx(2, "usage: smtpsink [-cPv] [-p PORT] [-r RULE]... DIR");
 	dir = argv[optind];
 	signal(SIGTERM, end);
 	signal(SIGPIPE, SIG_IGN);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -50,10 +51,14 @@ struct sink {
 	unsigned port;
 };
 
+static bool pipelining; /* the far side offers it */
+
 static struct sink
 sink_start(const char *const *rules)
 {
-	char *argv[40] = {built("tools/smtpsink"), (char *)"-v"}, line[16];
+	char *argv[40] = {
+	    built("tools/smtpsink"), pipelining ? (char *)"-vP" : (char *)"-v"};
+	char line[16];
 	int out[2], n = 2;
 	struct sink sink = {0, 0};
 	ssize_t got;
@@ -299,7 +304,7 @@ in_dir(const char *name)
 
 static const struct smtp_case {
 	const char *name;
-	const char *rules[3];
+	const char *rules[4];
 	struct {
 		const char *to;
 		enum send_status status;
@@ -415,32 +420,134 @@ static const struct smtp_case {
 	{{ALICE, SEND_LATER, "RCPT: the reply is far too long"}}, 0, 1, false},
 };
 
+/* What is different where the far side offers PIPELINING, or can happen only
+ * there. */
+static const struct smtp_case pipelining_cases[] = {
+    {"RCPT two answers", {"rcpt=twice"},
+	{{ALICE, SEND_LATER, "DATA: 250"}, {BOB, SEND_LATER, "DATA: 250"}}, 0,
+	2, false},
+    {"MAIL two answers", {"mail=twice"}, {{ALICE, SEND_LATER, "DATA: 250"}}, 0,
+	1, false},
+    {"a message for nobody, after RCPT", {"rcpt=550,times=1", "nobody=354"},
+	{{ALICE, SEND_REFUSED, "RCPT: 550"}, {BOB, SEND_OK, ""}}, 1, 1, false},
+    {"a message for nobody, after MAIL", {"mail=451,times=1", "nobody=354"},
+	{{ALICE, SEND_LATER, "MAIL: 451"}, {BOB, SEND_OK, ""}}, 1, 1, false},
+    {"nobody's message hangs",
+	{"rcpt=550,times=1", "nobody=354,times=1", "body=hang,times=1"},
+	{{ALICE, SEND_REFUSED, "RCPT: 550"}, {BOB, SEND_OK, ""}}, 1, 2, true},
+    {"closed after a no", {"rcpt=550,times=1", "nobody=close"},
+	{{ALICE, SEND_REFUSED, "RCPT: 550"}, {BOB, SEND_OK, ""}}, 1, 2, false},
+    {"a flood after a no", {"rcpt=450,times=1", "nobody=flood"},
+	{{ALICE, SEND_LATER, "RCPT: 450"}, {BOB, SEND_OK, ""}}, 1, 2, false},
+};
+
+static void
+smtp_far_side(const struct smtp_case *c)
+{
+	struct sink sink;
+	struct sender s;
+	unsigned kept, connections;
+
+	assert_int_equal(scratch(NULL), 0);
+	sink = sink_start(c->rules);
+	s = sender_start(SEND_SMTP, sink.port, NULL, c->quick ? &quick : &slow);
+	for (int k = 0; k < 3 && c->sent[k].to != NULL; k++)
+		send_one(c->name, &s, c->sent[k].to, MAIL, c->sent[k].status,
+		    c->sent[k].text);
+	kept = files(dir, NULL, NULL);
+	connections = files(dir, ".connection-", NULL);
+	sender_stop(&s);
+	stop(sink.pid);
+	if (kept != c->kept || connections != c->connections)
+		fail_msg("%s: %u mails over %u connections", c->name, kept,
+		    connections);
+	clear(NULL);
+}
+
 static void
 smtp_far_sides(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(smtp_cases) / sizeof(*smtp_cases); i++) {
-		const struct smtp_case *c = &smtp_cases[i];
-		struct sink sink;
-		struct sender s;
-		unsigned kept, connections;
+	for (size_t i = 0; i < sizeof(smtp_cases) / sizeof(*smtp_cases); i++)
+		smtp_far_side(&smtp_cases[i]);
+}
 
-		assert_int_equal(scratch(NULL), 0);
-		sink = sink_start(c->rules);
-		s = sender_start(
-		    SEND_SMTP, sink.port, NULL, c->quick ? &quick : &slow);
-		for (int k = 0; k < 3 && c->sent[k].to != NULL; k++)
-			send_one(c->name, &s, c->sent[k].to, MAIL,
-			    c->sent[k].status, c->sent[k].text);
-		kept = files(dir, NULL, NULL);
-		connections = files(dir, ".connection-", NULL);
-		sender_stop(&s);
-		stop(sink.pid);
-		if (kept != c->kept || connections != c->connections)
-			fail_msg("%s: %u mails over %u connections", c->name,
-			    kept, connections);
-		clear(NULL);
+static void
+smtp_far_sides_pipelining(void **state)
+{
+	const size_t others =
+	    sizeof(pipelining_cases) / sizeof(*pipelining_cases);
+
+	(void)state;
+	pipelining = true;
+	for (size_t i = 0; i < sizeof(smtp_cases) / sizeof(*smtp_cases); i++)
+		if (strcmp(smtp_cases[i].name, pipelining_cases[0].name) != 0)
+			smtp_far_side(&smtp_cases[i]);
+	for (size_t i = 0; i < others; i++)
+		smtp_far_side(&pipelining_cases[i]);
+	pipelining = false;
+}
+
+/* A server that waits for what it waits for, and then says so much. */
+static const struct {
+	const char *until, *say;
+} script[] = {
+    {"", "220 x\r\n"},
+    {"EHLO keys.example.org\r\n", "250-x\r\n250-pipelining\r\n250 SIZE\r\n"},
+    {"MAIL FROM:<>\r\nRCPT TO:<" ALICE ">\r\nDATA\r\n",
+	"250-a\r\n250 a\r\n250 b\r\n354 c\r\n"},
+    {"\r\n.\r\n", "250 first\r\n"},
+    {"MAIL FROM:<>\r\nRCPT TO:<" BOB ">\r\nDATA\r\n",
+	"250 a\r\n250 b\r\n354 c\r\n"},
+    {"\r\n.\r\n", "250 second\r\n"},
+};
+
+static void
+play(int listener)
+{
+	char heard[4096];
+	int fd = accept(listener, NULL, NULL);
+
+	for (size_t i = 0; i < sizeof(script) / sizeof(*script); i++) {
+		size_t n = 0, len = strlen(script[i].until);
+
+		while (n < len ||
+		       memcmp(heard + n - len, script[i].until, len) != 0)
+			if (n == sizeof(heard) || read(fd, heard + n++, 1) != 1)
+				_exit(1);
+		if (write(fd, script[i].say, strlen(script[i].say)) == -1)
+			_exit(1);
 	}
+	_exit(0);
+}
+
+/* All up to DATA is said at once: a server that answers nothing before it has
+ * heard that gets the mail. */
+static void
+smtp_says_all_at_once(void **state)
+{
+	struct sockaddr_in at = {
+	    .sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t len = sizeof(at);
+	int status, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sender s;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	pid = fork();
+	assert_int_not_equal(pid, -1);
+	if (pid == 0)
+		play(fd);
+	close(fd);
+	s = sender_start(SEND_SMTP, ntohs(at.sin_port), NULL, &slow);
+	send_one("first", &s, ALICE, MAIL, SEND_OK, "message: 250 first");
+	send_one("second", &s, BOB, MAIL, SEND_OK, "message: 250 second");
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	sender_stop(&s);
 }
 
 /* The whole time for a message ends a server that answers each command just
@@ -837,6 +944,8 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch, clear)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(smtp_far_sides),
+	    cmocka_unit_test(smtp_far_sides_pipelining),
+	    TEST(smtp_says_all_at_once),
 	    TEST(smtp_whole_time),
 	    TEST(smtp_dots),
 	    TEST(smtp_from),
