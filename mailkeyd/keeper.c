@@ -8,9 +8,12 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define LOOK_MS 1000L
-#define LAST_MS 60000L /* of one that does not open, or not for long */
-#define TRIES	8      /* each may cost the memory of a cache */
+#define LOOK   1    /* seconds */
+#define LAST   60   /* of one that does not open, or not for long */
+#define STEADY 3600 /* open for so long, its tries count no more */
+#define TRIES  8    /* each may cost the memory of a cache */
+
+long keeper_second = 1000;
 
 struct keeper {
 	struct keystore *ks;
@@ -18,7 +21,7 @@ struct keeper {
 	enum ks_status said; /* what the log knows */
 	long wait;
 	int64_t opened_at; /* ms; 0: it was never closed */
-	unsigned tries;	   /* for other reasons than room, since the start */
+	unsigned tries;	   /* for other reasons than room */
 	loop_fn *opened;
 	void *ctx;
 };
@@ -60,8 +63,8 @@ keeper_mend(struct keeper *k)
 	status = ks_mend(k->ks);
 	keeper_say(k, status);
 	if (is_patient(status))
-		k->wait = LOOK_MS;
-	else if (k->wait < LAST_MS)
+		k->wait = LOOK * keeper_second;
+	else if (k->wait < LAST * keeper_second)
 		k->wait *= 2;
 	if (status == KS_OK) {
 		k->opened_at = loop_now_ms();
@@ -74,12 +77,17 @@ keeper_look(void *ctx)
 {
 	struct keeper *k = ctx;
 	enum ks_status status = ks_closed(k->ks, NULL);
+	int64_t open = loop_now_ms() - k->opened_at;
 
 	if (status != KS_OK) {
 		keeper_say(k, status);
 		keeper_mend(k);
-	} else if (loop_now_ms() - k->opened_at > LAST_MS)
-		k->wait = LOOK_MS;
+	} else if (open > LAST * keeper_second) {
+		k->wait = LOOK * keeper_second;
+		/* So a disk that is full each night gives up no store. */
+		if (open > STEADY * keeper_second)
+			k->tries = 0;
+	}
 	loop_timer_set(k->look, k->wait);
 }
 
@@ -93,14 +101,14 @@ keeper_new(struct loop *loop, struct keystore *ks, loop_fn *opened, void *ctx)
 	k->ks = ks;
 	k->opened = opened;
 	k->ctx = ctx;
-	k->wait = LOOK_MS;
+	k->wait = LOOK * keeper_second;
 	k->look = loop_timer_new(loop, keeper_look, k);
 	if (k->look == NULL) {
 		free(k);
 		return NULL;
 	}
 	keeper_say(k, ks_closed(ks, NULL));
-	loop_timer_set(k->look, LOOK_MS);
+	loop_timer_set(k->look, k->wait);
 	return k;
 }
 

@@ -9,6 +9,9 @@
 
 struct keeper;
 
+/* Milliseconds; tests have shorter ones. */
+extern long keeper_second;
+
 /* Calls opened() whenever the store was closed and is open again.  NULL: no
  * memory. */
 struct keeper *keeper_new(
