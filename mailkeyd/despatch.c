@@ -15,6 +15,7 @@
 #define RETRY_MAX (4 * 3600)  /* seconds */
 #define WAIT_MAX  (2 * 86400) /* likewise */
 #define WATCHDOG  (20 * 60 * 1000L)
+#define SETTLE_MS 1000L		 /* until the store is asked again */
 #define POLL_MAX  (3600 * 1000L) /* look again at least so often */
 #define LOAD_MAX  256		 /* answers noted in one round of the loop */
 
@@ -47,6 +48,7 @@ struct despatch {
 	struct slot *slots;
 	size_t nslots;
 	bool stopping;
+	int64_t settle_at; /* ms; 0: the store has not failed */
 	struct despatch_counts counts;
 };
 
@@ -461,7 +463,8 @@ despatch_settle(struct despatch *d)
 
 	for (size_t i = 0; i < d->nslots; i++)
 		n += d->slots[i].settled;
-	if (n == 0)
+	/* It is called in each round of the loop. */
+	if (n == 0 || loop_now_ms() < d->settle_at)
 		return;
 	fault("delivered");
 	status = ks_begin(d->ks, KS_ROOM_NONE);
@@ -475,11 +478,14 @@ despatch_settle(struct despatch *d)
 	fault("deleted");
 	if (status != KS_OK) {
 		/* The slots stay as they are, and it is tried again. */
-		log_line(
-		    LOG_ERR, "event=outbox error=\"%s\"", ks_strerror(status));
-		loop_timer_set(d->due, 1000);
+		if (d->settle_at == 0)
+			log_line(LOG_ERR, "event=outbox error=\"%s\"",
+			    ks_strerror(status));
+		d->settle_at = loop_now_ms() + SETTLE_MS;
+		loop_timer_set(d->due, SETTLE_MS);
 		return;
 	}
+	d->settle_at = 0;
 	for (size_t i = 0; i < d->nslots; i++)
 		if (d->slots[i].settled)
 			slot_done(d, &d->slots[i], now);

@@ -350,6 +350,32 @@ def answers_out(place):
     equal(os.listdir(os.path.join(out, "M/tmp")), [], "what is left in tmp")
 
 
+def delivered_meanwhile(place):
+    """an answer is delivered while the disk is full: one line of the log"""
+    daemon, sink = on_small_disk(place, 24, free_space=0)
+    taken_by_sink, disk_full = threading.Event(), threading.Event()
+
+    def verdict(_recipient, _raw):
+        taken_by_sink.set()
+        disk_full.wait(60)
+
+    sink.verdict = verdict
+    ballast, message_id = Ballast(daemon), new_id()
+    equal(send(daemon, mail("HELP", message_id=message_id)), 250, "HELP")
+    expect(taken_by_sink.wait(30), "the answer is not sent")
+    ballast.leave(0)
+    wait_until(lambda: is_later(send(daemon, mail("HELP"))), 30, "a full disk")
+    disk_full.set()
+    sink.answer_to(message_id)
+    for _ in range(50):         # each of them some rounds of the loop
+        send(daemon, mail("HELP"))
+    lines = daemon.log().count("event=outbox error")
+    expect(lines <= 2, lines, "lines of the log")
+    ballast.remove()
+    wait_until(lambda: stats(daemon)["queue"] == 0, 60, "an empty outbox")
+    equal([m.in_reply_to for m in sink.got].count(message_id), 1, "answers")
+
+
 def dies_under_it(place):
     """a disk that gives up and can only be read from then on: later"""
     if NO_MOUNTS:
@@ -604,5 +630,6 @@ def memory_for_the_core(place):
 
 if __name__ == "__main__":
     run(low, full_24, full_300, no_reserve, read_only, copies, load,
-        answers_out, dies_under_it, full_quarantine, quarantine_and_disk,
-        descriptors, processes, memory_for_children, memory_for_the_core)
+        answers_out, delivered_meanwhile, dies_under_it, full_quarantine,
+        quarantine_and_disk, descriptors, processes, memory_for_children,
+        memory_for_the_core)
