@@ -150,6 +150,11 @@ def blocked(place):
     daemon.start()
     text = ask(daemon, sink, "GET bob@example.org").text()
     expect("1 key found" in text, text)
+    # A running server takes the list anew when it is told to.
+    place.write("blocked", f"{BOB}\n")
+    ctl(daemon, "reload")
+    text = ask(daemon, sink, "GET bob@example.org").text()
+    expect("No matching keys" in text, text)
 
 
 run(forget, nothing_for_peers, wrong_words, blocked)

@@ -272,6 +272,20 @@ def permissions(place):
            daemon.log())
 
 
+def anybody(place):
+    """a folder that anybody may write to is an error at the start"""
+    daemon, _, folder = start(place, ready=False)
+    new = os.path.join(folder, "new")
+    os.makedirs(new)
+    os.chmod(new, 0o777)
+    daemon.start(ready=False)
+    equal(daemon.process.wait(30 * SLOW), 78, "exit status")
+    expect(f"anybody may write to {new}; run chmod o-w {new}" in daemon.log(),
+           daemon.log())
+    os.chmod(new, 0o770)
+    daemon.start()
+
+
 def replaced(place):
     """a file that takes the place of one in hand is a mail of its own"""
     daemon, sink, folder = start(place)
@@ -319,4 +333,4 @@ def not_to_be_removed(place):
 
 
 run(envelope, at_start, written_in_place, odd_files, vanishing, many, killed,
-    permissions, replaced, not_to_be_removed)
+    permissions, anybody, replaced, not_to_be_removed)
