@@ -303,6 +303,27 @@ def a_refusal_is_made_good(place):
     expect("up to date" in one.ctl("sync").stdout.decode(), "position")
 
 
+def a_dropped_mail_is_made_good(place):
+    """a sync mail that an operator drops is made again"""
+    post = network(place, {ONE: (TWO,), TWO: (ONE,)})
+    one = post.daemons[ONE]
+    post.away[TWO] = "450 4.2.0 later"
+    add(post, ONE, key("alice.asc"))
+
+    def waiting():
+        return [line.split()[0] for line in
+                one.ctl("queue").stdout.decode().splitlines()
+                if line.endswith(f" {TWO}")]
+
+    [number] = wait_until(waiting, 20, "a mail that waits")
+    wait_until(lambda: one.ctl("queue", "drop", number).returncode == 0, 20,
+               "a moment in which it is not being sent")
+    del post.away[TWO]
+    wait_until(lambda: one.ctl("sync").returncode == 0
+               and has(post.daemons[TWO], "alice@example.org"), 20,
+               "the mail made again")
+
+
 def gathering(place):
     """changes are gathered, and mailkeyctl sync sends what waits"""
     post = network(place, {ONE: (TWO,), TWO: (ONE,)}, more="gather = 1h")
@@ -497,5 +518,5 @@ def limits_of_a_peer(place):
 if __name__ == "__main__":
     run(an_add_reaches_all, nothing_new_ends_it, one_way_round,
         only_the_difference, a_revocation_reaches_all, catches_up,
-        a_refusal_is_made_good, gathering, imports, from_strangers,
-        header_from, hockeypuck, many_at_once, limits_of_a_peer)
+        a_refusal_is_made_good, a_dropped_mail_is_made_good, gathering,
+        imports, from_strangers, header_from, hockeypuck, many_at_once, limits_of_a_peer)
