@@ -579,6 +579,8 @@ fetch_imap(struct fetcher *f)
 		fetch_trouble(f, "no memory");
 		return -1;
 	}
+	if (f->validity == 0) /* then they mean something else next time */
+		later_clear(&f->later);
 	if (greet(&i) && log_in(&i))
 		do
 			found = look(&i);

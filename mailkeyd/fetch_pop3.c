@@ -368,12 +368,13 @@ fetch_mail(const struct pop3 *p, const struct listed *m)
 	struct fetcher *f = p->f;
 	bool cut = m->size > f->most;
 	const char *what = cut ? "TOP" : "RETR";
-	size_t most = cut ? FETCH_HEADER : (size_t)f->most, octets;
+	size_t most = cut ? FETCH_HEADER : (size_t)f->most, octets, all = most;
 	char argument[16];
 	int fd;
 
-	/* a header may be all of a mail */
-	fetch_step(f, cut && m->size < FETCH_OCTETS ? m->size : most);
+	if (cut) /* a header may be all of a mail */
+		all = m->size < FETCH_OCTETS ? m->size : FETCH_OCTETS;
+	fetch_step(f, all);
 	snprintf(argument, sizeof(argument), "%" PRIu32 "%s", m->number,
 	    cut ? " 0" : "");
 	fd = retrieve(p, what, argument, most, &octets);
@@ -432,8 +433,9 @@ consider(struct pop3 *p, const struct listed *m, enum fetch_turn turn)
 		later_add(&p->f->later, m->key, true);
 		return delete_mail(p, m->number);
 	}
-	/* It may end the session, and then nothing was deleted. */
-	p->enough |= turn == TURN_AGAIN && p->removed;
+	/* It may end the session, and then nothing was deleted.  A server that
+	 * knows no names may be one that never deletes. */
+	p->enough |= turn == TURN_AGAIN && p->removed && m->named;
 	return p->enough || fetch_mail(p, m);
 }
 

@@ -15,6 +15,7 @@
 /* A mail that ended a session waits for 8 seconds, 16, 32; the next session
  * comes after one, two, four. */
 #define BROKE_STEPS 3
+#define QUIET_MS    60000 /* between two notes of mails that cannot be had */
 
 void
 fetch_clean(char *text)
@@ -94,17 +95,22 @@ fetch_turn(struct fetcher *f, const char *key)
 	return later->done ? TURN_REMOVE : TURN_AGAIN;
 }
 
-/* As if it had been that often before, at the least.  Whether it was once. */
+/* As if it had been that often before, at the least.  Whether to note it: once
+ * it was, and not for each of thousands. */
 static bool
 put_off(struct fetcher *f, const char *key, unsigned before)
 {
 	const struct later_mail *later;
+	int64_t now = loop_now_ms();
 
 	do {
 		later_add(&f->later, key, false);
 		later = later_find(&f->later, key);
 	} while (later != NULL && later->tries <= before);
-	return later != NULL && later->tries == before + 2;
+	if (later == NULL || later->tries != before + 2 || now < f->quiet_until)
+		return false;
+	f->quiet_until = now + QUIET_MS;
+	return true;
 }
 
 void

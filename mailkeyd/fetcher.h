@@ -42,7 +42,8 @@ struct fetcher {
 	struct wire wire;
 	int trusted; /* memfd with the CAs; -1: none */
 	struct later later;
-	uint32_t validity; /* of the folder's numbers, by IMAP */
+	uint32_t validity;   /* of the folder's numbers, by IMAP */
+	int64_t quiet_until; /* about mails that cannot be had */
 	struct taken batch[FETCH_BATCH];
 	size_t nbatch, octets; /* of the batch */
 	uint64_t ids;
@@ -94,7 +95,8 @@ enum fetch_turn {
 	TURN_AGAIN   /* the same, for one that had to wait: after all others */
 } fetch_turn(struct fetcher *, const char *key);
 
-/* Puts a mail off that could not be had.  The second time in a row is noted. */
+/* Puts a mail off that could not be had.  The second time in a row is noted, of
+ * one mail in a minute. */
 void fetch_put_off(struct fetcher *, uint32_t number, const char *key,
     const char *why, ...) __attribute__((format(printf, 4, 5)));
 /* The same for one over which the session ended: for so long that the next

@@ -522,26 +522,39 @@ def thrown_away(place):
 
 
 def renumbered(place):
-    """IMAP: with another UIDVALIDITY the same number is another mail"""
+    """IMAP: with another UIDVALIDITY, or none, a number is another mail"""
     class Renumbered(Imap):
         """Does not delete; then gives the number to another mail."""
 
+        def __init__(self, validity, first, second):
+            super().__init__(first)
+            self.validity, self.second = validity, second
+
+        def select(self, rest):
+            text, status = super().select(rest)
+            return text if self.validity else text.split(b"* OK")[0], status
+
         def mark(self, uids):
-            if self.validity == 1:
-                self.validity = 2
-                self.mails = {1: crlf(second)}
+            if self.second:
+                self.validity *= 2
+                self.mails, self.second = {1: crlf(self.second)}, None
                 return b"NO not now,"
             return super().mark(uids)
 
-    (first_id, second_id), (first, second) = helps(2)
-    server = Renumbered(first)
-    _, daemon, sink = serve(place, server, "imap")
-    sink.answer_to(first_id)
-    sink.answer_to(second_id)
-    wait_until(lambda: not server.mails, 30, "an empty mailbox")
-    equal(len(set(server.fetched)), 1, "numbers")
-    equal(copies(sink, first_id), 1, "answers to the first")
-    logged(daemon, "event=closed", 'why="UID STORE: ')
+    boxes = {}
+    for title, validity in {"other": 1, "none": 0}.items():
+        ids, mails = helps(2)
+        boxes[title] = ids, Renumbered(validity, *mails)
+    daemon, sink = start(place, *[receive(
+        place, "imap", Fake(place, server.talk).port, tls="none", poll="1s",
+        title=title) for title, (_, server) in boxes.items()])
+    for title, (ids, server) in boxes.items():
+        for message_id in ids:
+            sink.answer_to(message_id)
+        wait_until(lambda: not server.mails, 30, f"{title} to be empty")
+        equal(len(set(server.fetched)), 1, "numbers")
+        equal(copies(sink, ids[0]), 1, "answers to the first")
+        logged(daemon, "event=closed", f"name={title}", 'why="UID STORE: ')
 
 
 def nameless_pop3(place):
@@ -572,6 +585,30 @@ def nameless_pop3(place):
         equal(copies(sink, message_id), 1, f"answers to {message_id}")
     expect(b"UIDL" in fake.heard, "not even asked for names")
     equal(ask(daemon, sink, "INDEX alice").text().count("pub "), 1, "keys")
+
+
+def stubborn_pop3(place):
+    """POP3 without UIDL, which never deletes: what was refused has its turn"""
+    class Stubborn(Pop3):
+        refused = 0
+
+        def retr(self, number):
+            if number == 1 and self.refused == 0:
+                self.refused += 1
+                return b"-ERR not now\r\n"
+            return super().retr(number)
+
+        def quit(self):
+            return b"+OK\r\n"
+
+    ids, mails = helps(2)
+    server = Stubborn(*mails)
+    fake, _, sink = serve(place, server, "pop3")
+    for message_id in ids:
+        sink.answer_to(message_id)
+        equal(copies(sink, message_id), 1, "answers")
+    # It is looked at now and then, and not without end.
+    expect(fake.connections < 30, fake.connections, "sessions")
 
 
 def bad_pop3(place):
@@ -776,4 +813,5 @@ def slow(place):
 
 run(certificate, injected, endless, password, odd_imap, short_imap,
     bad_imap, thrown_away, renumbered,
-    nameless_pop3, bad_pop3, tired_pop3, odd_pop3, refused, confined, slow)
+    nameless_pop3, stubborn_pop3, bad_pop3, tired_pop3, odd_pop3, refused,
+    confined, slow)

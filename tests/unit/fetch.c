@@ -209,11 +209,14 @@ fetch_is_open(struct fetcher *f)
 	f->open = true;
 }
 
+static unsigned notes;
+
 void
 fetch_note(const struct fetcher *f, const char *text, ...)
 {
 	(void)f;
 	(void)text;
+	notes++;
 }
 
 bool
@@ -285,10 +288,41 @@ ends(void **state)
 	server.said = NULL;
 }
 
+/* Of thousands of mails that cannot be had: the second time, and not each. */
+static void
+noted(void **state)
+{
+	struct fetcher f = {.why = "x"};
+	char key[16];
+
+	(void)state;
+	clock_now = DAY_MS;
+	notes = 0;
+	for (unsigned i = 0; i < 4000; i++) {
+		snprintf(key, sizeof(key), "%u", i / 2);
+		fetch_put_off(&f, i / 2, key, "x");
+		assert_int_equal(notes, i > 0);
+	}
+	clock_now += 60000;
+	fetch_broke(&f, 9999, "9999");
+	assert_int_equal(notes, 1);
+	assert_int_equal(fetch_turn(&f, "9999"), TURN_NOT);
+	clock_now += 7999;
+	assert_int_equal(fetch_turn(&f, "9999"), TURN_NOT);
+	clock_now += 1;
+	assert_int_equal(fetch_turn(&f, "9999"), TURN_AGAIN);
+	assert_int_equal(fetch_turn(&f, "10000"), TURN_NEW);
+	fetch_broke(&f, 9999, "9999");
+	fetch_broke(&f, 9999, "9999");
+	assert_int_equal(notes, 2);
+	later_clear(&f.later);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(ends)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(ends), cmocka_unit_test(noted)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
