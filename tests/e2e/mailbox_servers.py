@@ -288,6 +288,40 @@ def injected(place):
     equal(fakes["skipped"].heard, b"", "words after PREAUTH")
 
 
+def pipelined(place):
+    """answers from before TLS, as somebody between would send: it ends"""
+    context = ssl_context(certificates().good)
+    inside = {}
+
+    def says(title, greeting, answer):
+        def talk(connection, fake):
+            connection.sendall(greeting)
+            tag = fake.hear(connection).split()[0]
+            connection.sendall(answer.replace(b"TAG", tag))
+            with context.wrap_socket(connection, server_side=True) as tls:
+                inside[title] = tls.recv(65536)
+        return talk
+
+    ok, pop = b"* OK ready\r\n", b"+OK ready\r\n"
+    cases = {"good": ("imap", ok, b"TAG OK go on\r\n"),
+             "popgood": ("pop3", pop, b"+OK\r\n"),
+             "behind": ("imap", ok, b"TAG OK go on\r\n2 OK done\r\n"),
+             "half": ("imap", ok, b"TAG OK go on\r\n* CAP"),
+             "early": ("imap", ok + b"1 OK go on\r\n2 OK done\r\n", b""),
+             "popbehind": ("pop3", pop, b"+OK\r\n+OK\r\n"),
+             "popearly": ("pop3", pop + b"+OK\r\n+OK\r\n", b"")}
+    daemon, _ = start(place, *[
+        receive(place, kind, Fake(place, says(title, *said)).port,
+                tls="starttls", title=title)
+        for title, (kind, *said) in cases.items()])
+    for title in cases:
+        if "good" in title:
+            wait_until(lambda t=title: inside.get(t), 20, "a word inside TLS")
+        else:
+            logged(daemon, "event=closed", f"name={title}", "STARTTLS: ")
+            expect(not inside.get(title), title, "heard", inside.get(title))
+
+
 def memory(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         return int(next(s for s in f if s.startswith("VmHWM:")).split()[1])
@@ -447,24 +481,35 @@ def odd_imap(place):
 def short_imap(place):
     """IMAP: pieces that are shorter than was asked for, whatever the size"""
     class Short(Imap):
+        going = 5  # while it is fetched
+
         def size(self, uid):
             return len(self.mails[uid]) + [-1, 0, 1][uid % 3]
 
         def fetch_piece(self, uid, at, most):
+            if uid == self.going and at > 0:
+                return b""
             return super().fetch_piece(uid, at, min(most, 300))
 
-    ids, mails = helps(3)
+    ids, mails = helps(5)
     for k, name in enumerate(("alice", "bob", "carol")):
         mails[k] = mail("ADD", key(name + ".asc"), message_id=ids[k],
                         headers=RETURN)
         expect(len(mails[k]) > 2 * 300, name, len(mails[k]))
-    large = new_id()
-    mails.append(mail("ADD", b"x\n" * LIMIT, message_id=large, headers=RETURN))
-    _, daemon, sink = serve(place, Short(*mails), "imap")
+    mails[3] = mail("ADD", b"x\n" * LIMIT, message_id=ids[3], headers=RETURN)
+    mails[4] += b"x\n" * 300
+    server = Short(*mails)
+    _, daemon, sink = serve(place, server, "imap")
     for message_id, name in zip(ids, ("alice", "bob", "carol")):
         sink.answer_to(message_id)
         expect("pub " in ask(daemon, sink, f"INDEX {name}").text(), name)
-    expect("larger than" in sink.answer_to(large).text(), "not too large")
+    expect("larger than" in sink.answer_to(ids[3]).text(), "not too large")
+    # Half a mail is none.
+    wait_until(lambda: set(server.mails) == {5}, 30, "the others to go")
+    equal(copies(sink, ids[4]), 0, "answers to half a mail")
+    server.going = 0
+    sink.answer_to(ids[4])
+    wait_until(lambda: not server.mails, 30, "an empty mailbox")
 
 
 def bad_imap(place):
@@ -750,6 +795,35 @@ def refused(place):
         expect(b"word" not in fakes[title].heard, fakes[title].heard)
 
 
+def greetings(place):
+    """servers of another kind, or that want nobody: no password is sent"""
+    def says(greeting):
+        def talk(connection, fake):
+            connection.sendall(greeting)
+            while True:
+                fake.hear(connection)
+                connection.sendall(b"1 OK\r\n+OK\r\n")
+        return talk
+
+    cases = {"bye": ("imap", b"* BYE not today\r\n"),
+             "no": ("imap", b"* NO not today\r\n"),
+             "http": ("imap", b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+             "pop": ("imap", b"+OK ready\r\n"),
+             "nul": ("imap", b"* OK\0\0\r\n"),
+             "imap": ("pop3", b"* OK ready\r\n"),
+             "smtp": ("pop3", b"220 mail.example.net ESMTP\r\n"),
+             "okay": ("pop3", b"+OKAY\r\n"),
+             "err": ("pop3", b"-ERR [SYS/TEMP] not today\r\n")}
+    fakes = {title: Fake(place, says(text))
+             for title, (_, text) in cases.items()}
+    daemon, _ = start(place, *[
+        receive(place, kind, fakes[title].port, tls="none", title=title)
+        for title, (kind, _) in cases.items()])
+    for title in cases:
+        logged(daemon, "event=closed", f"name={title}", 'why="greeting: ')
+        equal(fakes[title].heard, b"", f"what {title} heard")
+
+
 def confined(place):
     """who hears the server has no files, no sockets but its own"""
     ids, mails = helps(1)
@@ -811,7 +885,6 @@ def slow(place):
     expect("event=open" not in daemon.log(), daemon.log())
 
 
-run(certificate, injected, endless, password, odd_imap, short_imap,
-    bad_imap, thrown_away, renumbered,
-    nameless_pop3, stubborn_pop3, bad_pop3, tired_pop3, odd_pop3, refused,
-    confined, slow)
+run(certificate, injected, pipelined, endless, password, odd_imap, short_imap,
+    bad_imap, thrown_away, renumbered, nameless_pop3, stubborn_pop3, bad_pop3,
+    tired_pop3, odd_pop3, refused, greetings, confined, slow)
