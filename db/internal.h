@@ -204,12 +204,26 @@ void syncer_stop(struct keystore *);
 enum ks_status store_up(struct keystore *);
 enum ks_status store_down(struct keystore *);
 
-/* What a system call (errno) said about a file, which is kept as the cause. */
-enum ks_status system_error(struct keystore *, const char *path);
-
 const char *table_file(enum table);
 /* What a table's handle is given before it is opened. */
 int table_shape(DB *, enum table);
+
+/* ---- what went wrong (error.c) ------------------------------------------- */
+
+/* Of the handle; false: no memory. */
+bool error_new(struct keystore *);
+void error_free(struct keystore *);
+
+/* Keeps what Berkeley DB says as the cause, from any thread. */
+void note_error(const DB_ENV *, const char *prefix, const char *text);
+void forget_error(struct keystore *);
+
+/* What a system call (errno) said about a file, which is kept as the cause. */
+enum ks_status system_error(struct keystore *, const char *path);
+
+/* What the operator can do about a store that does not open (NULL: there is
+ * none), lent until the thread asks again. */
+const char *advice(const struct keystore *, enum ks_status);
 
 /* ---- a load that was interrupted (bulk_files.c) -------------------------- */
 
