@@ -92,6 +92,10 @@ client_say(struct client *client, struct ipc_msg *msg)
 
 	if (m == NULL) {
 		ipc_msg_close(msg);
+		/* Better no END than one behind a gap: our end of the
+		 * connection is told by the loop, as when it was the other's.
+		 */
+		shutdown(client->sock, SHUT_RDWR);
 		return;
 	}
 	m->msg = *msg;

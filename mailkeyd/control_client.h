@@ -59,7 +59,8 @@ struct client {
 	size_t text_len;
 };
 
-/* Takes the message's descriptors over. */
+/* Takes the message's descriptors over.  Without memory for it the connection
+ * is closed, from the loop. */
 void client_say(struct client *, struct ipc_msg *);
 
 /* For standard output. */

@@ -246,6 +246,55 @@ test_alive(void **state)
 	close(sock);
 }
 
+#ifndef SANITIZED
+struct block {
+	struct block *next;
+};
+
+/* Takes all memory that there is. */
+static struct block *
+memory_take(void)
+{
+	struct block *all = NULL, *block;
+
+	for (size_t size = 1 << 16; size >= sizeof(*block); size /= 2)
+		while ((block = malloc(size)) != NULL) {
+			block->next = all;
+			all = block;
+		}
+	return all;
+}
+
+/* What cannot be said for want of memory ends the connection: nobody waits for
+ * it. */
+static void
+test_no_memory(void **state)
+{
+	struct room *room = *state;
+	int sock = dial_in(room);
+	struct loop_io *io = newest_io;
+	struct block *all, *next;
+	struct rlimit was, none;
+	struct ipc_msg msg;
+
+	ipc_msg_init(&msg, CONTROL_SYNC, 0);
+	assert_int_equal(ipc_send(sock, &msg), 0);
+	assert_int_equal(getrlimit(RLIMIT_AS, &was), 0);
+	none = (struct rlimit){0, was.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
+	all = memory_take();
+	io->fn(io->ctx, EPOLLIN);
+	for (; all != NULL; all = next) {
+		next = all->next;
+		free(all);
+	}
+	assert_int_equal(setrlimit(RLIMIT_AS, &was), 0);
+	assert_int_equal(ipc_recv(sock, &msg), 0);
+	io->fn(io->ctx, EPOLLIN | EPOLLHUP);
+	close(sock);
+}
+#endif
+
 static void
 test_too_many(void **state)
 {
@@ -297,6 +346,9 @@ main(void)
 	    control_test(test_silent),
 	    control_test(test_asked),
 	    control_test(test_alive),
+#ifndef SANITIZED
+	    control_test(test_no_memory),
+#endif
 	    control_test(test_too_many),
 	    control_test(test_no_descriptor),
 	};
