@@ -3,13 +3,15 @@
  */
 #include "mailkeyd/budget.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NAME_SIZE     BUDGET_NAME
 #define HELP_POINTERS 3 /* two-line answers a day after the help text */
 
-/* What counts all answers: no address and no domain has a blank. */
+/* What counts all answers: no name that was folded has a blank. */
 static const char everybody[] = "all answers";
 
 /* Addresses and their domains, none of them twice, and the server. */
@@ -21,28 +23,55 @@ struct names {
 	size_t n;
 };
 
+/* Of the spellings of an address of IPv6 the usual one. */
+static void
+literal_fold(char *domain, size_t size)
+{
+	static const char tag[] = "[ipv6:";
+	char text[INET6_ADDRSTRLEN], *value = domain + strlen(tag);
+	size_t len = strlen(domain);
+	struct in6_addr in6;
+
+	if (strncmp(domain, tag, strlen(tag)) != 0 || domain[len - 1] != ']')
+		return;
+	domain[len - 1] = '\0';
+	if (inet_pton(AF_INET6, value, &in6) == 1 &&
+	    inet_ntop(AF_INET6, &in6, text, sizeof(text)) != NULL)
+		snprintf(value, size - strlen(tag), "%s]", text);
+	else
+		domain[len - 1] = ']';
+}
+
 void
 budget_name(const char *address, char out[BUDGET_NAME])
 {
 	const char *at = strrchr(address, '@');
 	const char *plus =
 	    at == NULL ? NULL : memchr(address, '+', (size_t)(at - address));
-	size_t i = 0;
+	size_t i = 0, domain;
 
 	for (const char *p = address; *p != '\0' && i + 1 < BUDGET_NAME; p++) {
 		if (p == plus && plus > address)
 			p = at;
-		out[i++] = (char)tolower((unsigned char)*p);
+		out[i++] = (char)(*p == ' ' ? '_' : tolower((unsigned char)*p));
 	}
 	out[i] = '\0';
+	at = strrchr(out, '@');
+	domain = at == NULL ? 0 : (size_t)(at + 1 - out);
+	literal_fold(out + domain, BUDGET_NAME - domain);
 }
 
+/* Nobody's name is another kind's: an address without "@" gets one, and what
+ * has a blank is the server's, or a peer's (sync_in.c). */
 static void
 names_add(struct names *names, const char *text, enum budget_whose whose)
 {
-	char *out = names->name[names->n].text;
+	char name[NAME_SIZE], *out = names->name[names->n].text;
+	bool bare = whose == BUDGET_ADDRESS && strchr(text, '@') == NULL;
 
-	budget_name(text, out);
+	budget_name(text, name);
+	snprintf(out, NAME_SIZE, "%s%.*s", bare ? "@" : "", NAME_SIZE - 2,
+	    whose == BUDGET_SERVER ? everybody : name);
 	for (size_t i = 0; i < names->n; i++)
 		if (names->name[i].whose == whose &&
 		    strcmp(names->name[i].text, out) == 0)

@@ -18,8 +18,8 @@ enum budget_whose {
 	BUDGET_SERVER
 };
 
-/* An address, or a domain, as it is counted: in lower case, without
- * +extension. */
+/* An address, or a domain, as it is counted: in lower case, without +extension
+ * and blanks, an address of IPv6 in its usual spelling. */
 void budget_name(const char *, char out[BUDGET_NAME]);
 
 /*

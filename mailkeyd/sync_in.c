@@ -58,7 +58,7 @@ sync_limit(const struct config *config, const struct config_peer *peer,
 
 /* ---- the budget of a day ------------------------------------------------- */
 
-/* No address and no domain has a blank. */
+/* No address and no domain is counted with a blank (budget.h). */
 static void
 name_of(const struct config_peer *peer, char out[PEER_TITLE_MAX + 8])
 {

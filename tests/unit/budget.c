@@ -136,6 +136,20 @@ static const struct budget_case cases[] = {
 	{ALICE, ALICE, 0}, {EVE, EVE, HOUR}, true},
     {"0 octets of an address", {.bytes_per_day = 0, .domain_per_hour = 99}, ONE,
 	50, {ALICE, ALICE, 0}, {ALICE, ALICE, 0}, false},
+    {"no domain's by an address without one", {.domain_per_hour = 3}, ONE, 3,
+	{EVE, "example.net", 0}, {ALICE, ALICE, 0}, false},
+    {"one spelling of IPv6", {.domain_per_hour = 3}, ONE, 3,
+	{EVE, "a@[IPv6:2001:0DB8:0::1]", 0}, {BOB, "b@[IPv6:2001:db8::1]", 0},
+	true},
+    {"one longer than it was", {.domain_per_hour = 3}, ONE, 3,
+	{EVE, "a@[IPv6:::ffff:ffff:ffff]", 0},
+	{BOB, "b@[ipv6:::FFFF:255.255.255.255]", 0}, true},
+    {"another address of IPv6", {.domain_per_hour = 3}, ONE, 3,
+	{EVE, "a@[IPv6:2001:db8::1]", 0}, {BOB, "b@[IPv6:2001:db8::2]", 0},
+	false},
+    {"what is no address of IPv6", {.domain_per_hour = 3}, ONE, 3,
+	{EVE, "a@[IPv6:2001:db8::x]", 0}, {BOB, "b@[IPv6:2001:db8::x]", 0},
+	true},
     {"no other of the same name", {.replies_per_hour = 3}, ONE, 3,
 	{"a@example.net", NULL, 0}, {"aa@example.net", NULL, 0}, false},
 };
@@ -160,6 +174,30 @@ limit(void **state)
 	assert_false(spent(&first, NULL));
 	spend(&first, c->n, c->each);
 	assert_int_equal(spent(&then, NULL), c->want);
+}
+
+/* What an LMTP client may call itself counts for nobody else. */
+static void
+no_other_counter(void **state)
+{
+	static const char *const theirs[] = {"sync alfa", "all answers"};
+	static const char *const senders[] = {"sync alfa", "Sync Alfa",
+	    "x@sync alfa", "all answers", "x@all answers"};
+	const struct config_limits limits = {.replies_per_hour = 9};
+	struct limit_count hour, day;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(senders) / sizeof(*senders); i++) {
+		const struct who who = {ALICE, senders[i], 0};
+		struct budget b = budget_of(&limits, &who);
+
+		spend(&b, 1, (struct limit_count)ONE);
+	}
+	for (size_t i = 0; i < sizeof(theirs) / sizeof(*theirs); i++) {
+		assert_int_equal(
+		    limit_get(store.ks, theirs[i], NOW, &hour, &day), KS_OK);
+		assert_int_equal(day.replies, 0);
+	}
 }
 
 /* The help texts of a day: the most that either address got. */
@@ -279,12 +317,14 @@ long_names(void **state)
 int
 main(void)
 {
-	struct CMUnitTest tests[LENGTH(cases) + 3];
+	struct CMUnitTest tests[LENGTH(cases) + 4];
 	size_t n = 0;
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
 		tests[n++] = (struct CMUnitTest){cases[i].name, limit, setup,
 		    teardown, (void *)(uintptr_t)&cases[i]};
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test_setup_teardown(
+	    no_other_counter, setup, teardown);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test_setup_teardown(
 	    helps_of_a_day, setup, teardown);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test_setup_teardown(
