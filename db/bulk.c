@@ -169,10 +169,13 @@ ks_bulk_begin(struct keystore *ks, size_t memory,
 		st = bulk_errno();
 		goto fail;
 	}
-	if ((st = writers_begin(b)) != KS_OK ||
-	    (st = again_open(b->dir, O_WRONLY | O_CREAT | O_EXCL, &b->again)) !=
-		KS_OK)
+	if ((st = writers_begin(b)) != KS_OK)
 		goto fail;
+	b->again = again_open(b->dir, O_WRONLY | O_CREAT | O_EXCL);
+	if (b->again == NULL) {
+		st = bulk_errno();
+		goto fail;
+	}
 	b->size = 1u << 16;
 	b->seen = calloc(b->size, sizeof(uint64_t));
 	b->entries = sorter_new(b->dir, memory);

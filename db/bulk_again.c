@@ -14,20 +14,19 @@
 
 /* ---- keeping them -------------------------------------------------------- */
 
-enum ks_status
-again_open(const char *dir, int flags, FILE **out)
+FILE *
+again_open(const char *dir, int flags)
 {
 	char *path = bulk_path(dir, AGAIN);
 	int fd = path == NULL ? -1 : open(path, flags | O_CLOEXEC, 0600);
+	FILE *f = NULL;
 
 	free(path);
-	if (fd == -1)
-		return bulk_errno();
-	*out = fdopen(fd, (flags & O_CREAT) != 0 ? "w" : "r");
-	if (*out != NULL)
-		return KS_OK;
-	close(fd);
-	return KS_NOMEM;
+	if (fd != -1)
+		f = fdopen(fd, (flags & O_CREAT) != 0 ? "w" : "r");
+	if (f == NULL && fd != -1)
+		close(fd);
+	return f;
 }
 
 enum ks_status
@@ -117,12 +116,12 @@ enum ks_status
 again_merge(
     struct keystore *ks, const char *dir, const struct ks_origin *origin)
 {
+	FILE *f = again_open(dir, O_RDONLY);
 	enum ks_status st;
-	FILE *f;
 
+	if (f == NULL)
+		return bulk_errno();
 	memset(ks->again, 0, sizeof(ks->again));
-	if ((st = again_open(dir, O_RDONLY, &f)) != KS_OK)
-		return st;
 	do
 		st = again_batch(ks, f, origin);
 	while (st == KS_OK);

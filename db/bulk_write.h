@@ -36,8 +36,9 @@ enum ks_status bulk_ready(const char *dir, const struct bulk_done *);
 
 /* ---- keys that came before in the same load (bulk_again.c) --------------- */
 
-/* The file in `dir`, with the flags of open(2): O_RDONLY, or how it is made. */
-enum ks_status again_open(const char *dir, int flags, FILE **);
+/* The file in `dir`, with the flags of open(2): O_RDONLY, or how it is made.
+ * NULL: errno. */
+FILE *again_open(const char *dir, int flags);
 enum ks_status again_add(FILE *, const struct pgp_blob *value);
 enum ks_status again_sync(FILE *);
 /* Merges what the file has; once more, nothing changes.  ks->again counts. */

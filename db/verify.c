@@ -118,7 +118,8 @@ verify_octets(struct tally *t, const struct pgp_blob *value, bool unverified)
 	st = canonical_again(t, octets, len, unverified, &again);
 	if (st == PGP_NOMEM)
 		return KS_NOMEM;
-	if (memcmp(digest, value->data + CERT_DIGEST, sizeof(digest)) != 0 ||
+	if (st != PGP_OK ||
+	    memcmp(digest, value->data + CERT_DIGEST, sizeof(digest)) != 0 ||
 	    again.len != len || memcmp(again.data, octets, len) != 0)
 		t->wrong++;
 	pgp_blob_free(&again, false);
