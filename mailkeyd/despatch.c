@@ -168,8 +168,18 @@ note_due(void *ctx, const struct outbox_item *item)
 	       turns_add(d->turns, item->recipient, &place) == 0;
 }
 
-/* No wait is as long as WAIT_MAX: what is due only then was put off by a clock
- * that has been set right since. */
+/* No wait is as long as WAIT_MAX: what is due only then was put off, or queued,
+ * by a clock that has been set right since.  Only a peer's mails may have an
+ * hour so late from the start. */
+static bool
+note_far(void *ctx, const struct outbox_item *item)
+{
+	const struct despatch *d = ctx;
+
+	return (item->attempts == 0 && item->queued <= d->looked) ||
+	       note_due(ctx, item);
+}
+
 static enum ks_status
 load_far(struct despatch *d, time_t now)
 {
@@ -178,7 +188,7 @@ load_far(struct despatch *d, time_t now)
 
 	if (d->far.due == 0)
 		d->far = (struct outbox_place){now + WAIT_MAX, UINT64_MAX};
-	status = outbox_due(d->ks, &d->far, INT64_MAX, note_due, d, &none);
+	status = outbox_due(d->ks, &d->far, INT64_MAX, note_far, d, &none);
 	if (status == KS_NOT_FOUND)
 		d->far.due = INT64_MAX;
 	return status;
@@ -207,10 +217,8 @@ load(struct despatch *d, time_t now, time_t *next)
 	d->looked = now;
 	d->loaded = 0;
 	status = outbox_due(d->ks, &d->noted, now, note_due, d, next);
-	if (status == KS_NOT_FOUND && d->far.due != INT64_MAX &&
-	    (status = load_far(d, now)) == KS_NOT_FOUND &&
-	    *next > now + WAIT_MAX)
-		*next = 0;
+	if (status == KS_NOT_FOUND && d->far.due != INT64_MAX)
+		status = load_far(d, now);
 	return status == KS_OK && d->loaded <= LOAD_MAX ? KS_NOMEM : status;
 }
 

@@ -147,12 +147,12 @@ teardown(void **state)
 }
 
 static void
-add_tried(struct world *w, const char *to, uint32_t attempts)
+add_tried(struct world *w, const char *to, uint32_t attempts, time_t due)
 {
 	char recipient[64], log_id[] = "4f2a9c01";
 	static unsigned char text[] =
 	    "Message-ID: <1@example.org>\r\n\r\nx\r\n";
-	struct outbox_item item = {.due = clock_now,
+	struct outbox_item item = {.due = due,
 	    .queued = clock_now,
 	    .attempts = attempts,
 	    .recipient = recipient,
@@ -169,7 +169,7 @@ add_tried(struct world *w, const char *to, uint32_t attempts)
 static void
 add(struct world *w, const char *to)
 {
-	add_tried(w, to, 0);
+	add_tried(w, to, 0, clock_now);
 }
 
 static uint64_t
@@ -194,6 +194,14 @@ counts(struct world *w)
 
 	despatch_count(w->despatch, &c);
 	return c;
+}
+
+static unsigned wanted;
+
+static bool
+so_many_are_sent(struct world *w)
+{
+	return counts(w).sent == wanted;
 }
 
 /* ---- away ---------------------------------------------------------------- */
@@ -354,6 +362,31 @@ test_queued_ahead(void **state)
 	}
 }
 
+/* A peer's mails wait for hours in which they may go, and of one large change
+ * the last for more than two days. */
+static void
+test_its_hour(void **state)
+{
+	struct world *w = *state;
+	const time_t hour = NOW + 60 * HOUR;
+
+	add_tried(w, "b@example.net", 0, hour);
+	add(w, "a@example.net");
+	wanted = 1;
+	world_start(w, SEND_MAILDIR, 1);
+	run_until(w, so_many_are_sent, "the other one");
+	add(w, "a@example.net");
+	wanted = 2;
+	despatch_kick(w->despatch);
+	run_until(w, so_many_are_sent, "another one");
+	assert_int_equal(waiting(w), 1);
+	assert_int_equal(outbox_each(w->store->ks, first_item, w), KS_OK);
+	assert_int_equal(w->due, hour);
+	clock_now = hour;
+	despatch_kick(w->despatch);
+	run_until(w, is_empty, "its hour");
+}
+
 /* ---- an SMTP server that misbehaves -------------------------------------- */
 
 static void
@@ -503,14 +536,6 @@ counting_get(DB *db, DB_TXN *txn, DBT *key, DBT *value, uint32_t flags)
 	return db_get(db, txn, key, value, flags);
 }
 
-static unsigned wanted;
-
-static bool
-so_many_are_sent(struct world *w)
-{
-	return counts(w).sent == wanted;
-}
-
 /* However many wait for a domain that hangs, the answer of somebody else costs
  * no more reads for it. */
 static void
@@ -575,8 +600,8 @@ test_gives_way_less_often(void **state)
 
 	despatch_pressed = 1000;
 	sink_start(w, "dot=hang,to=" HANGS);
-	add_tried(w, HANGS, 4);
-	add_tried(w, HANGS, 4);
+	add_tried(w, HANGS, 4, clock_now);
+	add_tried(w, HANGS, 4, clock_now);
 	since = loop_now_ms();
 	world_start(w, SEND_SMTP, 2);
 	add_hanging(w, 0);
@@ -634,6 +659,7 @@ main(void)
 	    TEST(test_away_for_a_day),
 	    TEST(test_clock_was_ahead),
 	    TEST(test_queued_ahead),
+	    TEST(test_its_hour),
 	    TEST(test_bad_address),
 	    TEST(test_hanging_domain),
 	    TEST(test_reads),
