@@ -116,7 +116,6 @@ client_end(struct client *client, int status, const char *format, ...)
 	vsnprintf(msg.text, sizeof(msg.text), format, ap);
 	va_end(ap);
 	client->streams = false;
-	client->ended = true;
 	loop_timer_set(client->idle, -1);
 	client_say(client, &msg);
 }

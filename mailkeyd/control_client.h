@@ -53,7 +53,7 @@ struct client {
 	struct loop_io *io;
 	/* Until its command has come; then, to show that we are alive. */
 	struct loop_timer *idle;
-	bool asked, streams, ended;
+	bool asked, streams;
 	STAILQ_HEAD(, message) queue; /* not sent yet */
 	char *text;		      /* client_print() */
 	size_t text_len;
