@@ -10,8 +10,8 @@ import subprocess
 import threading
 import time
 
-from lib import (ALICE, armor, ask, certificates, equal, expect, key, mail,
-                 new_id, note, run, smtp_to, wait_until)
+from lib import (ALICE, armor, ask, certificates, equal, expect, gpg, key,
+                 mail, new_id, note, packets, run, smtp_to, wait_until)
 
 from debian_ring import fingerprint
 
@@ -416,6 +416,29 @@ def reloading(place):
     expect("no daemon runs" in said(daemon, "reload", status=69), "a reload")
 
 
+def caps_again(place):
+    """how much is kept of a certificate is read again"""
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port), limits={"user_ids": 1})
+    daemon.start()
+    whole = gpg(place, "--dearmor", stdin=key("alice.asc"))
+    spans = [whole[a:b] for _, a, b in packets(whole)]
+    equal([tag for tag, _, _ in packets(whole)][:5], [6, 13, 2, 13, 2],
+          "packets of alice.asc")
+
+    def user_ids():
+        ask(daemon, sink, "ADD", armor(b"".join(spans[:1] + spans[3:])))
+        stored = daemon.ctl("dump").stdout
+        return [tag for tag, _, _ in packets(stored)].count(13)
+
+    # The second user ID finds the first one there.
+    ask(daemon, sink, "ADD", armor(b"".join(spans[:3] + spans[5:])))
+    equal(user_ids(), 1, "user IDs")
+    edit(daemon, "user_ids = 1", "user_ids = 2")
+    ctl(daemon, "reload")
+    equal(user_ids(), 2, "user IDs")
+
+
 def reloading_under_load(place):
     """mails do not notice that limits and peers change"""
     ring = "/usr/share/keyrings/debian-maintainers.gpg"
@@ -442,5 +465,5 @@ def reloading_under_load(place):
     note(f"the slowest of {len(some)} ADDs took {adds.slowest:.2f} s")
 
 
-run(reloading, reloading_under_load, backup, verify, queue,
+run(reloading, caps_again, reloading_under_load, backup, verify, queue,
     being_sent, queue_without_daemon, pause, quarantine, quarantine_ends, stats)
