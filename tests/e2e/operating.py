@@ -239,6 +239,37 @@ def quarantine_ends(place):
           ["a" * 64 + suffix for suffix in (".eml", ".from", ".why")], "files")
 
 
+def digests_end(place):
+    """what the store keeps for a time goes when that is over"""
+    sink = place.sink()
+    daemon = place.daemon(send=smtp_to(sink.port))
+    daemon.start()
+    message = mail("HELP", message_id=new_id())
+    for _ in range(2):
+        equal(send(daemon, message)[0], 250, "status")
+    sink.wait(lambda got: got, 30, "an answer")
+    daemon.stop()
+    equal(len(sink.got), 1, "answers")
+    # The end of everything is moved to 1970; a line of a key, one of a value.
+    path = os.path.join(daemon.state, "db/expire.db")
+    head, body = subprocess.run(
+        ["db_dump", path], stdout=subprocess.PIPE, check=True
+    ).stdout.decode().split("HEADER=END\n")
+    body, n = re.subn(r"(?m)^ [0-9a-f]{16}([0-9a-f]+\n .*)$",
+                      rf" {'0' * 16}\1", body)
+    expect(n >= 2, "only so many ends:", n)
+    os.remove(path)
+    subprocess.run(["db_load", path], check=True,
+                   input=(head + "HEADER=END\n" + body).encode())
+    daemon.start()
+
+    def answered_again():
+        equal(send(daemon, message)[0], 250, "status")
+        return len(sink.got) > 1
+
+    wait_until(answered_again, 30, "a digest that is known no more")
+
+
 def stats(place):
     """counters come as names and numbers"""
     sink = place.sink()
@@ -466,4 +497,5 @@ def reloading_under_load(place):
 
 
 run(reloading, caps_again, reloading_under_load, backup, verify, queue,
-    being_sent, queue_without_daemon, pause, quarantine, quarantine_ends, stats)
+    being_sent, queue_without_daemon, pause, quarantine, quarantine_ends,
+    digests_end, stats)
