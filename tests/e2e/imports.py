@@ -173,26 +173,26 @@ def stored(daemon):
     return int(found[1]) if found else 0
 
 
-def killed_half_way(place, name):
-    """A daemon that died in the middle of the import of the ring, and its
-    certificates in the ring."""
-    daemon = place.daemon(name=name)
+def ended_half_way(daemon, end):
+    """Ends it in the middle of the import of the ring; what mailkeyctl then
+    ends with, and says."""
     daemon.start()
     command = subprocess.Popen(
         [daemon.program("mailkeyctl"), "-c", daemon.conf, "import", RING],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while command.poll() is None and stored(daemon) == 0:
         time.sleep(0.02)
-    daemon.kill()
-    out, err = command.communicate(timeout=60 * SLOW)
+    end()
+    _, err = command.communicate(timeout=60 * SLOW)
     note(f"it ended with {command.returncode}: {err.decode().strip()}")
-    return daemon
+    return command.returncode, err
 
 
 def killed(place):
     """after SIGKILL in the middle the same import goes on where it stopped"""
     for attempt in range(5):
-        daemon = killed_half_way(place, f"d{attempt}")
+        daemon = place.daemon(name=f"d{attempt}")
+        ended_half_way(daemon, daemon.kill)
         done = daemon.ctl("import", RING)
         equal(done.returncode, 0, done.stderr)
         going_on = re.search(rb"going on in \S+ at octet (\d+)", done.stderr)
@@ -211,6 +211,20 @@ def killed(place):
     again = daemon.ctl("import", RING)
     equal(b"going on" in again.stderr, False, again.stderr)
     equal(counts(again)[3], counts(first)[1], "unchanged")
+
+
+def stopped(place):
+    """a daemon that is stopped ends an import behind what it has in hand"""
+    for attempt in range(5):
+        daemon = place.daemon(name=f"d{attempt}")
+        status, err = ended_half_way(daemon, daemon.stop)
+        if status != 0:
+            break
+    equal(status, 75, "exit status")
+    expect(b"stopped: the daemon is ending; what was c" in err, err)
+    done = daemon.ctl("import", RING)
+    equal(done.returncode, 0, done.stderr)
+    expect(b"going on in " in done.stderr, done.stderr)
 
 
 def load_killed(place):
@@ -422,7 +436,7 @@ def revoker_behind(place):
 
 if __name__ == "__main__":
     tests = [files_of_all_kinds, old_mails, refusals, stranger, killed,
-             load_killed, dump_directory, revoker_behind]
+             stopped, load_killed, dump_directory, revoker_behind]
     if os.path.exists(SKS):
         tests.append(sks_loads)
     else:

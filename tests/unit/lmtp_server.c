@@ -769,6 +769,25 @@ stale_socket(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/* What another one has made there meanwhile is not ours to remove. */
+static void
+place_taken_over(void **state)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int other = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct stat st;
+
+	(void)state;
+	assert_int_not_equal(other, -1);
+	memcpy(sun.sun_path, path, strlen(path) + 1);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(bind(other, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	lmtp_stop(server);
+	assert_int_equal(lstat(path, &st), 0);
+	close(other);
+	assert_int_equal(unlink(path), 0);
+}
+
 static void
 missing_directory(void **state)
 {
@@ -863,8 +882,9 @@ main(void)
 	    CASE(half_closed), CASE(too_many_connections), CASE(idle),
 	    CASE(no_time_out_before_commit), CASE(slow_reader),
 	    CASE(resumes_when_read), CASE(stopping), CASE(freed_before_commit),
-	    CASE(socket_mode), CASE(place_taken), CASE(stale_socket),
-	    CASE(missing_directory), CASE(handed_over), CASE(tcp)};
+	    CASE(socket_mode), CASE(place_taken), CASE(place_taken_over),
+	    CASE(stale_socket), CASE(missing_directory), CASE(handed_over),
+	    CASE(tcp)};
 
 	return cmocka_run_group_tests_name("lmtp_server", tests, NULL, NULL);
 }
