@@ -4,6 +4,7 @@
  */
 #include "mailkeyd/config.h"
 #include "mailkeyd/ipc.h"
+#include "mailkeyd/loop.h"
 #include "mailkeyd/send.h"
 
 #include <dirent.h>
@@ -550,6 +551,38 @@ smtp_says_all_at_once(void **state)
 	sender_stop(&s);
 }
 
+static int64_t
+time_of_many(void)
+{
+	struct sink sink = sink_start(NULL);
+	struct sender s = sender_start(SEND_SMTP, sink.port, NULL, &slow);
+	int64_t begin;
+
+	send_one("first", &s, ALICE, MAIL, SEND_OK, "");
+	begin = loop_now_ms();
+	for (int i = 0; i < 100; i++)
+		send_one("many", &s, ALICE, MAIL, SEND_OK, "");
+	begin = loop_now_ms() - begin;
+	sender_stop(&s);
+	stop(sink.pid);
+	return begin;
+}
+
+/* The far side writes each reply by itself, without TCP_NODELAY: it must not
+ * wait 40 ms each time for us to acknowledge the first. */
+static void
+smtp_pipelining_is_no_slower(void **state)
+{
+	int64_t one_by_one = time_of_many(), at_once;
+
+	(void)state;
+	pipelining = true;
+	at_once = time_of_many();
+	pipelining = false;
+	if (at_once > 1500 + 3 * one_by_one)
+		fail_msg("%d ms, not %d", (int)at_once, (int)one_by_one);
+}
+
 /* The whole time for a message ends a server that answers each command just
  * before it is too late. */
 static void
@@ -946,6 +979,7 @@ main(void)
 	    cmocka_unit_test(smtp_far_sides),
 	    cmocka_unit_test(smtp_far_sides_pipelining),
 	    TEST(smtp_says_all_at_once),
+	    TEST(smtp_pipelining_is_no_slower),
 	    TEST(smtp_whole_time),
 	    TEST(smtp_dots),
 	    TEST(smtp_from),
