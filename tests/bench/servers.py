@@ -393,8 +393,15 @@ class Onak(Peer):
                 stderr=subprocess.DEVNULL, cwd=self.dir, check=False,
                 timeout=ASKING).stdout
         except subprocess.TimeoutExpired:
+            self.unlock()
             raise Unable(f"no answer in {ASKING} seconds") from None
         return time.perf_counter() - begin, out
+
+    def unlock(self):
+        """One that was killed holds its locks for ever, and the next waits for
+        them; they are in Berkeley DB's regions, which are made anew."""
+        for path in glob.glob(f"{self.dir}/db/__db.*"):
+            os.unlink(path)
 
     def target(self):
         return ["run", shutil.which("perl"), f"{self.dir}/onak-mail.pl"]
