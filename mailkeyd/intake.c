@@ -108,6 +108,20 @@ candidate_welcome(
 	return false;
 }
 
+/* NULL: the store has none, or it failed and the mail has to come again. */
+static struct pgp_cert *
+stored_get(struct intake *intake, const struct pgp_fpr *fpr)
+{
+	struct pgp_cert *cert = NULL;
+	enum ks_status status = ks_get(intake->ks, fpr, &cert, NULL);
+
+	if (status == KS_OK)
+		return cert;
+	if (status != KS_NOT_FOUND)
+		intake_later(intake, ks_strerror(status));
+	return NULL;
+}
+
 /* The certificate of a fingerprint, from the store or the mail itself: who has
  * that fingerprint is the one who is meant.  NULL: neither has it. */
 static struct pgp_cert *
@@ -115,9 +129,9 @@ revoker_find(struct intake *intake, const struct pgp_fpr *fpr)
 {
 	const struct mail *mail = intake->mail;
 	struct pgp_left_out left = {.n = {0}};
-	struct pgp_cert *cert = NULL;
+	struct pgp_cert *cert = stored_get(intake, fpr);
 
-	if (ks_get(intake->ks, fpr, &cert, NULL) == KS_OK)
+	if (cert != NULL)
 		return cert;
 	for (size_t i = 0; i < mail->ncerts; i++) {
 		const struct mail_cert *c = &mail->certs[i];
@@ -166,7 +180,7 @@ candidate_start(struct intake *intake, size_t i, const struct pgp_blob *packets)
 {
 	struct candidate *c = &intake->candidates[i];
 	struct submission *s = &intake->submissions[i];
-	struct pgp_cert *stored = NULL;
+	struct pgp_cert *stored;
 	enum pgp_status status;
 
 	c->intake = intake;
@@ -186,7 +200,7 @@ candidate_start(struct intake *intake, size_t i, const struct pgp_blob *packets)
 	s->fpr = *pgp_cert_fpr(c->cert);
 	if (!candidate_welcome(intake, s, c->cert))
 		return;
-	if (ks_get(intake->ks, &s->fpr, &stored, NULL) == KS_OK) {
+	if ((stored = stored_get(intake, &s->fpr)) != NULL) {
 		c->stored = true;
 		pgp_cert_known(c->cert, stored);
 		pgp_cert_free(stored);
@@ -238,35 +252,35 @@ revocation_with(struct intake *intake, const struct pgp_cert *stored,
 	free(packets.data);
 }
 
-/* All stored primary keys with the key ID that the revocation names. */
-static unsigned
+/* All stored primary keys with the key ID that the revocation names.  Why it is
+ * of no use; NULL: it was tried, or the mail has to come again. */
+static const char *
 revocation_try(struct intake *intake, const struct ks_query *query,
     const struct pgp_blob *revocation)
 {
+	const char *why = "this server does not have that key";
 	struct ks_found found = {0};
 	enum ks_status status;
-	unsigned tried = 0;
 
 	status = ks_find(intake->ks, query, REVOCATION_KEYS, &found);
-	if (status != KS_OK) {
-		if (status != KS_NOT_FOUND && status != KS_TOO_MANY)
-			intake_later(intake, ks_strerror(status));
-		return 0;
-	}
+	if (status == KS_TOO_MANY)
+		return "this server has too many keys with that ID";
+	if (status != KS_OK && status != KS_NOT_FOUND)
+		intake_later(intake, ks_strerror(status));
 	for (size_t i = 0; i < found.n; i++) {
-		struct pgp_cert *stored = NULL;
+		struct pgp_cert *stored = stored_get(intake, &found.fpr[i]);
 
-		if (ks_get(intake->ks, &found.fpr[i], &stored, NULL) != KS_OK)
+		if (stored == NULL)
 			continue;
 		if (memcmp(stored->components[0].keyid, query->octet,
 			sizeof(stored->components[0].keyid)) == 0) {
 			revocation_with(intake, stored, revocation);
-			tried++;
+			why = NULL;
 		}
 		pgp_cert_free(stored);
 	}
 	ks_found_free(&found);
-	return tried;
+	return intake->later ? NULL : why;
 }
 
 /* Whether the key ID that the revocation names is the certificate's. */
@@ -284,6 +298,7 @@ revocation_start(struct intake *intake, const struct pgp_blob *revocation)
 {
 	struct ks_query query = {.kind = KS_BY_KEYID, .ndigits = 16};
 	struct pgp_fpr fpr;
+	const char *why;
 
 	if (pgp_revocation_issuer(
 		revocation->data, revocation->len, query.octet, &fpr) != PGP_OK)
@@ -291,15 +306,14 @@ revocation_start(struct intake *intake, const struct pgp_blob *revocation)
 	for (size_t i = 0; i < intake->mail->ncerts; i++)
 		if (names(query.octet, &intake->mail->certs[i]))
 			return; /* certificate_start() has it */
-	if (revocation_try(intake, &query, revocation) == 0)
+	if ((why = revocation_try(intake, &query, revocation)) != NULL)
 		intake_problem(intake,
 		    "The revocation certificate for the key with the ID "
-		    "%02X%02X%02X%02X%02X%02X%02X%02X was not stored: this "
-		    "server does not have that key. Send the key together with "
-		    "its revocation.",
+		    "%02X%02X%02X%02X%02X%02X%02X%02X was not stored: %s. "
+		    "Send the key together with its revocation.",
 		    query.octet[0], query.octet[1], query.octet[2],
 		    query.octet[3], query.octet[4], query.octet[5],
-		    query.octet[6], query.octet[7]);
+		    query.octet[6], query.octet[7], why);
 }
 
 /* The certificate with the mail's own revocations of it behind its primary
