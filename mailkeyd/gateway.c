@@ -57,7 +57,10 @@ job_new(struct gateway *gw, const struct envelope *envelope)
 		job->sender = strdup(envelope->sender);
 	if (envelope->recipient != NULL)
 		job->recipient = strdup(envelope->recipient);
-	if ((envelope->sender != NULL && job->sender == NULL) ||
+	if (envelope->name != NULL)
+		job->name = strdup(envelope->name);
+	if ((envelope->name != NULL && job->name == NULL) ||
+	    (envelope->sender != NULL && job->sender == NULL) ||
 	    (envelope->recipient != NULL && job->recipient == NULL)) {
 		job_free(job);
 		errno = ENOMEM;

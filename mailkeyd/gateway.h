@@ -37,6 +37,8 @@ struct envelope {
 	const char *sender;    /* "" = the null sender, NULL = not known */
 	const char *recipient; /* the first one; NULL = not known */
 	const char *source;    /* static: "lmtp", "maildir", "deliver" ... */
+	const char *name;      /* that tells it from the source's others, the
+				  same on each try; NULL: there is none */
 	bool trust_from;       /* sender NULL is nobody's null sender: a mail on
 				  standard input may be answered by its From */
 };

@@ -326,7 +326,7 @@ job_decide(struct job *job)
 		return;
 	}
 	job->has_digest =
-	    mail_digest_repeat(mail, sender, job->body, job->digest);
+	    mail_digest_repeat(mail, sender, job->name, job->body, job->digest);
 	if (job->peer != NULL) {
 		job_peer(job);
 		return;

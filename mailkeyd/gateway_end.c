@@ -31,6 +31,7 @@ job_free(struct job *job)
 		close(job->memfd);
 	free(job->sender);
 	free(job->recipient);
+	free(job->name);
 	free(job->sent);
 	free(job);
 }

@@ -26,7 +26,7 @@ struct job {
 	TAILQ_ENTRY(job) next; /* in `ready`, `slicing`, or in the group */
 	struct reading reading;
 	char log_id[9];
-	char *sender, *recipient; /* as struct envelope has them */
+	char *sender, *recipient, *name; /* as struct envelope has them */
 	const char *source;
 	bool trust_from;
 	int memfd;

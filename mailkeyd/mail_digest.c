@@ -71,18 +71,21 @@ digest_of(const char *const *strings, size_t n,
 
 bool
 mail_digest_repeat(const struct mail *mail, const char *sender,
-    const unsigned char body[DIGEST_LEN], unsigned char out[DIGEST_LEN])
+    const char *name, const unsigned char body[DIGEST_LEN],
+    unsigned char out[DIGEST_LEN])
 {
 	const char *id = mail->raw_message_id;
-	const char *strings[5] = {
-	    sender, id, NULL, mail->raw_subject, mail->raw_resent_id};
+	const char *strings[6] = {
+	    sender, id, NULL, mail->raw_subject, mail->raw_resent_id, name};
+	size_t n = 5;
 
 	if (id == NULL || *id == '\0') {
 		strings[2] = mail->raw_received;
-		if (strings[2] == NULL)
+		if (strings[2] == NULL && name == NULL)
 			return false;
+		n += strings[2] == NULL;
 	}
-	return digest_of(strings, 5, body, out) == 0;
+	return digest_of(strings, n, body, out) == 0;
 }
 
 int

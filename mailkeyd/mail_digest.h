@@ -16,11 +16,13 @@ int mail_digest_body(int fd, size_t len, unsigned char out[DIGEST_LEN]);
  * What tells a repeat: the envelope sender (may be NULL), Message-ID, Subject,
  * Resent-Message-ID and body, never Received or Delivered-To, which change on
  * the way.  A mail without Message-ID goes by its topmost Received field, the
- * same on a retry, another when the user asks again.  False for a mail with
- * neither, which is never taken for a repeat, or without memory.
+ * same on a retry, another when the user asks again; one with neither by the
+ * name that its source has it under.  False for a mail without that (NULL),
+ * which is never taken for a repeat, or without memory.
  */
 bool mail_digest_repeat(const struct mail *, const char *sender,
-    const unsigned char body[DIGEST_LEN], unsigned char out[DIGEST_LEN]);
+    const char *name, const unsigned char body[DIGEST_LEN],
+    unsigned char out[DIGEST_LEN]);
 
 /* What a mail that killed its reader is counted by: envelope sender and body,
  * since headers differ between tries.  0, or -1: no memory. */

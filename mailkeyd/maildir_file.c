@@ -8,6 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
@@ -77,8 +80,16 @@ static void
 file_submit(struct file *file)
 {
 	struct maildir *m = file->maildir;
-	const struct envelope envelope = {.source = "maildir"};
+	char name[NAME_MAX + 64];
+	struct envelope envelope = {.source = "maildir"};
+	struct stat st;
 
+	/* A script may write the same mail under the same name again. */
+	if (fstat(file->fd, &st) == 0) {
+		snprintf(name, sizeof(name), "%s %jd.%09ld", file->name,
+		    (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+		envelope.name = name;
+	}
 	close(file->fd);
 	file->fd = -1;
 	file->job =

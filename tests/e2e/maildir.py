@@ -308,7 +308,7 @@ def replaced(place):
 
 
 def not_to_be_removed(place):
-    """a mail whose file cannot be removed is answered once all the same"""
+    """a mail whose file cannot be removed is answered once, over a restart too"""
     if os.geteuid() != 0:
         raise Skip("root is needed to become another user")
     user = 64322
@@ -321,15 +321,18 @@ def not_to_be_removed(place):
         os.chown(path, 0, user)
         os.chmod(path, 0o1770)      # what is there its owner may remove
     daemon.start()
-    # Without Message-ID and Received it is never taken for a repeat.
+    # Without Message-ID and Received only its file tells a repeat.
     deliver(folder, f"From: {ALICE}\nSubject: GET nobody\n\n".encode())
     wait_until(lambda: "event=not_removed" in daemon.log(), 20, "a line")
     time.sleep(2.5)     # tries in the meantime
+    equal(daemon.log().count("event=not_removed"), 1, "lines of the log")
+    daemon.stop()
+    daemon.start()
+    wait_until(lambda: "note=repeat" in daemon.log(), 20, "a repeat")
     os.chmod(new, 0o770)
     is_empty(folder)
     ask(daemon, sink, "HELP")
     equal(len([d for d in sink.got if "nobody" in d.subject]), 1, "answers")
-    equal(daemon.log().count("event=not_removed"), 1, "lines of the log")
 
 
 run(envelope, at_start, written_in_place, odd_files, vanishing, many, killed,

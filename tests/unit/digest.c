@@ -57,7 +57,8 @@ static const struct row rows[] = {
 };
 
 static bool
-digest(const struct half *half, unsigned char out[DIGEST_LEN])
+digest_named(
+    const struct half *half, const char *name, unsigned char out[DIGEST_LEN])
 {
 	struct mail mail = {.raw_message_id = (char *)(uintptr_t)half->id,
 	    .raw_received = (char *)(uintptr_t)half->received,
@@ -66,7 +67,13 @@ digest(const struct half *half, unsigned char out[DIGEST_LEN])
 	unsigned char body[DIGEST_LEN];
 
 	assert_int_equal(pgp_sha256(half->body, strlen(half->body), body), 0);
-	return mail_digest_repeat(&mail, half->sender, body, out);
+	return mail_digest_repeat(&mail, half->sender, name, body, out);
+}
+
+static bool
+digest(const struct half *half, unsigned char out[DIGEST_LEN])
+{
+	return digest_named(half, NULL, out);
 }
 
 static void
@@ -81,6 +88,37 @@ test_repeat(void **state)
 		assert_memory_equal(one, two, DIGEST_LEN);
 	if (row->is == OTHER)
 		assert_memory_not_equal(one, two, DIGEST_LEN);
+}
+
+/* What has neither field goes by the name that its source has it under; to the
+ * others a name is nothing. */
+static void
+test_named(void **state)
+{
+	static const struct {
+		struct half half;
+		bool counts;
+	} cases[] = {
+	    {{"a@x", NULL, NULL, "HELP", NULL, "body"}, true},
+	    {{"a@x", "", NULL, "HELP", NULL, "body"}, true},
+	    {{"a@x", NULL, "from p", "HELP", NULL, "body"}, false},
+	    {{BASE}, false},
+	};
+	unsigned char first[DIGEST_LEN], again[DIGEST_LEN], other[DIGEST_LEN];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_true(digest_named(&cases[i].half, "1.M1.x", first));
+		assert_true(digest_named(&cases[i].half, "1.M1.x", again));
+		assert_true(digest_named(&cases[i].half, "1.M2.x", other));
+		assert_memory_equal(first, again, DIGEST_LEN);
+		assert_int_equal(
+		    memcmp(first, other, DIGEST_LEN) != 0, cases[i].counts);
+		assert_int_equal(
+		    digest(&cases[i].half, other), !cases[i].counts);
+		if (!cases[i].counts)
+			assert_memory_equal(first, other, DIGEST_LEN);
+	}
 }
 
 static void
@@ -143,12 +181,13 @@ int
 main(void)
 {
 	enum { N = sizeof(rows) / sizeof(rows[0]) };
-	struct CMUnitTest tests[N + 2];
+	struct CMUnitTest tests[N + 3];
 	size_t n = 0;
 
 	for (; n < N; n++)
 		tests[n] = (struct CMUnitTest){rows[n].name, test_repeat, NULL,
 		    NULL, (void *)(uintptr_t)&rows[n]};
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_named);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_body);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_poison);
 	return _cmocka_run_group_tests("digest", tests, n, NULL, NULL);
