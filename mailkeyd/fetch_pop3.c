@@ -34,6 +34,7 @@ struct pop3 {
 	bool removed; /* mails, which it takes QUIT to be certain of */
 	bool enough;  /* the rest is for the next session */
 	bool again;   /* a mail may be had whole now */
+	bool made_sure;
 };
 
 /* ---- commands ------------------------------------------------------------ */
@@ -433,9 +434,10 @@ consider(struct pop3 *p, const struct listed *m, enum fetch_turn turn)
 		later_add(&p->f->later, m->key, true);
 		return delete_mail(p, m->number);
 	}
-	/* It may end the session, and then nothing was deleted.  A server that
-	 * knows no names may be one that never deletes. */
-	p->enough |= turn == TURN_AGAIN && p->removed && m->named;
+	/* It may end the session, and then nothing was deleted.  Not twice in a
+	 * row: the server may be one that never deletes. */
+	if (turn == TURN_AGAIN && p->removed && !p->made_sure)
+		p->enough = p->f->made_sure = true;
 	return p->enough || fetch_mail(p, m);
 }
 
@@ -472,6 +474,8 @@ empty(struct pop3 *p)
 	bool good;
 
 	f->paused = false;
+	p->made_sure = f->made_sure;
+	f->made_sure = false;
 	fetch_whole(f, fetch_batch_ms(f));
 	good = list(p) && list_names(p) && go_through(p, TURN_REMOVE, until);
 	p->enough = p->removed;

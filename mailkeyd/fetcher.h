@@ -50,6 +50,7 @@ struct fetcher {
 	unsigned later_row; /* mails in a row that have to come again */
 	long pause_ms;	    /* of the whole mailbox; doubles */
 	bool paused;	    /* by the last batch */
+	bool made_sure;	    /* the last session ended for what it deleted */
 	bool open;
 	int64_t since; /* it is */
 	char why[IPC_TEXT];
