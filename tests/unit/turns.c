@@ -313,6 +313,30 @@ test_many(void **state)
 	assert_in_range(known, 500, 512);
 }
 
+/* One with an answer in hand stays among them, however many come. */
+static void
+test_in_hand(void **state)
+{
+	struct domain *domain;
+	char address[64];
+	uint64_t id;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		add("a@x.example");
+		assert_int_not_equal(take(1, &domain), 0);
+	}
+	for (int i = 0; i < 600; i++) {
+		snprintf(address, sizeof(address), "a@y%d.example", i);
+		learn(address, 0, 1);
+	}
+	id = add("a@x.example");
+	assert_int_equal(pass(0, 1), 0); /* it has its two */
+	turns_done(turns, domain, 0, 1);
+	assert_int_equal(pass(0, 1), id);
+	turns_done(turns, domain, 0, 1);
+}
+
 int
 main(void)
 {
@@ -327,6 +351,7 @@ main(void)
 	    TEST(test_slow_does_not_press),
 	    TEST(test_few_senders),
 	    TEST(test_many),
+	    TEST(test_in_hand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
