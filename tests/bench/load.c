@@ -143,70 +143,124 @@ keep(size_t i, const char *text, size_t len)
 
 /* ---- where answers go ---------------------------------------------------- */
 
-static void
-say(int fd, const char *reply)
+/* A connection of a sender.  Replies wait until all that came was read, as
+ * RFC 2920, section 3.2 asks of a server. */
+struct guest {
+	int fd;
+	size_t at, len, nreply;
+	char reply[1024], data[65536];
+};
+
+static bool
+replies_go(struct guest *g)
 {
-	if (send(fd, reply, strlen(reply), MSG_NOSIGNAL) == -1)
-		warn("answer to the sender");
+	size_t n = g->nreply;
+
+	g->nreply = 0;
+	return n == 0 || send(g->fd, g->reply, n, MSG_NOSIGNAL) == (ssize_t)n;
 }
 
 static bool
-take(FILE *in, int fd, size_t to)
+say(struct guest *g, const char *reply)
 {
-	char *text = NULL, *line = NULL;
-	size_t len = 0, size = 0;
+	size_t n = strlen(reply);
+
+	if (n > sizeof(g->reply) - g->nreply && !replies_go(g))
+		return false;
+	memcpy(g->reply + g->nreply, reply, n);
+	g->nreply += n;
+	return true;
+}
+
+/* The next line, which ends with its line feed; NULL at the end. */
+static const char *
+line_next(struct guest *g, size_t *len)
+{
+	const char *line, *end;
 	ssize_t n;
+
+	while ((end = memchr(g->data + g->at, '\n', g->len - g->at)) == NULL) {
+		g->len -= g->at;
+		memmove(g->data, g->data + g->at, g->len);
+		g->at = 0;
+		if (g->len == sizeof(g->data))
+			errx(2, "a line of %zu octets in an answer", g->len);
+		if (!replies_go(g))
+			return NULL;
+		n = recv(g->fd, g->data + g->len, sizeof(g->data) - g->len, 0);
+		if (n <= 0)
+			return NULL;
+		g->len += (size_t)n;
+	}
+	line = g->data + g->at;
+	*len = (size_t)(end - line) + 1;
+	g->at += *len;
+	return line;
+}
+
+static bool
+take(struct guest *g, size_t to)
+{
+	char *text = NULL;
+	const char *line;
+	size_t len = 0, n;
 	FILE *out = open_memstream(&text, &len);
 	bool whole = false;
 
 	if (out == NULL)
 		err(2, "memory");
-	while (!whole && (n = getline(&line, &size, in)) > 0) {
-		whole = strcmp(line, ".\r\n") == 0;
+	while (!whole && (line = line_next(g, &n)) != NULL) {
+		whole = n == 3 && memcmp(line, ".\r\n", 3) == 0;
 		if (!whole)
-			fwrite(line + (*line == '.'), 1,
-			    (size_t)n - (*line == '.'), out);
+			fwrite(
+			    line + (*line == '.'), 1, n - (*line == '.'), out);
 	}
 	if (fclose(out) != 0)
 		err(2, "memory");
-	free(line);
 	if (whole) {
 		keep(to, text, len);
 		note_answer(to, text, len);
-		say(fd, "250 2.0.0 taken\r\n");
+		whole = say(g, "250 2.0.0 taken\r\n");
 	}
 	free(text);
 	return whole;
 }
 
+static bool
+obey(struct guest *g, const char *line, size_t *to)
+{
+	if (strncasecmp(line, "EHLO", 4) == 0)
+		return say(g, "250-load\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
+	if (strncasecmp(line, "RCPT TO:<b", 10) == 0) {
+		*to = strtoul(line + 10, NULL, 10);
+		return say(g, "250 2.1.5 ok\r\n");
+	}
+	if (strncasecmp(line, "DATA", 4) == 0) {
+		bool taken = say(g, "354 go on\r\n") && take(g, *to);
+
+		*to = SIZE_MAX;
+		return taken;
+	}
+	if (strncasecmp(line, "QUIT", 4) != 0)
+		return say(g, "250 ok\r\n");
+	if (say(g, "221 bye\r\n"))
+		replies_go(g);
+	return false;
+}
+
 static void *
 serve(void *arg)
 {
-	FILE *in = arg;
-	int fd = fileno(in);
-	char *line = NULL;
-	size_t size = 0, to = SIZE_MAX;
-	bool going = true;
+	struct guest *g = arg;
+	const char *line;
+	size_t len, to = SIZE_MAX;
 
-	say(fd, "220 load ESMTP\r\n");
-	while (going && getline(&line, &size, in) > 0) {
-		if (strncasecmp(line, "EHLO", 4) == 0) {
-			say(fd,
-			    "250-load\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
-		} else if (strncasecmp(line, "RCPT TO:<b", 10) == 0) {
-			to = strtoul(line + 10, NULL, 10);
-			say(fd, "250 2.1.5 ok\r\n");
-		} else if (strncasecmp(line, "DATA", 4) == 0) {
-			say(fd, "354 go on\r\n");
-			going = take(in, fd, to);
-			to = SIZE_MAX;
-		} else {
-			going = strncasecmp(line, "QUIT", 4) != 0;
-			say(fd, going ? "250 ok\r\n" : "221 bye\r\n");
-		}
-	}
-	free(line);
-	fclose(in);
+	if (say(g, "220 load ESMTP\r\n"))
+		while (
+		    (line = line_next(g, &len)) != NULL && obey(g, line, &to))
+			;
+	close(g->fd);
+	free(g);
 	return NULL;
 }
 
@@ -226,12 +280,12 @@ sink(void *arg)
 	int listener = *(int *)arg, fd;
 
 	while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) != -1) {
-		FILE *in = fdopen(fd, "r");
+		struct guest *g = calloc(1, sizeof(*g));
 
-		if (in == NULL)
-			err(2, "fdopen");
-		setvbuf(in, NULL, _IOFBF, 65536);
-		thread(serve, in);
+		if (g == NULL)
+			err(2, "memory");
+		g->fd = fd;
+		thread(serve, g);
 	}
 	err(2, "accept");
 }
