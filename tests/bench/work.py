@@ -115,7 +115,7 @@ def check_samples(folder, certs, count):
         got = base64.b64decode(block.group(1))
         _, wanted = next(certs.read([indexes[int(name)]]))
         if not packets(wanted) <= packets(got):
-            raise Failed(f"not the certificate {certs.certs[int(name)][2]}")
+            raise Failed(f"not the certificate {certs.certs[indexes[int(name)]][2]}")
         seen += 1
     if not seen:
         raise Failed("no answer was kept")

@@ -5,6 +5,7 @@
 import os
 import re
 import subprocess
+import sys
 
 from lib import B, ROOT, SLOW, equal, expect, run
 
@@ -122,6 +123,39 @@ def names_slower(place):
     equal((status, said), (0, "2 rows compared, 0 slower by more than 20 %\n"))
 
 
+class Answers:
+    """A peer that says always the same."""
+
+    def __init__(self, said):
+        self.said = said
+
+    def ready(self):
+        pass
+
+    def ask(self, _):
+        return 0.001, self.said
+
+
+def errors_are_no_answers(_):
+    """An error page is quick, and no figure of a look-up"""
+    sys.path.insert(0, f"{ROOT}/tests/bench")
+    import bench as program
+    sys.path.pop(0)
+    page = b"<html><head><title>%s</title></head><body>%s</body></html>"
+    for title, text, why in (
+            (b"Error handling request", b"Too many responses", "refuses"),
+            (b"Error handling request", b"Insufficiently specific words",
+             "refuses"),
+            (b"Error handling request", b"page_not_found", "cannot"),
+            (b"Search results", b"pub 4096R/01234567", None)):
+        try:
+            times = program.Size.asked(Answers(page % (title, text)), ["a"],
+                                       1000, True)
+            expect(why is None and times[0] == 1, text)
+        except program.Unable as unable:
+            expect(why and why in str(unable), text, unable)
+
+
 if __name__ == "__main__":
     expect(os.path.isdir(os.path.join(B, "bench")), "make bench-built")
-    run(small_run, names_slower)
+    run(small_run, names_slower, errors_are_no_answers)
