@@ -184,8 +184,8 @@ job_work(struct job *job, time_t now)
 		status = job_run(job, now);
 	job->answer_to = answer_to;
 	if (status == KS_OK && lasting && job->peer != NULL)
-		status = sync_budget_add(
-		    gw->parts.ks, job->peer, job->mail->ncerts, job->size, now);
+		status = sync_budget_add(gw->parts.ks, job->peer, SYNC_IN,
+		    job->mail->ncerts, job->size, now);
 	if (status == KS_OK && lasting && job->has_digest)
 		status = seen_add(gw->parts.ks, job->digest, now);
 	/* Requests without a body share what deaths are counted by; what killed

@@ -248,7 +248,7 @@ job_peer(struct job *job)
 	}
 	job->sent = sync_sent_of(job->mail->keyserver_sent, job->peer->address);
 	if (job->sent == NULL ||
-	    sync_budget_get(job->gateway->parts.ks, job->peer,
+	    sync_budget_get(job->gateway->parts.ks, job->peer, SYNC_IN,
 		job->mail->ncerts, job->size, time(NULL), &spent) != KS_OK)
 		job_later(job, "the store cannot be read");
 	else if (spent)

@@ -5,6 +5,7 @@
 #include "mailkeyd/sync.h"
 #include "db/fault.h"
 #include "mailkeyd/log.h"
+#include "mailkeyd/sync_in.h"
 #include "mailkeyd/sync_window.h"
 
 #include <inttypes.h>
@@ -24,6 +25,7 @@ struct peer {
 	bool waits;	      /* behind that there is */
 	time_t due;	      /* and this is when it goes */
 	uint64_t now;	      /* up to this serial nothing is gathered */
+	bool spent;	      /* it was sent what may go in a day */
 };
 
 struct sync {
@@ -134,6 +136,25 @@ peer_due(const struct peer *p, time_t now)
 	return due;
 }
 
+/* Whether a window may still go today; else the next hour may have room. */
+static enum ks_status
+peer_room(struct sync *s, struct peer *p, time_t now, time_t *due)
+{
+	bool before = p->spent;
+	enum ks_status status = sync_budget_get(s->ks, p->config, SYNC_OUT,
+	    WINDOW_KEYS, WINDOW_SIZE, now, &p->spent);
+
+	if (status != KS_OK || !p->spent)
+		return status;
+	*due = now / HOUR * HOUR + HOUR;
+	if (!before)
+		log_line(LOG_INFO,
+		    "event=sync peer=\"%s\" note=\"it was sent what may go "
+		    "in a day, the rest goes later\"",
+		    p->config->title);
+	return KS_OK;
+}
+
 /* ---- into the outbox ----------------------------------------------------- */
 
 static void
@@ -152,6 +173,9 @@ window_write(struct sync *s, const struct ks_peer *state, time_t now)
 	if (status != KS_OK)
 		return status;
 	status = window_queue(&s->window, s->ks, s->config->address, now);
+	if (status == KS_OK)
+		status = sync_budget_add(s->ks, s->peer->config, SYNC_OUT,
+		    window_keys(&s->window), window_size(&s->window), now);
 	if (status == KS_OK)
 		status = ks_peer_put(s->ks, s->peer->config->title, state);
 	if (status != KS_OK) {
@@ -269,6 +293,11 @@ sync_step(struct sync *s, time_t now, time_t *next)
 		if (!p->waits || p->state.waiting > 0)
 			continue;
 		due = peer_due(p, now);
+		if (due <= now &&
+		    (status = peer_room(s, p, now, &due)) != KS_OK) {
+			trouble(s, p, status);
+			return status;
+		}
 		if (due <= now)
 			window_start(s, p, now);
 		else if (*next == 0 || due < *next)
@@ -453,6 +482,11 @@ sync_print(struct sync *s, FILE *f)
 			    "changes behind: %" PRIu64
 			    ", mails under way: %" PRIu32 "\n",
 			    info.serial - at, state.waiting);
+		if (p->spent && p->waits)
+			fprintf(f,
+			    "%-20s it was sent what may go in a day; the rest "
+			    "goes later\n",
+			    "");
 		if (state.again > now)
 			fprintf(f,
 			    "%-20s a mail was given up; the next try is "

@@ -1,5 +1,6 @@
 /*
- * Sync mails that come in: whose they are, and what a peer may bring.
+ * Sync mails that come in: whose they are, and what a peer may bring, and get,
+ * in a day.
  */
 #include "mailkeyd/sync_in.h"
 
@@ -60,20 +61,22 @@ sync_limit(const struct config *config, const struct config_peer *peer,
 
 /* No address and no domain is counted with a blank (budget.h). */
 static void
-name_of(const struct config_peer *peer, char out[PEER_TITLE_MAX + 8])
+name_of(const struct config_peer *peer, enum sync_way way,
+    char out[PEER_TITLE_MAX + 8])
 {
-	snprintf(out, PEER_TITLE_MAX + 8, "sync %s", peer->title);
+	snprintf(out, PEER_TITLE_MAX + 8, "%s %s",
+	    way == SYNC_IN ? "sync" : "sent", peer->title);
 }
 
 enum ks_status
 sync_budget_get(struct keystore *ks, const struct config_peer *peer,
-    size_t keys, size_t octets, time_t now, bool *spent)
+    enum sync_way way, size_t keys, size_t octets, time_t now, bool *spent)
 {
 	char name[PEER_TITLE_MAX + 8];
 	struct limit_count hour, day;
 	enum ks_status status;
 
-	name_of(peer, name);
+	name_of(peer, way, name);
 	status = limit_get(ks, name, now, &hour, &day);
 	*spent = status == KS_OK &&
 		 ((uint64_t)day.replies + keys > PEER_KEYS_PER_DAY ||
@@ -83,12 +86,12 @@ sync_budget_get(struct keystore *ks, const struct config_peer *peer,
 
 enum ks_status
 sync_budget_add(struct keystore *ks, const struct config_peer *peer,
-    size_t keys, size_t octets, time_t now)
+    enum sync_way way, size_t keys, size_t octets, time_t now)
 {
 	const struct limit_count count = {
 	    .replies = (uint32_t)keys, .octets = octets};
 	char name[PEER_TITLE_MAX + 8];
 
-	name_of(peer, name);
+	name_of(peer, way, name);
 	return limit_add(ks, name, now, &count);
 }

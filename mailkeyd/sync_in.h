@@ -1,5 +1,6 @@
 /*
- * Sync mails that come in: whose they are, and what a peer may bring.
+ * Sync mails that come in: whose they are, and what a peer may bring, and get,
+ * in a day.
  */
 #ifndef SYNC_IN_H
 #define SYNC_IN_H
@@ -25,10 +26,12 @@ bool sync_may_be(const struct config *, const char *sender);
 int sync_limit(const struct config *, const struct config_peer *, size_t size,
     struct mail *);
 
-/* What a peer brought in a day.  *spent: this is more than it may. */
+/* What a peer brought in a day, and what was sent to it: as much, since another
+ * mailkeyd takes no more of us.  *spent: this would be more than may be. */
+enum sync_way { SYNC_IN, SYNC_OUT };
 enum ks_status sync_budget_get(struct keystore *, const struct config_peer *,
-    size_t keys, size_t octets, time_t now, bool *spent);
+    enum sync_way, size_t keys, size_t octets, time_t now, bool *spent);
 enum ks_status sync_budget_add(struct keystore *, const struct config_peer *,
-    size_t keys, size_t octets, time_t now);
+    enum sync_way, size_t keys, size_t octets, time_t now);
 
 #endif

@@ -13,7 +13,6 @@
 #define SLICE_ENTRIES 50		/* of them, worked on in one step */
 #define WINDOW_OCTETS ((size_t)2 << 20) /* of keys in one window, about */
 #define WINDOW_MAILS  100
-#define MAIL_KEYS     1000 /* certificates in one mail */
 
 /* What goes into a mail of one certificate. */
 struct item {
@@ -131,6 +130,16 @@ window_keys(const struct window *w)
 
 	for (size_t i = 0; i < w->nletters; i++)
 		n += w->letters[i].nitems;
+	return n;
+}
+
+size_t
+window_size(const struct window *w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->nletters; i++)
+		n += sync_mail_size(w->letters[i].sent, w->letters[i].octets);
 	return n;
 }
 
@@ -274,8 +283,7 @@ window_put(struct window *w, struct letter *l, struct item *old,
 	size_t before = old != NULL ? old->octets.len : 0;
 
 	if (l != NULL &&
-	    (!fits(w, sent, l->octets - before + item->octets.len) ||
-		(old == NULL && l->nitems >= MAIL_KEYS))) {
+	    !fits(w, sent, l->octets - before + item->octets.len)) {
 		l->closed = true;
 		l = NULL;
 		old = NULL;
@@ -431,7 +439,9 @@ window_add(struct window *w, struct keystore *ks, const struct ks_entry *entry)
 		goto done;
 	if (!fits(w, entry->sent, item.octets.len))
 		status = split_begin(w, ks, entry, &item);
-	else if (w->nletters > 0 && w->octets + item.octets.len > WINDOW_OCTETS)
+	else if (w->nletters > 0 &&
+		 (w->octets + item.octets.len > WINDOW_OCTETS ||
+		     (old == NULL && window_keys(w) >= WINDOW_KEYS)))
 		status = KS_TOO_MANY;
 	else
 		status = window_put(w, l, old, entry->sent, &item);

@@ -44,8 +44,13 @@ enum ks_status window_step(struct window *, struct keystore *);
 enum ks_status window_queue(
     const struct window *, struct keystore *, const char *from, time_t now);
 
-/* Certificates, or parts of them, in all mails. */
+/* Certificates, or parts of them, in all mails, and the octets of these. */
 size_t window_keys(const struct window *);
+size_t window_size(const struct window *);
+
+/* The most of both, but for one change that is larger by itself. */
+#define WINDOW_KEYS 1000
+#define WINDOW_SIZE ((size_t)4 << 20)
 
 /* No window is being made any more. */
 void window_free(struct window *);

@@ -4,6 +4,8 @@
  */
 #include "mailkeyd/sync.h"
 #include "mailkeyd/log.h"
+#include "mailkeyd/sync_in.h"
+#include "mailkeyd/sync_window.h"
 #include "tests/unit/store.h"
 
 #define US   "keys@example.org"
@@ -696,6 +698,105 @@ joins_what_fits(void **state)
 	assert_int_equal(tempstore_close(&there), 0);
 }
 
+/* As if so much had been sent to it in this hour. */
+static void
+send_already(struct server *s, size_t peer, size_t keys, size_t octets)
+{
+	assert_int_equal(ks_begin(s->store.ks, KS_ROOM_NONE), KS_OK);
+	assert_int_equal(sync_budget_add(s->store.ks, &s->peer[peer], SYNC_OUT,
+			     keys, octets, time(NULL)),
+	    KS_OK);
+	assert_int_equal(ks_commit(s->store.ks), KS_OK);
+}
+
+static bool
+says(struct server *s, const char *text)
+{
+	char *said = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&said, &len);
+	bool found;
+
+	assert_non_null(f);
+	assert_int_equal(sync_print(s->sync, f), KS_OK);
+	assert_int_equal(fclose(f), 0);
+	found = strstr(said, text) != NULL;
+	free(said);
+	return found;
+}
+
+/* What another mailkeyd takes in a day, and no more. */
+static void
+sends_no_more_than_a_day(void **state)
+{
+	static const struct {
+		size_t keys, octets;
+		unsigned mails;
+	} days[] = {
+	    {PEER_KEYS_PER_DAY - WINDOW_KEYS, 0, 2},
+	    {PEER_KEYS_PER_DAY - WINDOW_KEYS + 1, 0, 1},
+	    {0, PEER_BYTES_PER_DAY - WINDOW_SIZE, 2},
+	    {0, PEER_BYTES_PER_DAY - WINDOW_SIZE + 1, 1},
+	};
+
+	for (size_t i = 0; i < sizeof(days) / sizeof(days[0]); i++) {
+		struct server *s;
+
+		assert_int_equal(setup((void **)&s), 0);
+		s->config.npeer = 2;
+		start(s);
+		send_already(s, 0, days[i].keys, days[i].octets);
+		put_new(s, 1, "");
+		turn(s);
+		assert_int_equal(waiting(s), days[i].mails);
+		assert_int_equal(sync_now(s->sync), KS_OK);
+		turn(s);
+		assert_int_equal(waiting(s), days[i].mails);
+		assert_int_equal(
+		    says(s, "was sent what may go"), days[i].mails == 1);
+		assert_int_equal(teardown((void **)&s), 0);
+	}
+	(void)state;
+}
+
+/* The mails themselves count: what they are, and in one window not more than
+ * may be. */
+static void
+counts_what_it_sends(void **state)
+{
+	struct server *s = *state;
+	struct outbox_item item;
+	size_t octets = 0, mails = 0;
+	bool spent;
+
+	start(s);
+	for (unsigned i = 0; i <= WINDOW_KEYS; i++)
+		put_new(s, 1 + i, "");
+	while (next_mail(s, WINDOW_KEYS + 1, &item)) {
+		assert_true(
+		    count_packets(&item, PGP_TAG_PUBLIC_KEY) <= WINDOW_KEYS);
+		octets += item.message.len;
+		mails++;
+		outbox_item_free(&item);
+	}
+	assert_true(mails > 1);
+	assert_int_equal(
+	    sync_budget_get(s->store.ks, &s->peer[0], SYNC_OUT,
+		PEER_KEYS_PER_DAY - WINDOW_KEYS - 1, 0, time(NULL), &spent),
+	    KS_OK);
+	assert_false(spent);
+	assert_int_equal(
+	    sync_budget_get(s->store.ks, &s->peer[0], SYNC_OUT,
+		PEER_KEYS_PER_DAY - WINDOW_KEYS, 0, time(NULL), &spent),
+	    KS_OK);
+	assert_true(spent);
+	assert_int_equal(
+	    sync_budget_get(s->store.ks, &s->peer[0], SYNC_OUT, 0,
+		PEER_BYTES_PER_DAY - octets + 1, time(NULL), &spent),
+	    KS_OK);
+	assert_true(spent);
+}
+
 struct dues {
 	time_t hour;
 	unsigned n[4]; /* in this hour, the next one ... */
@@ -1115,6 +1216,8 @@ main(void)
 	    server_test(reloads_in_the_middle),
 	    server_test(skips),
 	    server_test(respects_the_hour),
+	    cmocka_unit_test(sends_no_more_than_a_day),
+	    server_test(counts_what_it_sends),
 	    server_test(gathers),
 	    server_test(gathers_from_the_oldest),
 	    server_test(makes_a_window_again),

@@ -152,8 +152,8 @@ spent(struct tempstore *t, int peer, size_t keys, size_t octets, time_t now)
 {
 	bool answer = false;
 
-	assert_int_equal(
-	    sync_budget_get(t->ks, &peers[peer], keys, octets, now, &answer),
+	assert_int_equal(sync_budget_get(t->ks, &peers[peer], SYNC_IN, keys,
+			     octets, now, &answer),
 	    KS_OK);
 	return answer;
 }
@@ -163,7 +163,8 @@ bring(struct tempstore *t, int peer, size_t keys, size_t octets, time_t now)
 {
 	begin(t);
 	assert_int_equal(
-	    sync_budget_add(t->ks, &peers[peer], keys, octets, now), KS_OK);
+	    sync_budget_add(t->ks, &peers[peer], SYNC_IN, keys, octets, now),
+	    KS_OK);
 	commit(t);
 }
 
