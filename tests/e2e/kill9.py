@@ -15,18 +15,20 @@ import threading
 import time
 from collections import Counter, defaultdict
 
-from lib import (ADDRESS, ALICE, SLOW, Lmtp, armor, certificates, equal, expect,
-                 mail, new_id, note, processor_seconds, quick, run, smtp_to,
-                 wait_until)
+from lib import (ADDRESS, ALICE, SLOW, Lmtp, Skip, armor, certificates, equal,
+                 expect, mail, new_id, note, processor_seconds, quick, run,
+                 smtp_to, wait_until)
 
 from debian_ring import fingerprint
+from mailbox import Dovecot
+from mailboxes import password_file, receive
 
 RINGS = ("/usr/share/keyrings/debian-maintainers.gpg",
          "/usr/share/keyrings/debian-keyring.gpg")
 KILLS = 200 if os.environ.get("FULL") else 20
 # The core as often as all others together.
 VICTIMS = ("core", "parser", "core", "verifier", "core", "checker", "core",
-           "sender", "core", "child")
+           "sender", "core", "fetcher", "core", "child")
 
 
 def small_certificates(count):
@@ -101,6 +103,28 @@ class ByMaildir:
         for _ in range(20):
             if not os.path.exists(self.path):
                 self.path = None
+                return True
+            time.sleep(0.02)
+        return False
+
+    def close(self):
+        pass
+
+
+class ByMailbox:
+    """On another server, read by IMAP and by POP3 at once; acknowledged is what
+    is gone."""
+
+    def __init__(self, dovecot):
+        self.dovecot, self.name = dovecot, None
+
+    def __call__(self, message):
+        if self.name is None:
+            self.name = self.dovecot.deliver(message)
+        for _ in range(20):
+            # Flags may be behind the name by now.
+            if not any(n.startswith(self.name) for n in self.dovecot.names()):
+                self.name = None
                 return True
             time.sleep(0.02)
         return False
@@ -190,7 +214,7 @@ def processes(daemon):
 
 def kill_one(daemon, victim, dice):
     """Whether it was there."""
-    # Names are cut at 15 octets: mailkeyd-verifi.
+    # Names are cut at 15 octets: mailkeyd-verifi, mailkeyd-fetche.
     pids = [p for name, pids in processes(daemon).items() for p in pids
             if victim.startswith(name)]
     if not pids:
@@ -233,11 +257,11 @@ def restarted(daemon, orphans, starts):
     starts.append((seconds, processor_seconds(daemon)))
 
 
-def kill_all(daemon, stream, starts, orphans):
+def kill_all(daemon, stream, starts, orphans, victims):
     dice = random.Random(20260301)
     kills = Counter()
     while sum(kills.values()) < KILLS:
-        victim = VICTIMS[sum(kills.values()) % len(VICTIMS)]
+        victim = victims[sum(kills.values()) % len(victims)]
         before = stream.count()
         wait_until(lambda: stream.count() > before, 60,
                    f"a mail to be taken after {dict(kills)}")
@@ -268,23 +292,39 @@ def answered_once(sink, wanted):
     return set(copies)
 
 
+def mailbox(place):
+    """A mailbox's server and what reads it; neither where there is none."""
+    try:
+        dovecot = Dovecot(place)
+    except Skip as why:
+        note("no mailbox:", why)
+        return None, ""
+    password_file(place)
+    return dovecot, receive(place, "imap", dovecot.imaps) + receive(
+        place, "pop3", dovecot.pop3s, poll="1s", title="pop")
+
+
 def no_mail_lost(place):
     """SIGKILL of any process, mails in every way: nothing acknowledged is lost
     """
     sink, port = place.sink(), free_port()
     folder = place / "Maildir-in"
+    dovecot, mailboxes = mailbox(place)
     daemon = place.daemon(
-        send=smtp_to(sink.port), port=port,
-        extra=f'receive "drop" {{ type = maildir path = "{folder}" }}')
+        send=smtp_to(sink.port), port=port, extra=mailboxes +
+        f'receive "drop" {{ type = maildir path = "{folder}" }}')
     daemon.start()
-    stream = Stream({"unix": ByLmtp(daemon.lmtp_path),
-                     "tcp": ByLmtp(("127.0.0.1", port)),
-                     "deliver": ByDeliver(daemon),
-                     "maildir": ByMaildir(folder)}, small_certificates(1100))
+    ways = {"unix": ByLmtp(daemon.lmtp_path),
+            "tcp": ByLmtp(("127.0.0.1", port)),
+            "deliver": ByDeliver(daemon), "maildir": ByMaildir(folder)}
+    if dovecot:
+        ways["mailbox"] = ByMailbox(dovecot)
+    stream = Stream(ways, small_certificates(1100))
     starts, orphans = [], set()
     began = time.monotonic()
     try:
-        kills = kill_all(daemon, stream, starts, orphans)
+        kills = kill_all(daemon, stream, starts, orphans,
+                         [v for v in VICTIMS if dovecot or v != "fetcher"])
         after = stream.count()
         wait_until(lambda: stream.count() > after + 8, 60, "some more mails")
     finally:

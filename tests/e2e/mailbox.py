@@ -155,7 +155,8 @@ service pop3-login {{
         self.process.wait()
 
     def deliver(self, message, sender=ALICE):
-        """As its LMTP does: Return-Path on top, a file in the Maildir."""
+        """As its LMTP does: Return-Path on top, a file in the Maildir, whose
+        name is returned."""
         folder = os.path.join(self.dir, "keys")
         name = f"{int(time.time())}.M{next(_numbers)}.test"
         path = os.path.join(folder, "tmp", name)
@@ -164,6 +165,7 @@ service pop3-login {{
                     .encode() + message)
         os.chown(path, NOBODY, NOBODY)
         os.rename(path, os.path.join(folder, "new", name))
+        return name
 
     def names(self):
         folder = os.path.join(self.dir, "keys")
