@@ -314,18 +314,17 @@ slots_fill(struct despatch *d)
 	return status == KS_NOT_FOUND ? KS_OK : status;
 }
 
-/* Looks again when the earliest of the others is due. */
+/* Looks again when the earliest of the others is due, or when the store is to
+ * be asked again to take results. */
 static void
 despatch_sleep(struct despatch *d, time_t now, time_t next)
 {
-	long ms = POLL_MAX;
+	long ms = next == 0 ? -1 : POLL_MAX;
 
-	if (next == 0) {
-		loop_timer_set(d->due, -1);
-		return;
-	}
-	if (next - now < POLL_MAX / 1000)
+	if (next != 0 && next - now < POLL_MAX / 1000)
 		ms = next <= now ? 1000 : (long)(next - now) * 1000;
+	if (d->settle_at != 0 && (ms == -1 || ms > SETTLE_MS))
+		ms = SETTLE_MS;
 	loop_timer_set(d->due, ms);
 }
 
