@@ -217,10 +217,12 @@ take(struct guest *g, size_t to)
 	}
 	if (fclose(out) != 0)
 		err(2, "memory");
+	/* Noted last: the last one ends the program, and a sender that did not
+	 * hear of it would come again. */
+	whole = whole && say(g, "250 2.0.0 taken\r\n") && replies_go(g);
 	if (whole) {
 		keep(to, text, len);
 		note_answer(to, text, len);
-		whole = say(g, "250 2.0.0 taken\r\n");
 	}
 	free(text);
 	return whole;
