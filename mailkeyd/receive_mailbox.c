@@ -42,7 +42,7 @@ static void
 say(const struct mailbox *m, int level, const char *what, const char *why)
 {
 	log_event(level, "mailbox", what, "name", m->receive->title, "host",
-	    m->receive->host, "why", why, NULL);
+	    m->receive->host, "why", why, (char *)NULL);
 }
 
 /* The step that failed, with its colon; behind it the server has its say. */

@@ -34,7 +34,7 @@ maildir_say(const struct maildir *m, int level, const char *name,
     const char *what, const char *why)
 {
 	log_event(level, "maildir", what, "path", m->path, "file", name, "why",
-	    why, NULL);
+	    why, (char *)NULL);
 }
 
 void
