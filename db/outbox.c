@@ -288,49 +288,6 @@ walk_behind(struct walk *w, const unsigned char key[KEY_LEN])
 	return st;
 }
 
-/* How far an item may be visited: KS_NOT_FOUND, it is not due. */
-static enum ks_status
-due_check(const struct walk *w, time_t until, time_t *next)
-{
-	if (w->klen != KEY_LEN)
-		return KS_CORRUPT;
-	*next = (time_t)be64_get(w->key);
-	return be64_get(w->key) > moment(until) ||
-		       be64_get(w->key + 8) > w->ks->durable
-		   ? KS_NOT_FOUND
-		   : KS_OK;
-}
-
-enum ks_status
-outbox_due(struct keystore *ks, struct outbox_place *place, time_t until,
-    bool (*visit)(void *ctx, const struct outbox_item *), void *ctx,
-    time_t *next)
-{
-	unsigned char key[KEY_LEN];
-	struct outbox_item item;
-	enum ks_status st;
-	bool taken = true;
-	struct walk w;
-
-	*next = 0;
-	if ((st = walk_open(ks, T_OUTBOX, &w)) != KS_OK)
-		return st;
-	key_make(key, moment(place->due), place->id);
-	for (st = walk_behind(&w, key); st == KS_OK && taken;
-	     st = taken ? walk_get(&w, DB_NEXT) : KS_OK) {
-		if ((st = due_check(&w, until, next)) != KS_OK ||
-		    (st = head_read(&w, &item)) != KS_OK)
-			break;
-		*next = 0;
-		taken = visit(ctx, &item);
-		if (taken)
-			*place = (struct outbox_place){item.due, item.id};
-		outbox_item_free(&item);
-	}
-	walk_close(&w);
-	return st;
-}
-
 enum ks_status
 outbox_at(struct keystore *ks, const struct outbox_place *place,
     struct outbox_item *item)
@@ -342,7 +299,7 @@ outbox_at(struct keystore *ks, const struct outbox_place *place,
 }
 
 enum ks_status
-outbox_behind(struct keystore *ks, time_t due, uint64_t id,
+outbox_behind(struct keystore *ks, const struct outbox_place *place,
     bool (*visit)(void *ctx, const struct outbox_item *), void *ctx)
 {
 	unsigned char key[KEY_LEN];
@@ -353,7 +310,7 @@ outbox_behind(struct keystore *ks, time_t due, uint64_t id,
 
 	if ((st = walk_open(ks, T_OUTBOX, &w)) != KS_OK)
 		return st;
-	key_make(key, moment(due), id);
+	key_make(key, moment(place->due), place->id);
 	for (st = walk_behind(&w, key); st == KS_OK && go_on;
 	     st = go_on ? walk_get(&w, DB_NEXT) : KS_OK) {
 		if ((st = head_read(&w, &item)) != KS_OK)
@@ -365,9 +322,52 @@ outbox_behind(struct keystore *ks, time_t due, uint64_t id,
 	return st == KS_NOT_FOUND ? KS_OK : st;
 }
 
+struct due_walk {
+	const struct keystore *ks;
+	struct outbox_place *place;
+	time_t until, next;
+	bool (*visit)(void *ctx, const struct outbox_item *);
+	void *ctx;
+	bool refused;
+};
+
+static bool
+due_visit(void *ctx, const struct outbox_item *item)
+{
+	struct due_walk *d = ctx;
+
+	if (item->due > d->until || item->id > d->ks->durable) {
+		d->next = item->due;
+		return false;
+	}
+	d->refused = !d->visit(d->ctx, item);
+	if (!d->refused)
+		*d->place = (struct outbox_place){item->due, item->id};
+	return !d->refused;
+}
+
+enum ks_status
+outbox_due(struct keystore *ks, struct outbox_place *place, time_t until,
+    bool (*visit)(void *ctx, const struct outbox_item *), void *ctx,
+    time_t *next)
+{
+	struct due_walk d = {.ks = ks,
+	    .place = place,
+	    .until = until,
+	    .visit = visit,
+	    .ctx = ctx};
+	const struct outbox_place from = *place;
+	enum ks_status st = outbox_behind(ks, &from, due_visit, &d);
+
+	*next = d.next;
+	return st == KS_OK && !d.refused ? KS_NOT_FOUND : st;
+}
+
 enum ks_status
 outbox_each(struct keystore *ks,
     bool (*visit)(void *ctx, const struct outbox_item *), void *ctx)
 {
-	return outbox_behind(ks, 0, 0, visit, ctx);
+	static const struct outbox_place begin = {0, 0};
+
+	return outbox_behind(ks, &begin, visit, ctx);
 }

@@ -77,8 +77,8 @@ enum ks_status outbox_get(struct keystore *, uint64_t id, struct outbox_item *);
 enum ks_status outbox_each(struct keystore *,
     bool (*visit)(void *ctx, const struct outbox_item *), void *ctx);
 
-/* The same, from behind the item that is, or was, due then and has this id. */
-enum ks_status outbox_behind(struct keystore *, time_t due, uint64_t id,
+/* The same, from behind a place, at which there may be nothing any more. */
+enum ks_status outbox_behind(struct keystore *, const struct outbox_place *,
     bool (*visit)(void *ctx, const struct outbox_item *), void *ctx);
 
 /* ---- mails already answered ---------------------------------------------- */

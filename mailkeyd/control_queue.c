@@ -14,9 +14,8 @@
 
 /* Where a list, or a round of all, is. */
 struct work {
-	time_t due; /* of the last one met */
-	uint64_t id;
-	uint64_t n; /* in all */
+	struct outbox_place place; /* of the last one met */
+	uint64_t n;		   /* in all */
 	/* one slice */
 	unsigned visits;
 	uint64_t ids[SLICE];
@@ -54,8 +53,7 @@ visit(void *ctx, const struct outbox_item *item)
 {
 	struct work *work = ctx;
 
-	work->due = item->due;
-	work->id = item->id;
+	work->place = (struct outbox_place){item->due, item->id};
 	work->ids[work->visits++] = item->id;
 	work->n++;
 	if (work->f != NULL)
@@ -70,8 +68,7 @@ slice(struct client *client, FILE *f)
 
 	work->visits = 0;
 	work->f = f;
-	return outbox_behind(
-	    client->parts->ks, work->due, work->id, visit, work);
+	return outbox_behind(client->parts->ks, &work->place, visit, work);
 }
 
 static void
@@ -157,10 +154,8 @@ queue_all(struct client *client, bool list)
 		return;
 	}
 	work->list = list;
-	if (!list) {
-		work->due = time(NULL);
-		work->id = UINT64_MAX; /* behind those that are due */
-	}
+	if (!list) /* behind those that are due */
+		work->place = (struct outbox_place){time(NULL), UINT64_MAX};
 	client_stream(client);
 }
 

@@ -441,7 +441,9 @@ behind(void **state)
 	first = add(t, NOW, "first");
 	second = add(t, NOW, "second");
 	commit(t);
-	assert_int_equal(outbox_behind(t->ks, NOW, first, note, &s), KS_OK);
+	assert_int_equal(
+	    outbox_behind(t->ks, &(struct outbox_place){NOW, first}, note, &s),
+	    KS_OK);
 	assert_int_equal(s.n, 1);
 	assert_int_equal(s.id[0], second);
 	memset(&s, 0, sizeof(s));
@@ -449,10 +451,16 @@ behind(void **state)
 	begin(t);
 	assert_int_equal(outbox_delete(t->ks, first), KS_OK);
 	commit(t);
-	assert_int_equal(outbox_behind(t->ks, NOW, first, note, &s), KS_OK);
+	assert_int_equal(
+	    outbox_behind(t->ks, &(struct outbox_place){NOW, first}, note, &s),
+	    KS_OK);
 	assert_int_equal(s.n, 1);
-	assert_int_equal(outbox_behind(t->ks, NOW, second, note, &s), KS_OK);
-	assert_int_equal(outbox_behind(t->ks, NOW + 9, 0, note, &s), KS_OK);
+	assert_int_equal(
+	    outbox_behind(t->ks, &(struct outbox_place){NOW, second}, note, &s),
+	    KS_OK);
+	assert_int_equal(
+	    outbox_behind(t->ks, &(struct outbox_place){NOW + 9, 0}, note, &s),
+	    KS_OK);
 	assert_int_equal(s.n, 1);
 }
 
