@@ -69,10 +69,11 @@ def install():
         shutil.copy(f"{UNITS}/{unit}", ETC)
     os.mkdir("/etc/mailkeyd")
     os.mkdir(LOG, 0o755)
-    # No journal runs here, and Postfix is no member of our group.
+    # No journal runs here.
     drop_in("test", f"[Service]\nStandardError=append:{LOG}/log\n"
             "StandardOutput=null\n")
-    drop_in("test", "[Socket]\nSocketMode=0666\n", "mailkeyd.socket")
+    # As INSTALL has it.
+    drop_in("test", "[Socket]\nSocketGroup=postfix\n", "mailkeyd.socket")
 
 
 def drop_in(name, text, unit="mailkeyd.service"):
@@ -143,7 +144,8 @@ def stopped(place):
     """Before each test: nothing runs, nothing is left of the last one."""
     systemctl("stop", "mailkeyd.socket", "mailkeyd.service", fails=False)
     systemctl("reset-failed")
-    shutil.rmtree("/var/lib/mailkeyd", ignore_errors=True)
+    for folder in ("/var/lib/mailkeyd", "/run/mailkeyd"):
+        shutil.rmtree(folder, ignore_errors=True)
     for name in ("sendmail", "watchdog", "maildir"):
         if os.path.exists(f"{ETC}/mailkeyd.service.d/{name}.conf"):
             os.unlink(f"{ETC}/mailkeyd.service.d/{name}.conf")
