@@ -19,6 +19,7 @@ ALICE_KEY = "231A449802A0FC9B0505E4CD05E825E4425612B5"
 BOB = "88CA4281529E5EAAAA3B4CCC642CBF5CDDB5EA9E"
 CAROL = "4D293978532AE8CB5EFF7A96D60BDC818F051381"
 DAVE = "dave@example.net"
+STATE = ["db", "gnupg", "quarantine"]
 
 
 def page():
@@ -148,7 +149,7 @@ def backup(place):
           ["2026-11-22.tar"], "what was made")
     expect(not os.path.exists(os.path.join(m.state, "backup")), "a rest")
     m.add("bob.asc")
-    [restore] = procedures("RESTORING A BACKUP")
+    restore, clean = procedures("RESTORING A BACKUP")
     m.do(restore, DATE="2026-11-22")
     expect(DAVE in m.said, "the queue does not show what goes again", m.said)
     expect("2 certificates: 1 new" in m.said, m.said)
@@ -157,9 +158,13 @@ def backup(place):
     m.sink.verdict = lambda recipient, raw: None
     m.daemon.ctl("queue", "try")
     m.sink.answer_to(message_id)
+    # Nothing is overwritten, and nothing stale is taken, the next time.
+    m.do(restore[:3], fails=("mv",))
+    m.do(restore[-2:-1])
+    m.do(clean)
+    equal(sorted(os.listdir(m.state)), STATE, "what is left")
     # The same with a store that cannot be opened: no dump, no import.
     m.daemon.stop()
-    shutil.rmtree(m.state + ".old")
     with open(os.path.join(m.state, "db", "certs.db"), "r+b") as f:
         f.write(bytes(range(1, 256)) * 32)
     m.do(restore, DATE="2026-11-22", fails=("mailkeyctl dump",
@@ -219,13 +224,17 @@ def upgrade(place):
     version(m, B, folder)
     m.daemon.start()
     m.add("alice.asc")
-    up, _, back = procedures("UPGRADING, AND GOING BACK")
-    m.do(up)
-    expect("make install" in m.said and ": good" in m.said, m.said)
-    m.add("bob.asc")
+    clean, up, _, back, _ = procedures("UPGRADING, AND GOING BACK")
+    for name in ("bob.asc", "carol.asc"):   # one upgrade after the other
+        m.do(clean)
+        m.do(up)
+        expect("make install" in m.said and ": good" in m.said, m.said)
+        m.add(name)
     m.do(back)
     expect("make install" in m.said, m.said)
-    m.has(ALICE_KEY, BOB)
+    m.has(ALICE_KEY, BOB, CAROL)
+    m.do(clean)
+    equal(sorted(os.listdir(m.state)), STATE, "what is left")
 
 
 def upgrade_of_the_store(place):
@@ -234,12 +243,13 @@ def upgrade_of_the_store(place):
     m = Machine(place, "m", 0, folder)
     m.daemon.start()
     m.add("alice.asc")
-    up, anew, back = procedures("UPGRADING, AND GOING BACK")
+    clean, up, anew, back, older = procedures("UPGRADING, AND GOING BACK")
     section = " ".join(re.sub(r"(?m)^\.Nm ", "", page()).split())
     for said in ("an older mailkeyd wrote this store in a form that is no "
                  "longer read", "a newer mailkeyd wrote this store"):
         expect(said in section, "the page does not say", said)
     version(m, B + "/next", folder)
+    m.do(clean)
     m.do(up[:-1], fails=("mailkeyctl stats",))
     expect("an older mailkeyd wrote this store in a form that is no longer "
            "read" in m.said, m.said)
@@ -247,17 +257,13 @@ def upgrade_of_the_store(place):
     m.do(up[-1:])
     m.has(ALICE_KEY)
     m.add("bob.asc")
-    m.daemon.stop()
     # The old version does not take it.
     version(m, B, folder)
-    m.do(["# make install", "$ mailkeyctl stats"], fails=("mailkeyctl stats",))
+    m.do(back[:-1], fails=("mailkeyctl stats",))
     expect("a newer mailkeyd wrote this store" in m.said, m.said)
     m.daemon.start(ready=False)
     equal(m.daemon.process.wait(60 * SLOW), 78, "exit status of the old one")
-    version(m, B + "/next", folder)
-    m.do(["# make install"])
-    version(m, B, folder)
-    m.do(back)
+    m.do(older)
     m.has(ALICE_KEY, BOB)
     ask(m.daemon, m.sink, "GET 0x" + BOB)
 
@@ -330,7 +336,7 @@ def full_disk(place):
     m.daemon.start()
     m.add("bob.asc")
     look, larger = procedures("A FULL DISK")
-    filler = os.path.join(m.state, "mailkeyd.old")
+    filler = os.path.join(m.state, "filler")
 
     def status():
         with m.daemon.lmtp() as lmtp:
@@ -351,13 +357,16 @@ def full_disk(place):
     wait_until(lambda: re.search(r"outcome=later .*below free_space",
                                  m.daemon.log()), 20, "a line of the log")
     m.do(look)
-    expect("mailkeyd.old" in m.said, m.said)
+    expect("filler" in m.said, m.said)
     os.unlink(filler)
     equal(status(), 250, "LMTP status when there is room again")
     # A larger one; the test has no second disk, but a directory.
-    disk = os.path.join(m.root, "disk")
+    disk, fstab = (os.path.join(m.root, name) for name in ("disk", "fstab"))
     os.mkdir(disk)
-    m.do(larger, **{"mount /dev/sdb1": f"mount --bind {disk}"})
+    m.do(larger, **{
+        "mount /dev/sdb1": f"mount --bind {disk}",
+        "editor /etc/fstab": f"echo {disk} {m.state} none bind 0 0 >{fstab}",
+        "mount /var/lib": f"mount -T {fstab} /var/lib"})
     expect(os.path.isdir(os.path.join(disk, "db")), "nothing on the new disk")
     m.add("carol.asc")
     expect(BOB in fingerprints_of(m.daemon), "what was on the old one")
