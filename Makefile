@@ -249,7 +249,7 @@ install: all
 	install -m 644 mailkeyd/mailkeyd.8 mailkeyd/mailkeyctl.8 \
 	    $(DESTDIR)$(MANDIR)/man8
 	install -m 644 README.md INSTALL ARCHITECTURE.md LICENSE \
-	    contrib/mailkeyd.conf $(DESTDIR)$(DOCDIR)
+	    contrib/mailkeyd.conf contrib/blocklist $(DESTDIR)$(DOCDIR)
 	install -m 644 contrib/postfix/* $(DESTDIR)$(DOCDIR)/postfix
 	install -m 644 contrib/exim/* $(DESTDIR)$(DOCDIR)/exim
 	install -m 644 contrib/opensmtpd/* $(DESTDIR)$(DOCDIR)/opensmtpd

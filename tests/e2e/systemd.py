@@ -24,6 +24,7 @@ SYSTEMD = "/lib/systemd/systemd"
 UNITS = ROOT + "/contrib/systemd"
 ETC = "/etc/systemd/here"   # the only place where systemd looks for units
 CONF = "/etc/mailkeyd/mailkeyd.conf"
+DOC = "/usr/local/share/doc/mailkeyd"
 LOG = "/var/log/mailkeyd-test"
 STATUS = "exit-status"
 
@@ -153,6 +154,14 @@ def stopped(place):
     with open(f"{LOG}/log", "w", encoding="utf-8"):
         pass
     place.at_close(lambda: note(the_log()))
+
+
+def samples(_place):
+    """every sample is installed, beside the manuals that name it"""
+    for folder, _, names in os.walk(ROOT + "/contrib"):
+        for name in set(names) - {"demo", "deps", "lint"}:
+            path = os.path.join(folder, name).replace(ROOT + "/contrib", DOC)
+            expect(os.path.exists(path), path, "is missing")
 
 
 def exposure(*drop_ins):
@@ -329,8 +338,8 @@ def from_a_mailbox(place):
     dovecot.is_empty()
 
 
-TESTS = (hardened, served, started_by_mail, watched, wrong, by_sendmail,
-         from_a_maildir, from_a_mailbox)
+TESTS = (samples, hardened, served, started_by_mail, watched, wrong,
+         by_sendmail, from_a_maildir, from_a_mailbox)
 
 
 def main():
