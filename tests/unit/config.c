@@ -1,7 +1,7 @@
 /*
  * mailkeyd.conf: what it means, and the exact line for each mistake.
  */
-#include "mailkeyd/config.h"
+#include "mailkeyd/config_reading.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -949,29 +949,59 @@ sample(void **state)
 	/* It says that it shows the defaults. */
 	d = read_text(A, text, sizeof(text));
 	assert_non_null(d);
-	assert_memory_equal(
-	    &c->limits.mail, &d->limits.mail, sizeof(c->limits.mail));
-	assert_int_equal(c->limits.policy.certificate_size,
-	    d->limits.policy.certificate_size);
-	assert_int_equal(c->limits.policy.userids, d->limits.policy.userids);
-	assert_int_equal(c->limits.policy.subkeys, d->limits.policy.subkeys);
+	assert_memory_equal(&c->limits, &d->limits, sizeof(c->limits));
 	assert_int_equal(
-	    c->limits.policy.self_signatures, d->limits.policy.self_signatures);
-	assert_int_equal(c->limits.reply_size, d->limits.reply_size);
-	assert_int_equal(c->limits.max_parts, d->limits.max_parts);
-	assert_int_equal(c->limits.max_last, d->limits.max_last);
+	    c->certificates.attributes, d->certificates.attributes);
 	assert_int_equal(
-	    c->limits.max_last_reply_keys, d->limits.max_last_reply_keys);
-	assert_int_equal(c->limits.mget, d->limits.mget);
-	assert_int_equal(c->limits.bytes_per_day, d->limits.bytes_per_day);
-	assert_int_equal(c->limits.free_space, d->limits.free_space);
-	assert_int_equal(c->limits.quarantine_size, d->limits.quarantine_size);
-	assert_int_equal(c->limits.idle_timeout, d->limits.idle_timeout);
+	    c->certificates.unverified, d->certificates.unverified);
+	assert_int_equal(
+	    c->certificates.certifications, d->certificates.certifications);
+	assert_int_equal(c->send.port, d->send.port);
+	assert_int_equal(c->send.connections, d->send.connections);
 	assert_int_equal(c->send.retry, d->send.retry);
 	assert_int_equal(c->send.give_up, d->send.give_up);
 	assert_string_equal(c->receive[0].path, d->receive[0].path);
+	assert_int_equal(c->receive[0].mode, d->receive[0].mode);
 	config_free(c);
 	config_free(d);
+}
+
+/* Whether a line has `before`, behind what comments and indents it, the name,
+ * and `behind`. */
+static bool
+has_option(
+    const char *path, const char *before, const char *name, const char *behind)
+{
+	char line[512], wanted[128];
+	bool found = false;
+	FILE *f = fopen(path, "r");
+
+	assert_non_null(f);
+	snprintf(wanted, sizeof(wanted), "%s%s%s", before, name, behind);
+	while (!found && fgets(line, sizeof(line), f) != NULL)
+		found = strncmp(line + strspn(line, "# \t"), wanted,
+			    strlen(wanted)) == 0;
+	fclose(f);
+	return found;
+}
+
+/* Neither the sample nor the manual lacks one. */
+static void
+all_options(void **state)
+{
+	(void)state;
+	for (int s = 0; s < SECTIONS; s++)
+		for (size_t i = 0; i < config_sections[s].n; i++) {
+			const char *name = config_sections[s].options[i].name;
+			bool sample = has_option(
+				 "contrib/mailkeyd.conf", "", name, " = "),
+			     page = has_option("mailkeyd/mailkeyd.conf.5",
+				 ".It Ic ", name, " No = ");
+
+			if (!sample || !page)
+				print_error("%s is missing\n", name);
+			assert_true(sample && page);
+		}
 }
 
 static const struct {
@@ -1351,11 +1381,11 @@ main(void)
 	    cmocka_unit_test(all_set), cmocka_unit_test(peers),
 	    cmocka_unit_test(whose_peer), cmocka_unit_test(ways_to_send),
 	    cmocka_unit_test(each_cap), cmocka_unit_test(at_the_limits),
-	    cmocka_unit_test(sample), cmocka_unit_test(read_sizes),
-	    cmocka_unit_test(whose), cmocka_unit_test(prepares),
-	    cmocka_unit_test(prepare_errors), cmocka_unit_test(looks),
-	    cmocka_unit_test(programs), cmocka_unit_test(denies),
-	    cmocka_unit_test(adopts)};
+	    cmocka_unit_test(sample), cmocka_unit_test(all_options),
+	    cmocka_unit_test(read_sizes), cmocka_unit_test(whose),
+	    cmocka_unit_test(prepares), cmocka_unit_test(prepare_errors),
+	    cmocka_unit_test(looks), cmocka_unit_test(programs),
+	    cmocka_unit_test(denies), cmocka_unit_test(adopts)};
 
 	return cmocka_run_group_tests_name(
 	    "config", tests, make_dir, remove_dir);
