@@ -150,5 +150,5 @@ do_deliver(struct ctl *ctl, int argc, char **argv)
 }
 
 const struct verb verb_deliver = {"deliver",
-    "--sender=ADDRESS --recipient=ADDRESS",
+    "[--sender=ADDRESS] [--recipient=ADDRESS]",
     "hand the mail on standard input to the daemon", do_deliver};

@@ -398,5 +398,6 @@ do_import(struct ctl *ctl, int argc, char **argv)
 	return status == EX_OK ? feed.status : status;
 }
 
-const struct verb verb_import = {"import", "[--sync] FILE|DIRECTORY...",
+const struct verb verb_import = {"import",
+    "[--sync] [--restart] FILE|DIRECTORY...",
     "store the certificates of files and old mails", do_import};

@@ -9,7 +9,8 @@
 #include <string.h>
 #include <sysexits.h>
 
-#define PATIENCE 30 /* seconds: some CONTROL_ALIVE_MS */
+#define PATIENCE       30 /* seconds: some CONTROL_ALIVE_MS */
+#define SUMMARY_COLUMN 26 /* of the table of commands */
 
 enum {
 	OPT_SENDER = 256,
@@ -43,12 +44,23 @@ static const struct verb *const verbs[] = {
 };
 
 static void
+print_verb(FILE *f, const struct verb *verb)
+{
+	int n = fprintf(f, "  %s %s", verb->name, verb->arguments);
+
+	if (n < 0 || n >= SUMMARY_COLUMN) {
+		fputc('\n', f);
+		n = 0;
+	}
+	fprintf(f, "%*s%s\n", SUMMARY_COLUMN - n, "", verb->summary);
+}
+
+static void
 print_usage(FILE *f)
 {
 	fputs("usage: mailkeyctl [-c FILE] COMMAND [ARGUMENT...]\n\n", f);
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
-		fprintf(f, "  %-8s %-37s %s\n", verbs[i]->name,
-		    verbs[i]->arguments, verbs[i]->summary);
+		print_verb(f, verbs[i]);
 	fputs("\n"
 	      "  -c, --config=FILE  configuration, " CONFIG_DEFAULT "\n"
 	      "  -q, --quiet        no progress\n"

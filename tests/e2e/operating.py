@@ -10,8 +10,8 @@ import subprocess
 import threading
 import time
 
-from lib import (ALICE, armor, ask, certificates, equal, expect, gpg, key,
-                 mail, new_id, note, packets, run, smtp_to, wait_until)
+from lib import (ALICE, B, ROOT, armor, ask, certificates, equal, expect, gpg,
+                 key, mail, new_id, note, packets, run, smtp_to, wait_until)
 
 from debian_ring import fingerprint
 
@@ -291,6 +291,22 @@ def stats(place):
     expect("mails" not in table(daemon), "counters of a daemon that is gone")
 
 
+def helps(_place):
+    """--help has every option of the manual, in lines that fit a terminal"""
+    for program in ("mailkeyd", "mailkeyctl"):
+        with open(f"{ROOT}/mailkeyd/{program}.8", encoding="utf-8") as f:
+            synopsis = f.read().split(".Sh SYNOPSIS\n")[1].split("\n.Sh ")[0]
+        said = subprocess.run([f"{B}/{program}", "--help"], check=True,
+                              stdout=subprocess.PIPE).stdout.decode()
+        options = set(re.findall(r"\bFl (\S+)", synopsis))
+        expect(len(options) > 4, "options of", program, options)
+        for option in options:
+            expect(re.search(rf"[ \[]-(?:\w*{option}\w*\]|{option}\b)", said),
+                   f"-{option} of {program} is not in", said)
+        equal([line for line in said.splitlines() if len(line) > 79], [],
+              "long lines")
+
+
 class Adds:
     """ADDs by mail, one after the other, until told to end."""
 
@@ -498,4 +514,4 @@ def reloading_under_load(place):
 
 run(reloading, caps_again, reloading_under_load, backup, verify, queue,
     being_sent, queue_without_daemon, pause, quarantine, quarantine_ends,
-    digests_end, stats)
+    digests_end, stats, helps)
