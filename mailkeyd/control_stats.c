@@ -118,7 +118,7 @@ print_running(const struct stats *s, const struct client *client)
 	print_mails(s, client->gateway);
 	row(s, "sent", "answers sent", dc.sent);
 	row(s, "send_later", "  put off", dc.deferred);
-	row(s, "send_failed", "  given up", dc.refused);
+	row(s, "send_failed", "  refused, given up", dc.refused);
 	judge_native(parts->judge, &nc);
 	row(s, "good_signatures", "signatures verified", nc.good);
 	row(s, "bad_signatures", "  found bad", nc.bad);
