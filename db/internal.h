@@ -286,6 +286,10 @@ enum ks_status walk_open(struct keystore *, enum table, struct walk *);
 /* By a flag of DBC->get(); DB_SET... flags take key, klen and value, vlen.
  * A value is cut to the room there is. */
 enum ks_status walk_get(struct walk *, uint32_t flag);
+/* The same with a whole value: *out is made larger where it must be, and is the
+ * caller's to free, also when this fails. */
+enum ks_status walk_get_blob(
+    struct walk *, uint32_t flag, struct pgp_blob *out);
 enum ks_status walk_delete(struct walk *);
 void walk_close(struct walk *);
 /* The number that an index has where the walk stands, or KS_CORRUPT. */

@@ -205,45 +205,23 @@ ks_get(struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_cert **cert,
 				   : cert_get(ks, fpr, cert, meta);
 }
 
-static enum ks_status
-get_octets(
-    struct keystore *ks, uint64_t number, bool searched, struct pgp_blob *out)
+enum ks_status
+ks_get_searched(struct keystore *ks, uint64_t at, struct pgp_blob *out)
 {
 	struct pgp_blob value = {0};
 	struct ks_meta meta;
 	enum ks_status st;
 
-	if ((st = cert_blob(ks, number, &value)) != KS_OK)
+	if ((st = cert_blob(ks, at, &value)) != KS_OK)
 		return st;
 	if ((st = header_read(&value, &meta)) != KS_OK) {
 		pgp_blob_free(&value, false);
 		return st;
 	}
-	value.len -= CERT_HEADER;
-	if (searched && meta.unverified)
-		value.len = 0;
+	value.len = meta.unverified ? 0 : value.len - CERT_HEADER;
 	memmove(value.data, value.data + CERT_HEADER, value.len);
 	*out = value;
 	return KS_OK;
-}
-
-enum ks_status
-ks_get_octets(
-    struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_blob *out)
-{
-	enum ks_status st;
-	uint64_t number;
-
-	if (is_blocked(ks, fpr))
-		return KS_NOT_FOUND;
-	st = cert_number(ks, fpr, &number);
-	return st == KS_OK ? get_octets(ks, number, false, out) : st;
-}
-
-enum ks_status
-ks_get_searched(struct keystore *ks, uint64_t at, struct pgp_blob *out)
-{
-	return get_octets(ks, at, true, out);
 }
 
 enum ks_status
@@ -279,6 +257,51 @@ ks_next(struct keystore *ks, uint64_t *at, struct pgp_fpr *next)
 	do
 		st = cert_next(ks, at, next);
 	while (st == KS_OK && is_blocked(ks, next));
+	return st;
+}
+
+static bool
+each_visit(struct keystore *ks, struct pgp_blob value,
+    bool (*visit)(void *ctx, const struct pgp_fpr *, const struct pgp_blob *),
+    void *ctx)
+{
+	const struct pgp_fpr fpr = header_fpr(value.data);
+
+	value.data += CERT_HEADER;
+	value.len -= CERT_HEADER;
+	return is_blocked(ks, &fpr) || visit(ctx, &fpr, &value);
+}
+
+enum ks_status
+ks_each(struct keystore *ks, uint64_t *at,
+    bool (*visit)(void *ctx, const struct pgp_fpr *, const struct pgp_blob *),
+    void *ctx)
+{
+	struct pgp_blob value = {NULL, 0};
+	struct ks_meta ignored;
+	enum ks_status st;
+	bool go_on = true;
+	struct walk c;
+
+	if (*at >= NUMBER_MAX)
+		return KS_NOT_FOUND;
+	if ((st = walk_open(ks, T_CERTS, &c)) != KS_OK)
+		return st;
+	number_put(c.key, *at + 1);
+	c.klen = NUMBER_LEN;
+	for (st = walk_get_blob(&c, DB_SET_RANGE, &value); st == KS_OK && go_on;
+	     st = go_on ? walk_get_blob(&c, DB_NEXT, &value) : KS_OK) {
+		if (c.klen != NUMBER_LEN)
+			st = KS_CORRUPT;
+		else
+			st = header_read(&value, &ignored);
+		if (st != KS_OK)
+			break;
+		*at = number_get(c.key);
+		go_on = each_visit(ks, value, visit, ctx);
+	}
+	walk_close(&c);
+	pgp_blob_free(&value, false);
 	return st;
 }
 

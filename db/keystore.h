@@ -201,17 +201,22 @@ struct ks_meta {
 enum ks_status ks_get(struct keystore *, const struct pgp_fpr *,
     struct pgp_cert **cert, struct ks_meta *meta);
 
-/* The same as canonical octets, for dumps and answers; caller frees. */
-enum ks_status ks_get_octets(
-    struct keystore *, const struct pgp_fpr *, struct pgp_blob *);
-
 /*
  * One after the other in the order of their arrival: the primary fingerprint of
  * the next certificate, from the first with *at == 0, and moves *at to it;
- * KS_NOT_FOUND at the end.  For dumps, in slices, between which the store may
- * change: the one at *at may go.
+ * KS_NOT_FOUND at the end.  In slices, between which the store may change: the
+ * one at *at may go.
  */
 enum ks_status ks_next(struct keystore *, uint64_t *at, struct pgp_fpr *next);
+
+/*
+ * All that follow, with their canonical octets, for dumps, until `visit`, which
+ * must not call the store, says false (KS_OK) or there is no more
+ * (KS_NOT_FOUND).
+ */
+enum ks_status ks_each(struct keystore *, uint64_t *at,
+    bool (*visit)(void *ctx, const struct pgp_fpr *, const struct pgp_blob *),
+    void *ctx);
 
 /* The octets of the certificate that ks_next() has come to, for who looks
  * through user IDs: of an unverified one, which is not to be found by them,

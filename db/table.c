@@ -247,6 +247,24 @@ walk_get(struct walk *c, uint32_t flag)
 }
 
 enum ks_status
+walk_get_blob(struct walk *c, uint32_t flag, struct pgp_blob *out)
+{
+	DBT k = dbt_room(c->key, sizeof(c->key));
+	DBT v = dbt_in(out->data, 0);
+	int ret;
+
+	k.size = (uint32_t)c->klen;
+	v.flags = DB_DBT_REALLOC;
+	ret = c->dbc->get(c->dbc, &k, &v, flag);
+	out->data = v.data;
+	if (ret == 0) {
+		c->klen = k.size;
+		out->len = v.size;
+	}
+	return table_status(c->ks, ret);
+}
+
+enum ks_status
 walk_delete(struct walk *c)
 {
 	assert(c->ks->txn != NULL);

@@ -11,9 +11,13 @@
 
 struct work {
 	uint64_t at;		/* sent */
-	bool newer;		/* the second time: those that were left */
+	bool left;		/* there are some for a second time */
+	bool newer;		/* which is this */
 	uint64_t each, in_file; /* certificates in a file; each 0: any */
-	uint64_t n;		/* in this slice */
+	/* one slice */
+	uint64_t n;
+	FILE *f;
+	int64_t until; /* as of loop_now_ms() */
 };
 
 /* Versions 5 and 6 come last: many programs give up all that follows one, or
@@ -24,38 +28,32 @@ is_newer(const struct pgp_fpr *fpr)
 	return fpr->len == PGP_FPR_MAX;
 }
 
+static bool
+dump_visit(void *ctx, const struct pgp_fpr *fpr, const struct pgp_blob *octets)
+{
+	struct work *work = ctx;
+
+	if (is_newer(fpr) == work->newer) {
+		fwrite(octets->data, 1, octets->len, work->f);
+		work->n++;
+		work->in_file++;
+	} else
+		work->left = true;
+	return (work->each == 0 || work->in_file < work->each) &&
+	       ftell(work->f) < (long)SLICE && loop_now_ms() < work->until;
+}
+
 /* Some certificates, or KS_NOT_FOUND behind the last. */
 static enum ks_status
 dump_slice(struct client *client, FILE *f)
 {
-	struct keystore *ks = client->parts->ks;
 	struct work *work = client->work;
-	int64_t began = loop_now_ms();
-	enum ks_status status = KS_OK;
-	struct pgp_blob blob;
-	struct pgp_fpr fpr;
+	enum ks_status status;
 
 	work->n = 0;
-	while (status == KS_OK &&
-	       (work->each == 0 || work->in_file < work->each) &&
-	       ftell(f) < (long)SLICE && loop_now_ms() - began < SLICE_MS) {
-		status = ks_next(ks, &work->at, &fpr);
-		if (status != KS_OK)
-			break;
-		if (is_newer(&fpr) != work->newer)
-			continue;
-		status = ks_get_octets(ks, &fpr, &blob);
-		if (status == KS_NOT_FOUND) {
-			status = KS_OK; /* gone in between */
-			continue;
-		}
-		if (status == KS_OK) {
-			fwrite(blob.data, 1, blob.len, f);
-			work->n++;
-			work->in_file++;
-			pgp_blob_free(&blob, false);
-		}
-	}
+	work->f = f;
+	work->until = loop_now_ms() + SLICE_MS;
+	status = ks_each(client->parts->ks, &work->at, dump_visit, work);
 	if (work->in_file == work->each)
 		work->in_file = 0;
 	return status;
@@ -97,7 +95,7 @@ dump_more(struct client *client)
 	if (status == KS_OK || status == KS_NOT_FOUND)
 		dump_say(client, data, len);
 	free(data);
-	if (status == KS_NOT_FOUND && !work->newer) {
+	if (status == KS_NOT_FOUND && !work->newer && work->left) {
 		work->newer = true;
 		work->at = 0;
 		work->in_file = 0;

@@ -108,8 +108,8 @@ same_stores(const struct tempstore *t, const struct tempstore *other)
 
 		assert_int_equal(ks_next(t->ks, &bt, &b), KS_OK);
 		assert_int_equal(fpr_order(&a, &b), 0);
-		assert_int_equal(ks_get_octets(other->ks, &a, &x), KS_OK);
-		assert_int_equal(ks_get_octets(t->ks, &b, &y), KS_OK);
+		assert_int_equal(store_octets(other->ks, &a, &x), KS_OK);
+		assert_int_equal(store_octets(t->ks, &b, &y), KS_OK);
 		assert_int_equal(x.len, y.len);
 		assert_memory_equal(x.data, y.data, x.len);
 		pgp_blob_free(&x, false);

@@ -391,7 +391,7 @@ blocked(void **state)
 	assert_int_equal(put(t, cert[1], NOW), KS_UNCHANGED);
 	/* What is stored is there for nobody. */
 	assert_null(get(t, &list[1]));
-	assert_int_equal(ks_get_octets(t->ks, &list[1], &octets), KS_NOT_FOUND);
+	assert_int_equal(store_octets(t->ks, &list[1], &octets), KS_NOT_FOUND);
 	assert_int_equal(found(t, "one@example.org", 0), 0);
 	assert_int_equal(found(t, "same", 0), 1);
 	assert_int_equal(found(t, "\"same <\"", 0), 1);

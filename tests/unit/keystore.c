@@ -84,7 +84,7 @@ put_and_get(void **state)
 	assert_int_equal(meta.serial, 1);
 	assert_int_equal(pgp_cert_octets(cert, &want), PGP_OK);
 	assert_int_equal(
-	    ks_get_octets(t->ks, pgp_cert_fpr(cert), &octets), KS_OK);
+	    store_octets(t->ks, pgp_cert_fpr(cert), &octets), KS_OK);
 	assert_int_equal(octets.len, want.len);
 	assert_memory_equal(octets.data, want.data, want.len);
 	pgp_blob_free(&octets, false);

@@ -91,7 +91,7 @@ assert_closed(struct keystore *ks, const struct pgp_fpr *fpr, enum ks_status st)
 	assert_int_equal(ks_closed(ks, &why), st);
 	assert_string_not_equal(why, "");
 	assert_int_equal(ks_begin(ks, KS_ROOM_NONE), st);
-	assert_int_equal(ks_get_octets(ks, fpr, &blob), st);
+	assert_int_equal(store_octets(ks, fpr, &blob), st);
 	assert_int_equal(
 	    ks_query_parse("ann@example.org", &query, &why), KS_OK);
 	assert_int_equal(ks_find(ks, &query, 10, &found), st);
@@ -110,7 +110,7 @@ assert_open(struct tempstore *t, const struct pgp_fpr *fpr)
 
 	assert_int_equal(ks_mend(t->ks), KS_OK);
 	assert_int_equal(ks_closed(t->ks, NULL), KS_OK);
-	assert_int_equal(ks_get_octets(t->ks, fpr, &blob), KS_OK);
+	assert_int_equal(store_octets(t->ks, fpr, &blob), KS_OK);
 	pgp_blob_free(&blob, false);
 	assert_int_equal(wrong_in(t), 0);
 	begin(t);

@@ -110,4 +110,35 @@ store_cert(unsigned number, const char *id1, const char *id2)
 	return cert;
 }
 
+struct store_octets {
+	const struct pgp_fpr *fpr;
+	struct pgp_blob *out;
+};
+
+static inline bool
+store_octets_visit(
+    void *ctx, const struct pgp_fpr *fpr, const struct pgp_blob *octets)
+{
+	struct store_octets *s = ctx;
+
+	if (pgp_fpr_cmp(fpr, s->fpr) != 0)
+		return true;
+	s->out->data = malloc(octets->len);
+	assert_non_null(s->out->data);
+	memcpy(s->out->data, octets->data, octets->len);
+	s->out->len = octets->len;
+	return false;
+}
+
+/* What the store has of a certificate; the caller frees. */
+static inline enum ks_status
+store_octets(
+    struct keystore *ks, const struct pgp_fpr *fpr, struct pgp_blob *out)
+{
+	struct store_octets s = {fpr, out};
+	uint64_t at = 0;
+
+	return ks_each(ks, &at, store_octets_visit, &s);
+}
+
 #endif

@@ -612,8 +612,8 @@ assert_same(
 {
 	struct pgp_blob a, b;
 
-	assert_int_equal(ks_get_octets(here->ks, fpr, &a), KS_OK);
-	assert_int_equal(ks_get_octets(there->ks, fpr, &b), KS_OK);
+	assert_int_equal(store_octets(here->ks, fpr, &a), KS_OK);
+	assert_int_equal(store_octets(there->ks, fpr, &b), KS_OK);
 	assert_int_equal(a.len, b.len);
 	assert_memory_equal(a.data, b.data, a.len);
 	pgp_blob_free(&a, false);
