@@ -93,6 +93,18 @@ read_answer(const struct pop3 *p, const char *what, bool *good)
 	return line != NULL;
 }
 
+/* What is there before a command was said is not the answer to it: some mail
+ * would speak for the server. */
+static bool
+in_step(const struct pop3 *p, const char *what)
+{
+	if (!wire_has_rest(&p->f->wire, p->stream))
+		return true;
+	p->f->wire.broken = true;
+	return fetch_trouble(
+	    p->f, "%s: the answer before it did not end where it should", what);
+}
+
 /* Says a command of a word and at most one argument.  False: trouble. */
 static bool
 say(const struct pop3 *p, const char *what, const char *argument)
@@ -100,7 +112,7 @@ say(const struct pop3 *p, const char *what, const char *argument)
 	char line[PASSWORD_MAX + 32]; /* a user is as long at most */
 	int n = snprintf(line, sizeof(line), "%s%s%s\r\n", what,
 	    *argument != '\0' ? " " : "", argument);
-	bool good = n > 0 && (size_t)n < sizeof(line) &&
+	bool good = in_step(p, what) && n > 0 && (size_t)n < sizeof(line) &&
 		    mailstream_write(p->stream, line, (size_t)n) == n &&
 		    mailstream_flush(p->stream) == 0;
 
@@ -311,6 +323,10 @@ keep(struct kept *k, const char *data, size_t len)
  * Keeps the first `most` octets of a mail, without the dots that were put
  * before dots, and counts all of them.  Where the connection broke behind
  * those, they are as good.
+ *
+ * Only CR LF ends a line: a server that takes no bare LF for the end of one
+ * puts no dot behind it, and a mail could end itself there and go on as answers
+ * of the server.
  */
 static bool
 keep_lines(
@@ -318,7 +334,7 @@ keep_lines(
 {
 	const MMAPString *line = p->line;
 	struct kept kept = {.fd = fd};
-	bool good = true;
+	bool good = true, begins = true; /* a line, by CR LF */
 
 	for (*octets = 0;;) {
 		size_t dot, n, room = *octets < most ? most - *octets : 0;
@@ -328,10 +344,10 @@ keep_lines(
 				return broken(p, what);
 			break;
 		}
-		dot = line->len > 0 && line->str[0] == '.';
-		if (dot == 1 && (strcmp(line->str, ".\r\n") == 0 ||
-				    strcmp(line->str, ".\n") == 0))
+		dot = begins && line->str[0] == '.';
+		if (dot == 1 && strcmp(line->str, ".\r\n") == 0)
 			break;
+		begins = line->len > 1 && line->str[line->len - 2] == '\r';
 		n = line->len - dot;
 		*octets += n;
 		good =

@@ -170,12 +170,18 @@ wire_stream(struct wire *w)
 }
 
 bool
+wire_has_rest(const struct wire *w, const mailstream *stream)
+{
+	return stream->read_buffer_len > 0 ||
+	       (w->pending != NULL && w->pending(w) > 0);
+}
+
+bool
 wire_has_data(const struct wire *w, const mailstream *stream)
 {
 	struct pollfd p = {w->fd, POLLIN, 0};
 
-	return stream->read_buffer_len > 0 ||
-	       (w->pending != NULL && w->pending(w) > 0) || poll(&p, 1, 0) != 0;
+	return wire_has_rest(w, stream) || poll(&p, 1, 0) != 0;
 }
 
 /* ---- the connection ------------------------------------------------------ */

@@ -49,6 +49,9 @@ mailstream *wire_stream(struct wire *);
 
 /* Whether there is something to read, asked for or not. */
 bool wire_has_data(const struct wire *, const mailstream *);
+/* Whether some of what came with the last answer was not taken for it.  Not
+ * what the socket has: that may be a word of TLS, or the end. */
+bool wire_has_rest(const struct wire *, const mailstream *);
 
 /* Why it broke, for people. */
 const char *wire_trouble(const struct wire *);

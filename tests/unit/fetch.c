@@ -1,6 +1,7 @@
 /*
  * Sessions of mailkeyd-fetcher with servers that answer each time before it
  * gives up, and never come to an end: what takes them hours here is simulated.
+ * And with mails that speak for their server.
  */
 #include "mailkeyd/fetcher.h"
 #include "mailkeyd/loop.h"
@@ -119,10 +120,66 @@ imap_hears(const char *line)
 		say("* CAPABILITY IMAP4rev1\r\n%s OK x\r\n", tag);
 }
 
+/* What ends where, by POP3: three mails, of which the second is this. */
+static const struct ending {
+	const char *name;
+	const char *answer; /* to RETR */
+	const char *mail;   /* what is taken for it; NULL: nothing */
+	const char *why;    /* the session ends at that; NULL: it does not */
+} endings[] = {
+    {"plain", "+OK\r\na\r\n.\r\n", "a\r\n", NULL},
+    {"empty", "+OK\r\n.\r\n", "", NULL},
+    {"dots", "+OK\r\n..\r\n...\r\n..x\r\n.y\r\n.\r\n", ".\r\n..\r\n.x\r\ny\r\n",
+	NULL},
+    {"LF . LF", "+OK\r\na\n.\n+OK\r\nforged\r\n.\r\n",
+	"a\n.\n+OK\r\nforged\r\n", NULL},
+    {"LF . CR LF", "+OK\r\na\n.\r\n+OK\r\nforged\r\n.\r\n",
+	"a\n.\r\n+OK\r\nforged\r\n", NULL},
+    {"CR LF . LF", "+OK\r\na\r\n..\n+OK\r\nforged\r\n.\r\n",
+	"a\r\n.\n+OK\r\nforged\r\n", NULL},
+    {"CR . CR", "+OK\r\na\r.\r+OK\r\nforged\r\n.\r\n",
+	"a\r.\r+OK\r\nforged\r\n", NULL},
+    {"dots behind LF", "+OK\r\na\n..\n..b\r\n.\r\n", "a\n..\n..b\r\n", NULL},
+    {"no CR at all", "+OK\na\n.\n", NULL, "RETR: timed out"},
+    /* a server that puts no dots before dots */
+    {"CR LF . CR LF", "+OK\r\na\r\n.\r\n+OK\r\nforged\r\n.\r\n", "a\r\n",
+	"RETR: the answer before it"},
+    {"a line behind -ERR", "-ERR no\r\n+OK\r\nforged\r\n.\r\n", NULL,
+	"RETR: the answer before it"},
+};
+
+static struct {
+	const struct ending *ending; /* NULL: the cases above */
+	char taken[4][64];	     /* for each mail */
+	unsigned deleted;	     /* mails, a bit for each */
+	bool quit;
+} box;
+
+static void
+box_hears(const char *line)
+{
+	unsigned number = 0;
+
+	sscanf(line, "%*4c %u", &number);
+	if (strncmp(line, "LIST", 4) == 0)
+		say("+OK\r\n1 3\r\n2 3\r\n3 3\r\n.\r\n", "");
+	else if (strncmp(line, "UIDL", 4) == 0)
+		say("+OK\r\n1 a\r\n2 b\r\n3 c\r\n.\r\n", "");
+	else if (strncmp(line, "RETR", 4) == 0)
+		say(number == 2 ? box.ending->answer : "+OK\r\nx\r\n.\r\n", "");
+	else
+		say("+OK\r\n", "");
+	if (strncmp(line, "DELE", 4) == 0)
+		box.deleted |= 1u << number;
+	box.quit |= strncmp(line, "QUIT", 4) == 0;
+}
+
 static void
 pop3_hears(const char *line)
 {
-	if (strncmp(line, cases[server.n].endless, 4) == 0)
+	if (box.ending != NULL)
+		box_hears(line);
+	else if (strncmp(line, cases[server.n].endless, 4) == 0)
 		say(cases[server.n].answer, "");
 	else if (strncmp(line, "LIST", 4) == 0)
 		say_list("+OK\r\n", "", ".\r\n", "");
@@ -228,25 +285,31 @@ fetch_wait(struct fetcher *f, long ms, const mailstream *stream)
 	return false;
 }
 
-/* Nothing comes to its end. */
+/* Of the cases above nothing comes to its end. */
 void
 fetch_offer(struct fetcher *f, uint32_t number, const char *key, int memfd,
     uint64_t size, bool cut)
 {
-	(void)f;
 	(void)key;
 	(void)size;
 	(void)cut;
+	if (box.ending == NULL)
+		fail_msg("%s: mail %u is whole", cases[server.n].name,
+		    (unsigned)number);
+	assert_in_range(number, 1, 3);
+	assert_true(
+	    pread(memfd, box.taken[number], sizeof(box.taken[0]) - 1, 0) >= 0);
 	close(memfd);
-	fail_msg(
-	    "%s: mail %u is whole", cases[server.n].name, (unsigned)number);
+	f->batch[f->nbatch++] =
+	    (struct taken){.number = number, .fate = FETCH_DONE};
 }
 
 void
 fetch_settle(struct fetcher *f)
 {
-	(void)f;
-	fail_msg("there is nothing to settle");
+	if (box.ending == NULL)
+		fail_msg("there is nothing to settle");
+	f->paused = false;
 }
 
 /* ---- sessions ------------------------------------------------------------ */
@@ -288,6 +351,65 @@ ends(void **state)
 	server.said = NULL;
 }
 
+static const char *
+shown(const char *text)
+{
+	static char out[256];
+	size_t n = 0;
+
+	for (; *text != '\0' && n < sizeof(out) - 3; text++) {
+		if (*text == '\r' || *text == '\n')
+			out[n++] = '\\';
+		out[n++] = *text == '\r' ? 'r' : *text == '\n' ? 'n' : *text;
+	}
+	out[n] = '\0';
+	return out;
+}
+
+/* No mail is taken for two, and none is deleted that nobody has read. */
+static void
+mail_ends(const struct ending *e)
+{
+	static char user[] = "keys", host[] = "h";
+	struct fetcher f = {.host = host,
+	    .user = user,
+	    .type = RECEIVE_POP3,
+	    .tls = RECEIVE_TLS_NONE,
+	    .timeout_ms = TIMEOUT_MS,
+	    .poll_ms = 1000,
+	    .most = 8 << 20,
+	    .wire = {.fd = -1, .core = -1}};
+	bool third = e->why == NULL;
+	unsigned deleted = !third ? 0 : e->mail != NULL ? 2 | 4 | 8 : 2 | 8;
+
+	memset(&box, 0, sizeof(box));
+	box.ending = e;
+	clock_now = 0;
+	if ((fetch_pop3(&f) == -1) == third || box.quit != third ||
+	    (e->why != NULL && strstr(f.why, e->why) == NULL))
+		fail_msg("%s: the session ends with \"%s\"", e->name, f.why);
+	if (strcmp(box.taken[1], "x\r\n") != 0 ||
+	    strcmp(box.taken[2], e->mail != NULL ? e->mail : "") != 0)
+		fail_msg("%s: the mail is %s", e->name, shown(box.taken[2]));
+	if (strcmp(box.taken[3], third ? "x\r\n" : "") != 0)
+		fail_msg("%s: the next is %s", e->name, shown(box.taken[3]));
+	if (box.deleted != deleted)
+		fail_msg("%s: deleted are %x", e->name, box.deleted);
+	later_clear(&f.later);
+}
+
+static void
+mails_end(void **state)
+{
+	(void)state;
+	server.n = sizeof(cases) / sizeof(cases[0]) - 1; /* by POP3 */
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
+		mail_ends(&endings[i]);
+	box.ending = NULL;
+	free(server.said);
+	server.said = NULL;
+}
+
 /* Of thousands of mails that cannot be had: the second time, and not each. */
 static void
 noted(void **state)
@@ -321,8 +443,8 @@ noted(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(ends), cmocka_unit_test(noted)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(ends),
+	    cmocka_unit_test(mails_end), cmocka_unit_test(noted)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
