@@ -29,6 +29,11 @@ struct put_off {
 	unsigned tries;
 	unsigned scan; /* the last one that met it */
 	bool done;     /* it was answered, but cannot be removed */
+	/* While it may still be written: how it was, and since when. */
+	off_t size;
+	struct timespec mtime;
+	int64_t since; /* 0: nobody has looked */
+	bool said;
 };
 
 /* A file whose mail is in hand. */

@@ -9,15 +9,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
-#define COPY (1u << 20) /* octets of a mail copied in one turn */
+#define COPY	 (1u << 20) /* octets of a mail copied in one turn */
+#define STILL_MS 60000L	    /* a file without a lease that nobody changes */
 
 void
 file_clear(struct file *file)
@@ -137,15 +140,77 @@ file_copy(struct file *file)
 		file_submit(file);
 }
 
-/* Somebody has it open for writing: no MTA does that in new/, but a hand
- * with cp(1) does.  Only the owner is told, the others go on. */
+/* As it is, it has been for a while. */
 static bool
-is_being_written(int fd)
+is_still(struct put_off *p, const struct stat *st)
 {
-	if (fcntl(fd, F_SETLEASE, F_RDLCK) == -1)
-		return errno == EAGAIN;
-	fcntl(fd, F_SETLEASE, F_UNLCK);
-	return false;
+	int64_t now = loop_now_ms();
+
+	if (p->since == 0 || p->size != st->st_size ||
+	    p->mtime.tv_sec != st->st_mtim.tv_sec ||
+	    p->mtime.tv_nsec != st->st_mtim.tv_nsec) {
+		p->since = now;
+		p->size = st->st_size;
+		p->mtime = st->st_mtim;
+	}
+	return now - p->since >= STILL_MS;
+}
+
+/* There a lease depends on what the server delegates, mostly nothing. */
+static bool
+is_on_a_server(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) == -1)
+		return false;
+	switch ((uint32_t)fs.f_type) {
+	case NFS_SUPER_MAGIC:
+	case SMB_SUPER_MAGIC:
+	case CIFS_SUPER_MAGIC:
+	case SMB2_SUPER_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * Whether it has to be waited for.  By the rules of Maildir nobody writes in
+ * new/, where whole files are moved to; but a hand with cp(1) does.  Of a file
+ * that is open for writing there is no lease to read it (EAGAIN).  On a server
+ * that may also mean that there are no leases at all: there a file is taken
+ * that has been still for a while.  Where leases cannot be asked for, the rules
+ * have to do.
+ */
+static bool
+is_being_written(
+    struct maildir *m, const char *name, int fd, const struct stat *st)
+{
+	bool server, still;
+	struct put_off *p;
+
+	if (fcntl(fd, F_SETLEASE, F_RDLCK) != -1) {
+		fcntl(fd, F_SETLEASE, F_UNLCK);
+		return false;
+	}
+	if (errno != EAGAIN)
+		return false;
+	server = is_on_a_server(fd);
+	p = put_off_add(m, name);
+	still = p != NULL && is_still(p, st);
+	if (server && still)
+		return false;
+	if (still && !p->said) {
+		maildir_say(m, LOG_WARNING, name, "not_read",
+		    "another process has it open for writing");
+		p->said = true;
+	}
+	/* Here the end of writing is an event. */
+	if (p != NULL)
+		p->due = server ? p->since + STILL_MS : 0;
+	maildir_rescan_in(m, server ? STILL_MS : MAILDIR_SOON_MS);
+	return true;
 }
 
 static void
@@ -193,13 +258,7 @@ file_open(struct maildir *m, const char *name, struct stat *st)
 		put_off_no_mail(m, name, "no regular file");
 	else if (p != NULL && p->done)
 		file_remove(m, m->dir, st->st_ino, name);
-	else if (is_being_written(fd)) {
-		struct put_off *slow = put_off_add(m, name);
-
-		if (slow != NULL)
-			slow->due = 0; /* the next look will do */
-		maildir_rescan_in(m, MAILDIR_SOON_MS);
-	} else
+	else if (!is_being_written(m, name, fd, st))
 		return fd;
 	close(fd);
 	return -1;

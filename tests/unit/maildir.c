@@ -1,7 +1,8 @@
 /*
- * A Maildir whose mails have to come again.  The gateway is a stand-in of this
- * file: it says of each mail what its text asks for, in the next round of the
- * loop.
+ * A Maildir whose mails have to wait, or to come again.  The gateway is a
+ * stand-in of this file: it says of each mail what its text asks for, in the
+ * next round of the loop.  So are, where a case wants it, the clock and what
+ * the file system says.
  */
 #include "mailkeyd/maildir.h"
 #include "mailkeyd/receive.h"
@@ -14,14 +15,68 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WAIT_MS 60000
+
+/* ---- the system's stand-in ----------------------------------------------- */
+
+static long ahead_ms;	 /* of the true clock */
+static bool no_leases;	 /* F_SETLEASE fails with EAGAIN, as from NFS */
+static long file_system; /* its number; 0: the true one */
+
+int
+clock_gettime(clockid_t id, struct timespec *t)
+{
+	int result = (int)syscall(SYS_clock_gettime, id, t);
+
+	if (id == CLOCK_MONOTONIC) {
+		t->tv_sec += ahead_ms / 1000;
+		t->tv_nsec += ahead_ms % 1000 * 1000000;
+		if (t->tv_nsec >= 1000000000) {
+			t->tv_sec++;
+			t->tv_nsec -= 1000000000;
+		}
+	}
+	return result;
+}
+
+int
+fcntl(int fd, int command, ...)
+{
+	va_list ap;
+	void *arg;
+
+	if (command == F_SETLEASE && no_leases) {
+		errno = EAGAIN;
+		return -1;
+	}
+	va_start(ap, command);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	return (int)syscall(SYS_fcntl, fd, command, arg);
+}
+
+int
+fstatfs(int fd, struct statfs *fs)
+{
+	int result = (int)syscall(SYS_fstatfs, fd, fs);
+
+	if (file_system != 0)
+		fs->f_type = file_system;
+	return result;
+}
 
 /* ---- the gateway's stand-in ---------------------------------------------- */
 
@@ -148,7 +203,8 @@ setup(void **state)
 	receive.path = dir;
 	nseen = nhand = 0;
 	refuse = 0;
-	all_later = false;
+	all_later = no_leases = false;
+	ahead_ms = file_system = 0;
 	loop = loop_new();
 	answer = loop == NULL ? NULL : loop_timer_new(loop, answer_all, NULL);
 	return answer == NULL ? -1 : 0;
@@ -198,6 +254,32 @@ run_until(size_t n)
 	loop_timer_set(t, WAIT_MS);
 	assert_int_equal(loop_run(loop), 0);
 	loop_timer_free(t);
+}
+
+static struct loop_timer *rounds;
+static unsigned nrounds;
+
+static void
+round_over(void *ctx)
+{
+	(void)ctx;
+	if (--nrounds == 0)
+		loop_stop(loop);
+	else
+		loop_timer_set(rounds, 10);
+}
+
+/* Turns it until nothing more is to be done now. */
+static void
+run_now(void)
+{
+	rounds = loop_timer_new(loop, round_over, NULL);
+	assert_non_null(rounds);
+	nrounds = 10;
+	enough = SEEN;
+	loop_timer_set(rounds, 10);
+	assert_int_equal(loop_run(loop), 0);
+	loop_timer_free(rounds);
 }
 
 static void
@@ -296,6 +378,144 @@ test_put_off_in_a_crowd(void **state)
 	assert_true(again >= 900);
 }
 
+/* ---- what is still written ----------------------------------------------- */
+
+/* Another process that has a file open for writing until `*end` is closed. */
+static pid_t
+start_writer(const char *name, int *end)
+{
+	char path[160], c;
+	int ready[2], until[2], fd;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/new/%s", dir, name);
+	assert_int_equal(pipe(ready), 0);
+	assert_int_equal(pipe(until), 0);
+	pid = fork();
+	assert_int_not_equal(pid, -1);
+	if (pid == 0) {
+		close(until[1]);
+		fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+		if (fd == -1 || write(fd, "h", 1) != 1 ||
+		    write(ready[1], "", 1) != 1 || read(until[0], &c, 1) != 0 ||
+		    write(fd, "alf", 3) != 3)
+			_exit(1);
+		_exit(0);
+	}
+	close(ready[1]);
+	close(until[0]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	*end = until[1];
+	return pid;
+}
+
+/* The log goes to `log` in place of standard error, which is returned. */
+static int
+log_to(int log)
+{
+	int old = dup(STDERR_FILENO);
+
+	assert_int_not_equal(old, -1);
+	assert_int_not_equal(dup2(log, STDERR_FILENO), -1);
+	return old;
+}
+
+static size_t
+lines_with(int log, const char *text)
+{
+	char all[8192], *at = all;
+	ssize_t n = pread(log, all, sizeof(all) - 1, 0);
+	size_t count = 0;
+
+	assert_true(n >= 0);
+	all[n] = '\0';
+	while ((at = strstr(at, text)) != NULL) {
+		count++;
+		at++;
+	}
+	return count;
+}
+
+/* A file that is held open for writing is never taken; after a minute one line
+ * says so. */
+static void
+test_held_open(void **state)
+{
+	int end, status, log = memfd_create("log", MFD_CLOEXEC), old;
+	pid_t pid;
+
+	(void)state;
+	assert_int_not_equal(log, -1);
+	pid = start_writer("1", &end);
+	old = log_to(log);
+	watch();
+	run_now();
+	ahead_ms += 30000;
+	run_now();
+	assert_int_equal(lines_with(log, "event=not_read"), 0);
+	for (int i = 0; i < 3; i++) {
+		ahead_ms += 61000;
+		run_now();
+	}
+	dup2(old, STDERR_FILENO);
+	close(old);
+	assert_int_equal(nseen, 0);
+	assert_int_equal(lines_with(log, "event=not_read"), 1);
+	assert_int_equal(lines_with(log, "has it open for writing"), 1);
+	close(log);
+	close(end);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	run_until(1);
+	assert_string_equal(seen[0].text, "half");
+}
+
+/* A server that delegates nothing has no leases: there a file is taken that
+ * nobody has changed for a minute. */
+static void
+test_no_leases(void **state)
+{
+	static const long servers[] = {
+	    NFS_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC};
+
+	(void)state;
+	no_leases = true;
+	watch();
+	for (size_t i = 0; i < sizeof(servers) / sizeof(*servers); i++) {
+		file_system = servers[i];
+		put("1", "first");
+		run_now();
+		ahead_ms += 50000;
+		put("1", "second");
+		run_now();
+		ahead_ms += 11000;
+		run_now();
+		assert_int_equal(nseen, i); /* it has changed */
+		ahead_ms += 60000;
+		run_until(i + 1);
+		assert_string_equal(seen[i].text, "second");
+	}
+}
+
+/* Where there are leases that says all: no time is long enough. */
+static void
+test_no_lease(void **state)
+{
+	(void)state;
+	no_leases = true;
+	file_system = EXT4_SUPER_MAGIC;
+	put("1", "x");
+	watch();
+	for (int i = 0; i < 5; i++) {
+		run_now();
+		ahead_ms += 61000;
+	}
+	assert_int_equal(nseen, 0);
+	no_leases = false;
+	run_until(1);
+}
+
 int
 main(void)
 {
@@ -305,6 +525,9 @@ main(void)
 	    test(test_pause_grows),
 	    test(test_refused),
 	    test(test_put_off_in_a_crowd),
+	    test(test_held_open),
+	    test(test_no_leases),
+	    test(test_no_lease),
 #undef test
 	};
 
