@@ -96,7 +96,7 @@ static struct job *hand[MAILDIR_WORK];
 static size_t nhand;
 static int refuse; /* errno of the next gateway_submit(), 0: takes it */
 static int64_t refused_at;
-static bool all_later;
+static bool all_later; /* said to a full round of them at once */
 static struct loop *loop;
 static struct loop_timer *answer;
 
@@ -125,7 +125,8 @@ gateway_submit(struct gateway *g, int memfd, const struct envelope *e,
 	memcpy(seen[nseen].text, j->text, sizeof(j->text));
 	seen[nseen++].when = loop_now_ms();
 	hand[nhand++] = j;
-	loop_timer_set(answer, 0);
+	if (!all_later || nhand == MAILDIR_WORK)
+		loop_timer_set(answer, 0);
 	return j;
 }
 
