@@ -167,7 +167,7 @@ def stranger(place):
 
 # ---- interruptions ----------------------------------------------------------
 
-def stored(daemon):
+def how_many(daemon):
     done = daemon.ctl("stats")
     found = re.search(rb"certificates +(\d+)", done.stdout)
     return int(found[1]) if found else 0
@@ -180,7 +180,7 @@ def ended_half_way(daemon, end):
     command = subprocess.Popen(
         [daemon.program("mailkeyctl"), "-c", daemon.conf, "import", RING],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while command.poll() is None and stored(daemon) == 0:
+    while command.poll() is None and how_many(daemon) == 0:
         time.sleep(0.02)
     end()
     _, err = command.communicate(timeout=60 * SLOW)
@@ -257,7 +257,7 @@ def load_killed(place):
             except ProcessLookupError:
                 pass
         out, err = command.communicate(timeout=120 * SLOW)
-        found = stored(daemon)
+        found = how_many(daemon)
         note(f"after {wait} s: {found} certificates")
         equal(os.path.exists(bulk), False, "what is left of the load")
         seen.add(found)
