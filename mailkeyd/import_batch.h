@@ -36,8 +36,8 @@ struct import {
 	uint64_t octets;      /* of all sources, 0: not known */
 	bool no_bulk;	      /* it was looked into */
 	struct ks_bulk *bulk; /* into an empty store: past transactions */
-	/* Bare revocations, until the load is written; and certificates whose
-	 * designated revoker may still come. */
+	/* Bare revocations, until the load is written; and certificates for
+	 * which others may still come, see intake_waits(). */
 	struct mail *held;
 	struct loop_timer *turn;
 	struct batch_list batches;
@@ -78,6 +78,9 @@ void import_close(struct import *);
 
 /* Stores what is ready at the head of the queue.  False: nothing is. */
 bool import_commit(struct import *);
+/* Whether certificate i of the batch was taken out of it to be looked at once
+ * more. */
+bool batch_was_held(const struct batch *, size_t i);
 /* Puts what was held at the head of the queue.  False: nothing was. */
 bool import_held_begin(struct import *);
 /* Whether nothing more can go into the load into an empty store. */

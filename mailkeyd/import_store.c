@@ -12,7 +12,7 @@
 #define BULK_MIN    (8u << 20)	 /* octets of files that are worth a load */
 #define BULK_MEMORY (192u << 20) /* octets for sorting */
 #define GROUP	    100		 /* certificates in one transaction, about */
-#define HELD_MAX    10000	 /* certificates that wait for a revoker */
+#define HELD_MAX    10000	 /* certificates that wait for others */
 
 /* ---- commits ------------------------------------------------------------- */
 
@@ -50,7 +50,7 @@ is_held(const struct batch *batch)
 	if (batch->again || batch->intake == NULL)
 		return false;
 	for (size_t i = 0; i < batch->mail->ncerts; i++)
-		if (intake_lacks_revoker(batch->intake, i))
+		if (intake_waits(batch->intake, i))
 			return true;
 	return false;
 }
@@ -105,19 +105,19 @@ held_mail(struct import *import)
 }
 
 /*
- * A revocation by a key that the owner named counts only beside that key, which
- * may come later, or be on its way: such a certificate is looked at once more
- * when all others are stored.  Without memory it is not.
+ * A revocation by a key that the owner named counts only beside that key, and
+ * what came without a user ID beside the certificate that has one.  Either may
+ * come later, or be on its way: what waits for it is looked at once more when
+ * all others are stored.  Without memory it is not.
  */
 static void
-hold_revoked(struct import *import, struct batch *batch)
+hold_waiting(struct import *import, struct batch *batch)
 {
 	struct mail *mail = batch->mail, *held;
 	struct mail_cert *more;
 
 	for (size_t i = 0; i < mail->ncerts && !batch->again; i++) {
-		if (batch->intake == NULL ||
-		    !intake_lacks_revoker(batch->intake, i))
+		if (batch->intake == NULL || !intake_waits(batch->intake, i))
 			continue;
 		held = held_mail(import);
 		if (held == NULL || held->ncerts == HELD_MAX)
@@ -131,11 +131,20 @@ hold_revoked(struct import *import, struct batch *batch)
 	}
 }
 
+bool
+batch_was_held(const struct batch *batch, size_t i)
+{
+	return !batch->again && i < batch->mail->ncerts &&
+	       intake_waits(batch->intake, i) &&
+	       batch->mail->certs[i].packets.data == NULL;
+}
+
 /* False: nothing was held. */
 bool
 import_held_begin(struct import *import)
 {
-	struct import_source source = {.fd = -1, .name = "revocations"};
+	struct import_source source = {
+	    .fd = -1, .name = "waited for another key"};
 	struct batch *batch;
 
 	if (import->held == NULL)
@@ -302,9 +311,9 @@ import_commit(struct import *import)
 	}
 	while (!end && (batch = TAILQ_FIRST(&import->batches)) != NULL) {
 		end = batch == last;
-		batch_count(batch); /* NOLINT: freed ones left the list */
-		if (batch->mail != NULL)
-			hold_revoked(import, batch);
+		if (batch->mail != NULL) /* NOLINT: freed ones left the list */
+			hold_waiting(import, batch);
+		batch_count(batch);
 		batch_free(batch);
 	}
 	if (import->calls->progress != NULL)

@@ -15,7 +15,7 @@ struct candidate {
 	struct intake *intake;
 	struct pgp_cert *cert;
 	bool stored; /* the store has a certificate of this key */
-	bool lacks_revoker;
+	bool waits;  /* intake_waits() */
 	struct pgp_left_parts *parts; /* of our own */
 };
 
@@ -73,6 +73,7 @@ candidate_judged(struct trial *trial, bool later, const char *why)
 	struct intake *intake = c->intake;
 	struct submission *s = &intake->submissions[c - intake->candidates];
 	enum pgp_status status;
+	bool addition;
 
 	if (later) {
 		intake_later(intake, why);
@@ -81,8 +82,9 @@ candidate_judged(struct trial *trial, bool later, const char *why)
 	}
 	status =
 	    pgp_cert_clean(c->cert, &intake->config->limits.policy, &s->left);
-	if (status == PGP_OK ||
-	    (status == PGP_NOT_CERT && c->stored && has_signature(c->cert)))
+	addition = status == PGP_NOT_CERT && has_signature(c->cert);
+	c->waits = c->waits || (addition && !c->stored);
+	if (status == PGP_OK || (addition && c->stored))
 		s->cert = c->cert;
 	else if (status == PGP_NOMEM)
 		intake_later(intake, "no memory");
@@ -165,7 +167,7 @@ revokers_find(struct intake *intake, struct candidate *c)
 		struct pgp_cert *revoker = revoker_find(intake, &fpr[i]);
 
 		if (revoker == NULL) {
-			c->lacks_revoker = true;
+			c->waits = true;
 			continue;
 		}
 		good = pgp_cert_revoker(cert, &revoker->components[0]);
@@ -446,9 +448,9 @@ intake_submissions(const struct intake *intake, size_t *n)
 }
 
 bool
-intake_lacks_revoker(const struct intake *intake, size_t i)
+intake_waits(const struct intake *intake, size_t i)
 {
-	return intake->candidates[i].lacks_revoker;
+	return intake->candidates[i].waits;
 }
 
 const char *const *

@@ -41,9 +41,10 @@ void intake_stop(struct intake *, const char *why);
  * stored key that a bare revocation was tried on; lent. */
 const struct submission *intake_submissions(const struct intake *, size_t *n);
 
-/* Whether submission i names a revoker whose key neither the store nor the mail
- * has: a revocation by that one could not be judged. */
-bool intake_lacks_revoker(const struct intake *, size_t i);
+/* Whether something of submission i would count beside what is not stored: a
+ * revocation by a key that the owner named, and neither the store nor the mail
+ * has; or what verifies but cannot stand by itself, such as one new subkey. */
+bool intake_waits(const struct intake *, size_t i);
 
 /* The mail's problems, and what the store had to say; lent. */
 const char *const *intake_problems(const struct intake *, size_t *n);

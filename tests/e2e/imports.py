@@ -434,9 +434,87 @@ def revoker_behind(place):
             equal(stored(daemon), wanted, "the two stores")
 
 
+def signature_type(packet):
+    """of one of version 4; None: it is none"""
+    tag, start, end = next(packets(packet))
+    body = packet[start:end][1 + (1, 2, 4)[packet[0] & 3]:]
+    return body[1] if tag == 2 and body[0] == 4 else None
+
+
+def without_names(cert, wanted):
+    """The certificate without its first subkey that has a signature of that
+    type, or without that signature where it is a revocation; and that subkey
+    behind the primary key.  None: there is no such subkey."""
+    parts = [(tag, cert[start:end]) for tag, start, end in packets(cert)]
+    starts = [n for n, (tag, _) in enumerate(parts) if tag == 14]
+    for first, last in zip(starts, starts[1:] + [len(parts)]):
+        if wanted in [signature_type(p) for _, p in parts[first:last]]:
+            subkey = [p for _, p in parts[first:last]]
+            stays = [] if wanted == 0x18 else [
+                p for p in subkey if signature_type(p) != wanted]
+            old = [p for _, p in parts[:first]] + stays + [
+                p for _, p in parts[last:]]
+            return b"".join(old), parts[0][1] + b"".join(subkey)
+    return None
+
+
+def additions(place):
+    """a key's update without a user ID counts, wherever in the import it is"""
+    with open(RING, "rb") as f:
+        ring = certificates(f.read())
+    revoked = next(c for c in ring if c[:1] == b"\x99" and
+                   without_names(c, 0x28))
+    pairs = [without_names(revoked, 0x28),
+             without_names(binary(place, "alice.asc"), 0x18)]
+    old, new = (place.write(name, b"".join(p[n] for p in pairs))
+                for n, name in enumerate(("old", "new")))
+    equal([tag for tag, _, _ in packets(pairs[1][1])], [6, 14, 2], "new")
+    one = place.daemon(name="one")
+    equal(counts(one.ctl("import", old)), (2, 2, 0, 0, 0))
+    before = stored(one)
+    equal(counts(one.ctl("import", new)), (2, 0, 2, 0, 0))
+    wanted = stored(one)
+    expect(wanted != before, "nothing was added")
+    # In one file, in several, with a daemon and without.
+    for number, files in enumerate(((old, new), (new, old))):
+        data = b"".join(open(name, "rb").read() for name in files)
+        joined = place.write(f"joined{number}", data)
+        for name, running, what in (("j", False, [joined]),
+                                    ("s", False, files), ("r", True, files)):
+            daemon = place.daemon(name=f"{name}{number}")
+            if running:
+                daemon.start()
+            done = daemon.ctl("import", *what)
+            equal(counts(done), (4, 2, 2, 0, 0), f"{name}{number}")
+            equal(stored(daemon), wanted, f"{name}{number}")
+    # A key that never comes.
+    daemon = place.daemon(name="never")
+    done = daemon.ctl("import", new, place.write("bob", key("bob.asc")))
+    equal(counts(done), (3, 1, 0, 0, 2))
+    expect(b" 2  no user ID" in done.stdout, done.stdout)
+    expect(b" another key: " + FPR["alice"].encode() in done.stdout,
+           done.stdout)
+    # A load into an empty store.
+    rest, size = [c for c in ring if c != revoked], 0
+    for n, c in enumerate(rest):
+        size += len(c)
+        if size > 9 << 20:
+            break
+    much = place.write("much", b"".join(rest[:n]))
+    one = place.daemon(name="one-load")
+    equal(one.ctl("import", much, old).returncode, 0, "import")
+    equal(counts(one.ctl("import", new)), (2, 0, 2, 0, 0))
+    wanted = stored(one)
+    for number, files in enumerate(((old, much, new), (new, much, old))):
+        daemon = place.daemon(name=f"load{number}")
+        done = daemon.ctl("import", *files)
+        equal(counts(done)[2], 2, done.stdout)
+        equal(stored(daemon), wanted, f"load{number}")
+
+
 if __name__ == "__main__":
     tests = [files_of_all_kinds, old_mails, refusals, stranger, killed,
-             stopped, load_killed, dump_directory, revoker_behind]
+             stopped, load_killed, dump_directory, revoker_behind, additions]
     if os.path.exists(SKS):
         tests.append(sks_loads)
     else:
