@@ -84,9 +84,12 @@ smtp_quit(struct smtp *s)
 	smtp_close(s);
 }
 
+#define NOT_SO 530 /* without TLS (RFC 3207, 4), or a log-in (RFC 4954, 6) */
+
 /*
  * What the reply means to the message: the class that lets us go on (RFC 5321,
- * 4.2.1) is SEND_OK, 5yz SEND_REFUSED, all else SEND_LATER.
+ * 4.2.1) is SEND_OK, 5yz SEND_REFUSED, all else SEND_LATER; and NOT_SO, which
+ * refuses us as such, and not this message.
  */
 static enum send_status
 heard(struct smtp *s, const char *what, int class, struct send_result *r)
@@ -107,7 +110,7 @@ heard(struct smtp *s, const char *what, int class, struct send_result *r)
 		s->lost = true;
 	if (code / 100 == class)
 		status = SEND_OK;
-	else if (code / 100 == 5)
+	else if (code / 100 == 5 && code != NOT_SO)
 		status = SEND_REFUSED;
 	else if (code == 421 || code / 100 != 4)
 		s->lost = true;

@@ -25,8 +25,8 @@ enum send_msg_type { SEND_CONFIG = 1, SEND_MESSAGE, SEND_RESULT };
 
 enum send_status {
 	SEND_OK,     /* the far side has taken it */
-	SEND_LATER,  /* 4xx, no connection, exit 75: try again */
-	SEND_REFUSED /* 5xx, other exit statuses: give up on this answer */
+	SEND_LATER,  /* 4xx, 530, no connection, exit 75, 1 ...: try again */
+	SEND_REFUSED /* other 5xx, exit 65, 67: give up on this answer */
 };
 
 #endif

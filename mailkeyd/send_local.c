@@ -170,6 +170,18 @@ wait_for(struct run *run, unsigned ms, int core)
 	return TOO_LONG;
 }
 
+/*
+ * Only these speak of the message or of whom it is for.  All others are said
+ * of a full spool, a broken configuration or a network that is away, by one
+ * program or another, some by all of them for everything; that passes, or
+ * give_up comes.
+ */
+static bool
+is_refusal(int code)
+{
+	return code == EX_DATAERR || code == EX_NOUSER;
+}
+
 static void
 judge(const struct run *run, const char *path, struct send_result *r)
 {
@@ -185,7 +197,7 @@ judge(const struct run *run, const char *path, struct send_result *r)
 		send_result(r, SEND_LATER, "cannot run %s: exit status %d%s%s",
 		    path, code, sep, run->said);
 	else
-		send_result(r, code == EX_TEMPFAIL ? SEND_LATER : SEND_REFUSED,
+		send_result(r, is_refusal(code) ? SEND_REFUSED : SEND_LATER,
 		    "sendmail exited with %d%s%s", code, sep, run->said);
 }
 
