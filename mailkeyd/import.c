@@ -284,8 +284,10 @@ import_free(struct import *import)
 	if (import->njudging > 0)
 		return; /* batch_judged() comes back here */
 	ks_bulk_drop(import->bulk);
-	if (import->held != NULL)
-		mail_free(import->held);
+	while (import->nheld > 0) {
+		mail_free(import->held[--import->nheld]);
+		free(import->held[import->nheld]);
+	}
 	free(import->held);
 	loop_timer_free(import->turn);
 	report_free(&import->counts.report);

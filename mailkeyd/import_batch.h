@@ -37,8 +37,10 @@ struct import {
 	bool no_bulk;	      /* it was looked into */
 	struct ks_bulk *bulk; /* into an empty store: past transactions */
 	/* Bare revocations, until the load is written; and certificates for
-	 * which others may still come, see intake_waits(). */
-	struct mail *held;
+	 * which others may still come, see intake_waits().  Each of these mails
+	 * is to be a batch. */
+	struct mail **held;
+	size_t nheld, held_octets;
 	struct loop_timer *turn;
 	struct batch_list batches;
 	unsigned nbatches, njudging;
@@ -81,7 +83,8 @@ bool import_commit(struct import *);
 /* Whether certificate i of the batch was taken out of it to be looked at once
  * more. */
 bool batch_was_held(const struct batch *, size_t i);
-/* Puts what was held at the head of the queue.  False: nothing was. */
+/* Queues some of what was held, when all else is stored.  False: nothing is
+ * held. */
 bool import_held_begin(struct import *);
 /* Whether nothing more can go into the load into an empty store. */
 bool import_bulk_ends(const struct import *);

@@ -12,7 +12,7 @@
 #define BULK_MIN    (8u << 20)	 /* octets of files that are worth a load */
 #define BULK_MEMORY (192u << 20) /* octets for sorting */
 #define GROUP	    100		 /* certificates in one transaction, about */
-#define HELD_MAX    10000	 /* certificates that wait for others */
+#define HELD_MAX    (64u << 20)	 /* octets of certificates that wait */
 
 /* ---- commits ------------------------------------------------------------- */
 
@@ -64,7 +64,7 @@ commit_up_to(struct import *import, const struct batch *last)
 	struct keystore *ks = import->parts.ks;
 	struct import_counts counts = import->counts;
 	enum ks_status status = ks_begin(ks, KS_ROOM_ADD);
-	bool held = import->held != NULL;
+	bool held = import->nheld > 0;
 	const struct ks_mark *mark = NULL;
 	struct batch *batch;
 
@@ -96,31 +96,47 @@ commit_up_to(struct import *import, const struct batch *last)
 
 /* ---- what waits for the end ---------------------------------------------- */
 
+/* One with room for more; NULL: no memory. */
 static struct mail *
 held_mail(struct import *import)
 {
-	if (import->held == NULL)
-		import->held = calloc(1, sizeof(*import->held));
-	return import->held;
+	struct mail *mail, **more;
+
+	if (import->nheld > 0) {
+		mail = import->held[import->nheld - 1];
+		if (mail->ncerts + mail->nrevocations < GROUP)
+			return mail;
+	}
+	more =
+	    realloc(import->held, (import->nheld + 1) * sizeof(*import->held));
+	if (more == NULL)
+		return NULL;
+	import->held = more;
+	mail = calloc(1, sizeof(*mail));
+	if (mail != NULL)
+		more[import->nheld++] = mail;
+	return mail;
 }
 
 /*
  * A revocation by a key that the owner named counts only beside that key, and
  * what came without a user ID beside the certificate that has one.  Either may
  * come later, or be on its way: what waits for it is looked at once more when
- * all others are stored.  Without memory it is not.
+ * all others are stored.  What would be too much is not.
  */
 static void
 hold_waiting(struct import *import, struct batch *batch)
 {
 	struct mail *mail = batch->mail, *held;
 	struct mail_cert *more;
+	size_t len;
 
 	for (size_t i = 0; i < mail->ncerts && !batch->again; i++) {
 		if (batch->intake == NULL || !intake_waits(batch->intake, i))
 			continue;
-		held = held_mail(import);
-		if (held == NULL || held->ncerts == HELD_MAX)
+		len = mail->certs[i].packets.len;
+		if (len > HELD_MAX - import->held_octets ||
+		    (held = held_mail(import)) == NULL)
 			return;
 		more = realloc(held->certs, (held->ncerts + 1) * sizeof(*more));
 		if (more == NULL)
@@ -128,6 +144,7 @@ hold_waiting(struct import *import, struct batch *batch)
 		held->certs = more;
 		more[held->ncerts++] = mail->certs[i];
 		memset(&mail->certs[i], 0, sizeof(mail->certs[i]));
+		import->held_octets += len;
 	}
 }
 
@@ -139,7 +156,6 @@ batch_was_held(const struct batch *batch, size_t i)
 	       batch->mail->certs[i].packets.data == NULL;
 }
 
-/* False: nothing was held. */
 bool
 import_held_begin(struct import *import)
 {
@@ -147,18 +163,16 @@ import_held_begin(struct import *import)
 	    .fd = -1, .name = "waited for another key"};
 	struct batch *batch;
 
-	if (import->held == NULL)
+	if (import->nheld == 0)
 		return false;
 	batch = batch_new(import, &source);
 	if (batch == NULL)
 		return false;
-	fault("import_held");
-	TAILQ_REMOVE(&import->batches, batch, next);
-	TAILQ_INSERT_HEAD(&import->batches, batch, next);
 	batch->state = READ;
 	batch->again = true;
-	batch->mail = import->held;
-	import->held = NULL;
+	batch->mail = import->held[--import->nheld];
+	if (import->nheld == 0)
+		fault("import_held");
 	return true;
 }
 
@@ -239,8 +253,6 @@ import_bulk_finish(struct import *import)
 	counts->nothing = written.added == 0;
 	if (status != KS_OK)
 		import_fail(import, ks_strerror(status));
-	if (status == KS_OK)
-		import_held_begin(import);
 }
 
 /* Whether nothing more can go into the load: there is no more, or what comes

@@ -13,6 +13,7 @@ from lib import (ADDRESS, ALICE, B, SLOW, Lmtp, armor, ask, certificates, equal,
                  smtp_to, wait_until)
 
 from debian_ring import dearmored, fingerprint
+from imports import counts, without_names
 
 RING = "/usr/share/keyrings/debian-maintainers.gpg"
 PEER = "keys@peer.example"
@@ -301,6 +302,24 @@ def import_held(place):
     p.over()
 
 
+def import_held_parts(place):
+    """what an import held is stored part by part"""
+    with open(RING, "rb") as f:
+        ring = [pair for c in certificates(f.read()) if c[:1] == b"\x99"
+                for pair in [without_names(c, 0x18)] if pair][:150]
+    equal(len(ring), 150, "certificates of the ring")
+    p = Patient(place)
+    files = [place.write(str(n), b"".join(pair[1 - n] for pair in ring))
+             for n in range(2)]
+    # before the last part
+    p.armed("import_held")
+    expect(p.daemon.ctl("import", *files).returncode != 0, "import ends with")
+    p.ended("import_held")
+    changed = counts(p.daemon.ctl("import", *files))[2]
+    expect(0 < changed < 150, changed, "of 150 were not stored before")
+    p.over()
+
+
 def with_a_peer(place):
     """sync mails: a large one taken in slices, and one that is to be sent"""
     p = Patient(place, f'peer "p" {{ address = "{PEER}" gather = 0s }}')
@@ -343,4 +362,5 @@ def with_a_peer(place):
 
 if __name__ == "__main__":
     run(by_lmtp, by_other_ways, poison, recovery, checkpoint, copying,
-        import_half_way, import_held, with_a_peer)
+        import_half_way, import_held, import_held_parts,
+        with_a_peer)
