@@ -277,38 +277,30 @@ note_recovery(DB_ENV *env, int what, int percent)
 }
 #endif
 
-static atomic_uint losses;
+static atomic_uint stores; /* open here: the store, and a copy to verify */
+static atomic_bool lost;   /* since the first of them was opened */
 
 int (*sync_file)(int fd) = fdatasync;
 
-/* Berkeley DB asks again after EIO, and of a page that it puts out to make room
- * nobody is told. */
+/*
+ * Linux says once what it has lost, and takes it for written from then on.  So
+ * no later sync may succeed, or a checkpoint would be behind it that vouches
+ * for all.  (Of a page that it puts out to make room Berkeley DB tells nobody.)
+ */
 static int
 sync_hook(int fd)
 {
-	int error;
+	int error = EIO;
 
-	if (sync_file(fd) == 0)
-		return 0;
-	error = errno;
-	if (error != EINTR)
-		atomic_fetch_add(&losses, 1);
+	if (!atomic_load(&lost)) {
+		if (sync_file(fd) == 0)
+			return 0;
+		error = errno;
+		if (error != EINTR)
+			atomic_store(&lost, true);
+	}
+	errno = error;
 	return error;
-}
-
-unsigned
-sync_losses(void)
-{
-	return atomic_load(&losses);
-}
-
-enum ks_status
-sync_check(struct keystore *ks)
-{
-	if (sync_losses() == ks->lost)
-		return KS_OK;
-	atomic_store(&ks->panicked, true);
-	return ks_closed(ks, NULL);
 }
 
 static enum ks_status
@@ -320,11 +312,12 @@ env_open(struct keystore *ks)
 	DB_ENV *env;
 	int ret;
 
-	ks->lost = sync_losses();
 	if (db_env_set_func_fsync(sync_hook) != 0 ||
 	    db_env_create(&env, 0) != 0)
 		return KS_NOMEM;
 	ks->env = env;
+	if (atomic_fetch_add(&stores, 1) == 0)
+		atomic_store(&lost, false);
 	env->app_private = ks;
 	env->set_errcall(env, note_error);
 	atomic_store(&ks->panicked, false);
@@ -407,11 +400,14 @@ store_up(struct keystore *ks)
 {
 	enum ks_status st;
 
-	if ((st = bulk_recover(ks)) == KS_OK && (st = env_open(ks)) == KS_OK &&
+	if ((st = store_files(ks)) == KS_OK &&
+	    (st = bulk_recover(ks)) == KS_OK && (st = env_open(ks)) == KS_OK &&
 	    (st = tables_open(ks)) == KS_OK && (st = bulk_settle(ks)) == KS_OK)
 		st = checkpointer_start(ks);
 	if (st == KS_OK)
 		st = syncer_start(ks);
+	if (st == KS_CORRUPT && atomic_load(&lost))
+		st = KS_IO;
 	/* Recovery that ran out of disk says so in many ways. */
 	if ((st == KS_IO || st == KS_CORRUPT) &&
 	    room(ks, RECOVERY_ROOM, KS_ROOM_ADD) == KS_FULL)
@@ -472,7 +468,8 @@ ks_open_later(const char *dir, const struct ks_options *options,
 enum ks_status
 ks_closed(struct keystore *ks, const char **why)
 {
-	if (ks->closed == KS_OK && atomic_load(&ks->panicked))
+	if (ks->closed == KS_OK &&
+	    (atomic_load(&ks->panicked) || atomic_load(&lost)))
 		ks->closed = KS_IO;
 	if (why != NULL)
 		*why = ks->closed == KS_OK ? "" : advice(ks, ks->closed);
@@ -552,7 +549,10 @@ store_down(struct keystore *ks)
 		closed = table_status(ks, ks->env->close(ks->env, 0));
 		st = st == KS_OK ? closed : st;
 		ks->env = NULL;
+		atomic_fetch_sub(&stores, 1);
 	}
+	if (st == KS_OK && !atomic_load(&lost))
+		st = store_ended_well(ks);
 	return st;
 }
 

@@ -64,7 +64,6 @@ struct keystore {
 	enum ks_status closed; /* KS_OK: it is open; else why not */
 	uint64_t tried_with;   /* octets were free when it last did not open */
 	atomic_bool panicked;  /* Berkeley DB refuses all from now on */
-	unsigned lost;	       /* sync_losses() when it was opened */
 	struct ks_options options;
 	struct counters counters, before; /* now; when the txn began */
 	struct counters untried;	  /* when ks_try() was called */
@@ -93,14 +92,10 @@ struct keystore {
 	uint64_t begun;	       /* the same, once what was begun is synced */
 };
 
-/* Syncs of files that failed in this process, whoever asked for them. */
-unsigned sync_losses(void);
-/* fdatasync(); another one in tests. */
+/* fdatasync(), and posix_fadvise(2) with POSIX_FADV_DONTNEED; others in
+ * tests. */
 extern int (*sync_file)(int fd);
-
-/* KS_IO when a sync failed since the store was opened, which closes it: Linux
- * says once what it has lost, and the next sync succeeds. */
-enum ks_status sync_check(struct keystore *);
+extern int (*drop_file)(int fd);
 
 /* ---- numbers as octets, so that the order of keys is theirs -------------- */
 
@@ -164,6 +159,16 @@ moment(time_t t)
 
 /* The directory and its lock, as far as it has not got them yet. */
 enum ks_status store_directory(struct keystore *, const char *dir);
+
+/*
+ * Before the files are opened, whether they can be, and from the disk if
+ * whoever had the store last has not ended well: a sync may have failed, and
+ * then Linux shows in them what the disk does not have.
+ */
+enum ks_status store_files(struct keystore *);
+
+/* The next one may take what Linux has of them. */
+enum ks_status store_ended_well(struct keystore *);
 
 /* Whether so many octets more would leave enough free for all purposes. */
 enum ks_status room_for(const struct keystore *, uint64_t octets);

@@ -56,7 +56,8 @@ enum ks_status ks_open_later(const char *dir, const struct ks_options *,
     struct keystore **, const char **error);
 
 /* KS_OK: it is open.  Otherwise why not; *why (may be NULL) is a static text.
- * One that Berkeley DB has given up while it was open is closed, too. */
+ * One that Berkeley DB has given up while it was open is closed, too, and one
+ * of which a sync has failed. */
 enum ks_status ks_closed(struct keystore *, const char **why);
 
 /*

@@ -69,23 +69,54 @@ is_store_file(const char *name)
 	       (len > 3 && strcmp(name + len - 3, ".db") == 0);
 }
 
+static int
+drop_pages(int fd)
+{
+	return posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+int (*drop_file)(int fd) = drop_pages;
+
 /* Recovery takes a file that it may not open for a damaged one. */
 static enum ks_status
+store_file(struct keystore *ks, int dir, const char *name, bool drop)
+{
+	int fd = openat(dir, name, O_RDWR | O_CLOEXEC);
+
+	if (fd == -1)
+		return system_error(ks, name);
+	if (drop)
+		(void)drop_file(fd);
+	close(fd);
+	return KS_OK;
+}
+
+/* While the store is open, and until it was closed well, the lock file has an
+ * octet. */
+enum ks_status
 store_files(struct keystore *ks)
 {
 	enum ks_status st = KS_OK;
-	DIR *dir = opendir(ks->dir);
+	struct stat lock;
 	struct dirent *d;
+	DIR *dir;
 
-	if (dir == NULL)
+	if (fstat(ks->lock, &lock) != 0 || (dir = opendir(ks->dir)) == NULL)
 		return system_error(ks, ks->dir);
 	while (st == KS_OK && (d = readdir(dir)) != NULL)
-		if (is_store_file(d->d_name) &&
-		    faccessat(dirfd(dir), d->d_name, R_OK | W_OK, AT_EACCESS) !=
-			0)
-			st = system_error(ks, d->d_name);
+		if (is_store_file(d->d_name))
+			st = store_file(
+			    ks, dirfd(dir), d->d_name, lock.st_size > 0);
 	closedir(dir);
+	if (st == KS_OK && ftruncate(ks->lock, 1) != 0)
+		st = system_error(ks, ks->dir);
 	return st;
+}
+
+enum ks_status
+store_ended_well(struct keystore *ks)
+{
+	return ks->lock < 0 || ftruncate(ks->lock, 0) == 0 ? KS_OK : KS_IO;
 }
 
 enum ks_status
@@ -102,7 +133,7 @@ store_directory(struct keystore *ks, const char *dir)
 		return system_error(ks, dir);
 	if (ks->lock < 0)
 		st = store_lock(ks);
-	return st == KS_OK ? store_files(ks) : st;
+	return st;
 }
 
 uint64_t

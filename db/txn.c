@@ -84,7 +84,7 @@ ks_commit(struct keystore *ks)
 	enum ks_status st =
 	    finish(ks, ks->options.sync ? DB_TXN_SYNC : DB_TXN_WRITE_NOSYNC);
 
-	if (st == KS_OK && (st = sync_check(ks)) == KS_OK)
+	if (st == KS_OK && (st = ks_closed(ks, NULL)) == KS_OK)
 		ks->durable = ks->counters.outbox_id;
 	return st;
 }
@@ -244,12 +244,12 @@ ks_commit_end(struct keystore *ks)
 	(void)eventfd_read(s->fd, &n);
 	pthread_mutex_unlock(&s->mutex);
 	st = table_status(ks, result);
-	if (st == KS_OK && (st = sync_check(ks)) == KS_OK) {
+	if (st == KS_OK && (st = ks_closed(ks, NULL)) == KS_OK) {
 		if (ks->durable < ks->begun)
 			ks->durable = ks->begun;
 		return KS_OK;
 	}
-	/* The next sync would succeed: Linux says once what it has lost. */
+	/* Berkeley DB need not have given up. */
 	if (s->begun == s->starts) {
 		atomic_store(&ks->panicked, true);
 		(void)ks_closed(ks, NULL);

@@ -11,14 +11,6 @@
 
 static bool mounts; /* this process may mount */
 
-/* What Berkeley DB gives up it does not free. */
-const char *__lsan_default_suppressions(void);
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:libdb-5.3";
-}
-
 static int
 mounts_setup(void **state)
 {
