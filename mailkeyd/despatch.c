@@ -168,28 +168,41 @@ note_due(void *ctx, const struct outbox_item *item)
 	       turns_add(d->turns, item->recipient, &place) == 0;
 }
 
-/* No wait is as long as WAIT_MAX: what is due only then was put off, or queued,
- * by a clock that has been set right since.  Only a peer's mails may have an
- * hour so late from the start. */
+/*
+ * Whether what is due later is so by a clock that has been set right since: it
+ * was queued after now, or put off for longer than any wait.  Only a peer's
+ * mails may have a later hour from the start, which is kept, within reason.
+ */
+static bool
+is_by_wrong_clock(const struct outbox_item *item, time_t now)
+{
+	bool far = item->due - now > WAIT_MAX;
+
+	if (item->attempts > 0)
+		return far || item->queued > now;
+	return item->queued > now && (far || item->due <= item->queued);
+}
+
 static bool
 note_far(void *ctx, const struct outbox_item *item)
 {
-	const struct despatch *d = ctx;
+	struct despatch *d = ctx;
 
-	return (item->attempts == 0 && item->queued <= d->looked) ||
-	       note_due(ctx, item);
+	if (is_by_wrong_clock(item, d->looked))
+		return note_due(ctx, item);
+	return d->loaded++ < LOAD_MAX;
 }
 
 static enum ks_status
 load_far(struct despatch *d, time_t now)
 {
 	enum ks_status status;
-	time_t none;
+	time_t next;
 
 	if (d->far.due == 0)
-		d->far = (struct outbox_place){now + WAIT_MAX, UINT64_MAX};
-	status = outbox_due(d->ks, &d->far, INT64_MAX, note_far, d, &none);
-	if (status == KS_NOT_FOUND)
+		d->far = (struct outbox_place){now, UINT64_MAX};
+	status = outbox_due(d->ks, &d->far, INT64_MAX, note_far, d, &next);
+	if (status == KS_NOT_FOUND && next == 0) /* else it is not synced yet */
 		d->far.due = INT64_MAX;
 	return status;
 }

@@ -121,11 +121,12 @@ mails_allowed(const struct peer *p, time_t now)
 	return p->state.mails >= most ? 0 : most - p->state.mails;
 }
 
-/* When the next window of a peer is to be made. */
+/* When the next window of a peer is to be made.  The clock may have been set
+ * back since the change was found. */
 static time_t
-peer_due(const struct peer *p, time_t now)
+peer_due(struct peer *p, time_t now)
 {
-	time_t due = p->due;
+	time_t due = p->due = min_time(p->due, now + (time_t)p->config->gather);
 
 	if (p->scanned < p->now)
 		due = now;

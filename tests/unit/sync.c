@@ -12,6 +12,21 @@
 #define ALFA "Keys@alfa.example"
 #define BETA "keys@beta.example"
 
+static time_t ahead; /* the clock is */
+
+/* Takes the place of the C library's. */
+time_t
+time(time_t *t)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	now.tv_sec += ahead;
+	if (t != NULL)
+		*t = now.tv_sec;
+	return now.tv_sec;
+}
+
 /* ---- lists of servers ---------------------------------------------------- */
 
 static const struct {
@@ -214,6 +229,7 @@ teardown(void **state)
 	struct server *s = *state;
 	int ret;
 
+	ahead = 0;
 	sync_free(s->sync);
 	loop_timer_free(s->stop);
 	loop_free(s->loop);
@@ -989,6 +1005,25 @@ gathers(void **state)
 	assert_int_equal(waiting(s), 0);
 }
 
+/* The clock was ahead, and is set back while a change waits. */
+static void
+gathers_by_the_right_clock(void **state)
+{
+	struct server *s = *state;
+
+	s->peer[0].gather = HOUR;
+	ahead = 24 * HOUR;
+	start(s);
+	put_new(s, 1, "");
+	turn(s);
+	for (ahead = 0; ahead <= HOUR; ahead += HOUR / 2) {
+		assert_int_equal(waiting(s), 0);
+		sync_kick(s->sync);
+		turn(s);
+	}
+	assert_int_equal(waiting(s), 1);
+}
+
 /* An old change has gathered for long enough; the younger ones go along. */
 static void
 gathers_from_the_oldest(void **state)
@@ -1219,6 +1254,7 @@ main(void)
 	    cmocka_unit_test(sends_no_more_than_a_day),
 	    server_test(counts_what_it_sends),
 	    server_test(gathers),
+	    server_test(gathers_by_the_right_clock),
 	    server_test(gathers_from_the_oldest),
 	    server_test(makes_a_window_again),
 	    server_test(does_not_wait_for_a_wrong_clock),
