@@ -33,6 +33,7 @@
 #define DEADLINE_MAX	 3600000
 #define FILES_MAX	 64 /* GPGME looks at each that there could be */
 #define GPG_MEMORY	 ((rlim_t)1 << 30)
+#define GPG_EXIT_MAX	 2 /* that gpg itself would exit with */
 #define OUTPUT_MAX	 (2 * (size_t)CHECKER_RECORD_MAX)
 
 struct checker {
@@ -43,6 +44,13 @@ struct checker {
 	char gpg[PATH_MAX];
 	uint64_t deadline;  /* ms for a JUDGE */
 	char why[IPC_TEXT]; /* no gpg can be run; empty: it can */
+};
+
+/* What became of one run of gpg; of two, the later one here counts. */
+enum run_end {
+	RUN_DONE,
+	RUN_DIED, /* of its claims */
+	RUN_KEPT  /* from its work, by others: not started, or killed */
 };
 
 /* One JUDGE. */
@@ -134,6 +142,21 @@ spawn_gpg(const struct checker *c, int in, int out)
 	return err;
 }
 
+/* Who would kill a process that takes no more than honest claims need? */
+static enum run_end
+gpg_end(int status, const struct rusage *used)
+{
+	rlim_t most = (rlim_t)used->ru_maxrss * 1024;
+
+	if (WIFSIGNALED(status))
+		return WTERMSIG(status) == SIGKILL && most < GPG_MEMORY / 4
+			   ? RUN_KEPT
+			   : RUN_DIED;
+	/* one of the wrong exits never was gpg, an exit with 2 is gpg's word
+	 * about a bad claim */
+	return WEXITSTATUS(status) > GPG_EXIT_MAX ? RUN_KEPT : RUN_DONE;
+}
+
 /*
  * GPGME tells nothing of how gpg ended and cannot end it.  So this process is
  * made for one run: gpg, which GPGME leaves to whoever adopts orphans, becomes
@@ -142,34 +165,43 @@ spawn_gpg(const struct checker *c, int in, int out)
 static _Noreturn void
 runner(const struct job *j, int in, int out)
 {
-	int status, worst = 0;
+	enum run_end end, worst = RUN_DONE;
+	struct rusage used;
+	int status;
 	pid_t pid;
 
 	setpgid(0, 0);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 ||
 	    prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 ||
 	    limit(j->deadline) == -1 || spawn_gpg(j->checker, in, out) != 0)
-		_exit(1);
-	while ((pid = waitpid(-1, &status, 0)) > 0 || errno == EINTR)
-		if (pid > 0 && WIFSIGNALED(status))
-			worst = 1;
-	_exit(worst); /* an exit with 2 is gpg's word about a bad claim */
+		_exit(RUN_KEPT);
+	while ((pid = wait4(-1, &status, 0, &used)) > 0 || errno == EINTR) {
+		end = pid > 0 ? gpg_end(status, &used) : RUN_DONE;
+		if (end > worst)
+			worst = end;
+	}
+	_exit((int)worst);
 }
 
-/* The runner, and then gpg, which is adopted when the runner is gone. */
-static void
+/* The runner, and then gpg, which is adopted when the runner is gone before
+ * it.  How the runner has ended. */
+static int
 end_runner(pid_t pid)
 {
+	int status, how = 0;
+	pid_t got;
+
 	kill(-pid, SIGKILL);
-	kill(pid, SIGKILL);
-	while (waitpid(-pid, NULL, 0) > 0 || errno == EINTR)
-		;
+	while ((got = waitpid(-pid, &status, 0)) > 0 || errno == EINTR)
+		if (got == pid)
+			how = status;
+	return how;
 }
 
 /* `alive` ends with the runner, who has its other end.  False when the time
  * is up. */
 static bool
-wait_for(struct job *j, pid_t pid, int alive)
+wait_for(const struct job *j, pid_t pid, int alive)
 {
 	struct pollfd p[2] = {{.fd = alive}, {.fd = SOCKET}}; /* POLLHUP */
 	int64_t left;
@@ -183,43 +215,46 @@ wait_for(struct job *j, pid_t pid, int alive)
 	} while (r == -1 && errno == EINTR);
 	if (r > 0 && p[0].revents != 0)
 		return true;
-	end_runner(pid);
-	if (r > 0)
-		_exit(0); /* the core is gone */
+	if (r > 0) { /* the core is gone */
+		end_runner(pid);
+		_exit(0);
+	}
 	return false;
 }
 
 /*
  * Puts `in` through gpg into `out`.  False: the time is up, or no process
- * could be made; *died: gpg was killed by a signal or could not be started.
+ * could be made.
  */
 static bool
-run(struct job *j, int in, int out, bool *died)
+run(struct job *j, int in, int out, enum run_end *end)
 {
-	int status = 0, alive[2];
+	int status, alive[2];
 	bool done;
 	pid_t pid;
 
 	if (pipe2(alive, O_CLOEXEC) == -1)
-		return give_up(j, CHECKER_FAILED, "pipe: %s", strerror(errno));
+		return give_up(j, CHECKER_NO_GPG, "pipe: %s", strerror(errno));
 	pid = fork();
 	if (pid == 0)
 		runner(j, in, out);
 	close(alive[1]);
 	if (pid == -1) {
 		close(alive[0]);
-		return give_up(j, CHECKER_FAILED, "fork: %s", strerror(errno));
+		return give_up(j, CHECKER_NO_GPG, "fork: %s", strerror(errno));
 	}
 	setpgid(pid, pid); /* whoever comes first */
 	done = wait_for(j, pid, alive[0]);
+	status = end_runner(pid);
 	close(alive[0]);
 	if (!done)
 		return give_up(j, CHECKER_FAILED,
 		    "gpg was not done after %llu ms",
 		    (unsigned long long)j->deadline);
-	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
-		;
-	*died = status != 0;
+	if (WIFSIGNALED(status))
+		*end = WTERMSIG(status) == SIGKILL ? RUN_KEPT : RUN_DIED;
+	else
+		*end = (enum run_end)WEXITSTATUS(status);
 	return true;
 }
 
@@ -246,30 +281,41 @@ stream(const struct vouch *v, size_t first, size_t n)
 	return fd;
 }
 
-/* False when the whole job is given up; *whole: these claims are judged. */
-static bool
-filter(struct job *j, size_t first, size_t n, bool *whole)
+static enum vouch_end
+read_answer(struct job *j, size_t first, size_t n, int fd)
 {
-	enum vouch_end end = VOUCH_NOMEM;
-	char *answer = NULL;
+	enum vouch_end end;
+	char *answer;
 	size_t len;
-	bool died = false, ok = false;
+
+	if (ipc_slurp(fd, OUTPUT_MAX, &answer, &len) == -1)
+		return errno == EFBIG ? VOUCH_SHORT : VOUCH_NOMEM;
+	end = vouch_match(
+	    &j->vouch, first, n, (const unsigned char *)answer, len);
+	free(answer);
+	return end;
+}
+
+/* False when the whole job is given up; with RUN_DONE these claims are
+ * judged. */
+static bool
+filter(struct job *j, size_t first, size_t n, enum run_end *end)
+{
+	enum vouch_end match = VOUCH_SHORT;
+	bool ok = false;
 	int in, out;
 
 	in = stream(&j->vouch, first, n);
 	out = ipc_memfd("vouched", NULL, 0, false);
 	if (in == -1 || out == -1)
-		give_up(j, CHECKER_FAILED, "no memory for the claims");
-	else if (run(j, in, out, &died)) {
-		if (died)
-			end = VOUCH_SHORT;
-		else if (ipc_slurp(out, OUTPUT_MAX, &answer, &len) == 0)
-			end = vouch_match(&j->vouch, first, n,
-			    (const unsigned char *)answer, len);
-		ok = end != VOUCH_NOMEM ||
-		     give_up(j, CHECKER_FAILED, "no memory for the answer");
-		*whole = end == VOUCH_WHOLE;
-		free(answer);
+		give_up(j, CHECKER_NO_GPG, "claims: %s", strerror(errno));
+	else if (run(j, in, out, end)) {
+		if (*end == RUN_DONE)
+			match = read_answer(j, first, n, out);
+		ok = match != VOUCH_NOMEM ||
+		     give_up(j, CHECKER_NO_GPG, "no memory for the answer");
+		if (*end == RUN_DONE && match != VOUCH_WHOLE)
+			*end = RUN_DIED;
 	}
 	if (in != -1)
 		close(in);
@@ -282,13 +328,16 @@ filter(struct job *j, size_t first, size_t n, bool *whole)
 static bool
 gpg_works(struct job *j)
 {
-	bool whole;
+	enum run_end end;
 
 	if (j->gpg_works)
 		return true;
-	if (!filter(j, 0, 0, &whole))
+	if (!filter(j, 0, 0, &end))
 		return false;
-	if (!whole)
+	if (end == RUN_KEPT)
+		return give_up(j, CHECKER_NO_GPG,
+		    "%s cannot be started, or is killed", j->checker->gpg);
+	if (end != RUN_DONE)
 		return give_up(j, CHECKER_NO_GPG,
 		    "%s does not answer as gpg should", j->checker->gpg);
 	j->gpg_works = true;
@@ -298,20 +347,22 @@ gpg_works(struct job *j)
 static bool
 ask(struct job *j, size_t first, size_t n)
 {
-	bool whole;
+	enum run_end end;
 
 	if (n == 0)
 		return true;
-	if (!filter(j, first, n, &whole))
+	if (!filter(j, first, n, &end))
 		return false;
-	if (whole) {
+	if (end == RUN_DONE) {
 		j->gpg_works = true;
 		return true;
 	}
 	if (!gpg_works(j))
 		return false;
-	if (n == 1)
-		return true; /* gpg cannot read it: not vouched for */
+	if (n == 1) { /* what gpg cannot read is not vouched for */
+		j->vouch.claim[first].unheard = end == RUN_KEPT;
+		return true;
+	}
 	return ask(j, first, n / 2) && ask(j, first + n / 2, n - n / 2);
 }
 
@@ -321,7 +372,9 @@ verdicts(struct job *j, unsigned char *out)
 	for (size_t i = 0; i < j->vouch.n; i++) {
 		const struct vouch_claim *c = &j->vouch.claim[i];
 
-		out[i] = c->returned;
+		out[i] = c->unheard    ? CHECKER_UNHEARD
+			 : c->returned ? CHECKER_GOOD
+				       : CHECKER_BAD;
 		if (!c->returned || !vouch_is_binding(c))
 			continue;
 		if (now() >= j->end)
@@ -348,22 +401,24 @@ judge(struct job *j, int fd)
 		return -1;
 	}
 	if (ipc_slurp(fd, CHECKER_RECORD_MAX, &data, &in.len) == -1) {
-		give_up(j, CHECKER_FAILED, "record: %s", strerror(errno));
+		give_up(j, errno == EFBIG ? CHECKER_FAILED : CHECKER_NO_GPG,
+		    "record: %s", strerror(errno));
 		return -1;
 	}
 	in.data = (const unsigned char *)data;
 	if (vouch_read(&in, &j->vouch) == -1) {
-		give_up(j, CHECKER_FAILED, "damaged record, or no memory");
+		give_up(j, errno == ENOMEM ? CHECKER_NO_GPG : CHECKER_FAILED,
+		    "record: %s", strerror(errno));
 		goto done;
 	}
 	out = calloc(j->vouch.n + 1, 1);
 	if (out == NULL)
-		give_up(j, CHECKER_FAILED, "no memory");
+		give_up(j, CHECKER_NO_GPG, "no memory");
 	else if (ask(j, 0, j->vouch.n) && verdicts(j, out)) {
 		answer = ipc_memfd("verdicts", out, j->vouch.n, true);
 		if (answer == -1)
 			give_up(
-			    j, CHECKER_FAILED, "memfd: %s", strerror(errno));
+			    j, CHECKER_NO_GPG, "memfd: %s", strerror(errno));
 	}
 done:
 	vouch_free(&j->vouch);

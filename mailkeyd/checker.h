@@ -13,15 +13,17 @@
  *                                    a: deadline in ms for this one (0: the
  *                                    configured one)
  *   checker -> core  CHECKER_JUDGED  id, status below, fd[0]: sealed record: n
- *                                    octets, 1 = verified
+ *                                    octets of enum checker_verdict
  *
  * One JUDGE is under way at a time; the core puts what waits together in the
  * next.  A claim is judged by what it says and not by its neighbours: one that
- * gpg cannot read, or dies of, is 0 and costs the others only time.  Verified
+ * gpg cannot read, or dies of, is CHECKER_BAD and costs the others only time.
+ * Where the machine is short of something, or somebody else kills gpg, that is
+ * no claim's fault, and nothing is said of it.  CHECKER_GOOD
  * means that gpg checked the signature itself; of a binding whose key flags say
  * that the subkey signs (0x02), that its newest back-signature is good, too.
- * Of v4 keys and v3 and v4 signatures only: all others are 0.  What expired or
- * lies in the future counts, and so does what is older than its key.
+ * Of v4 keys and v3 and v4 signatures only: all others are CHECKER_BAD.  What
+ * expired or lies in the future counts, and so does what is older than its key.
  */
 #ifndef CHECKER_H
 #define CHECKER_H
@@ -32,9 +34,16 @@ enum checker_type { CHECKER_CONFIG = 1, CHECKER_JUDGE, CHECKER_JUDGED };
 
 enum checker_status {
 	CHECKER_OK,
-	CHECKER_FAILED, /* passed the deadline, which is for the whole JUDGE,
-			   or ran out of memory: ask again with less */
-	CHECKER_NO_GPG	/* gpg cannot be run at all; text says why */
+	CHECKER_FAILED, /* passed the deadline, which is for the whole JUDGE:
+			   ask again with less; or a damaged record */
+	CHECKER_NO_GPG	/* gpg cannot be run, or memory, processes or
+			   descriptors ran short: ask later; text says why */
+};
+
+enum checker_verdict {
+	CHECKER_BAD, /* not vouched for */
+	CHECKER_GOOD,
+	CHECKER_UNHEARD /* gpg was kept from judging it: ask later */
 };
 
 #define CHECKER_RECORD_MAX (256u << 20)

@@ -9,6 +9,7 @@
 #include "mailkeyd/ipc.h"
 #include "mailkeyd/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,29 +172,56 @@ run_no_gpg(struct judge *j, const char *why)
 	trials_later(&j->away, "gpg cannot be run");
 }
 
+/* How the verdicts on its claims begin.  False: it is not judged. */
+static bool
+trial_decide(const struct trial *trial, const unsigned char *verdict)
+{
+	bool heard = true;
+
+	for (size_t i = 0; i < trial->nclaims; i++) {
+		trial->claims[i].sig->verified = verdict[i] == CHECKER_GOOD;
+		heard &= verdict[i] != CHECKER_UNHEARD;
+	}
+	return heard;
+}
+
 static void
 run_verdict(struct judge *j, const unsigned char *verdict)
 {
 	struct trial_list done = TAILQ_HEAD_INITIALIZER(done);
 	struct trial *trial;
+	bool heard;
 
 	j->asked += j->naway;
 	j->naway = 0;
 	TAILQ_CONCAT(&done, &j->away, next);
 	while ((trial = TAILQ_FIRST(&done)) != NULL) {
 		TAILQ_REMOVE(&done, trial, next);
-		for (size_t i = 0; i < trial->nclaims; i++)
-			trial->claims[i].sig->verified = *verdict++ == 1;
-		trial_end(trial, false, "");
+		heard = trial_decide(trial, verdict);
+		verdict += trial->nclaims;
+		trial_end(trial, !heard, heard ? "" : "gpg was killed");
 	}
+}
+
+static void
+run_answered(struct judge *j, int fd)
+{
+	char *data = NULL;
+	size_t len = 0;
+
+	if (ipc_slurp(fd, j->naway, &data, &len) == -1 && errno != EFBIG)
+		run_no_gpg(j, strerror(errno));
+	else if (data == NULL || len != j->naway)
+		run_failed(j, "the checker's answer has the wrong length");
+	else
+		run_verdict(j, (const unsigned char *)data);
+	free(data);
 }
 
 static void
 judge_message(void *ctx, struct helper *helper, struct ipc_msg *msg)
 {
 	struct judge *j = ctx;
-	char *data = NULL;
-	size_t len = 0;
 
 	if (msg->type != CHECKER_JUDGED || msg->id != j->run ||
 	    TAILQ_EMPTY(&j->away)) {
@@ -205,12 +233,8 @@ judge_message(void *ctx, struct helper *helper, struct ipc_msg *msg)
 		run_no_gpg(j, msg->text);
 	else if (msg->status != CHECKER_OK)
 		run_failed(j, msg->text);
-	else if (ipc_slurp(msg->fd[0], j->naway, &data, &len) == -1 ||
-		 len != j->naway)
-		run_failed(j, "the checker's answer has the wrong length");
 	else
-		run_verdict(j, (const unsigned char *)data);
-	free(data);
+		run_answered(j, msg->fd[0]);
 	judge_pump(j);
 }
 

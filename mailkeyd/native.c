@@ -275,9 +275,11 @@ native_message(void *ctx, struct helper *helper, struct ipc_msg *msg)
 	} else {
 		struct trial_list trials = TAILQ_HEAD_INITIALIZER(trials);
 
+		/* gpg needs more processes, and does not judge all that the
+		 * verifier does */
 		run_log(run, "no_child", msg->text);
 		run_take(run, &trials);
-		trials_leave(n, &trials);
+		trials_later(&trials, "no process for its signatures");
 	}
 	native_moved(n);
 	loop_timer_set(n->pump, 0);

@@ -3,6 +3,7 @@
  */
 #include "mailkeyd/vouch.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,8 +174,10 @@ vouch_read(struct ipc_in *in, struct vouch *v)
 	v->claim = NULL;
 	v->n = 0;
 	/* each has at least its length */
-	if (in->failed || n > VOUCH_CLAIMS_MAX || n > (in->len - in->pos) / 4)
+	if (in->failed || n > VOUCH_CLAIMS_MAX || n > (in->len - in->pos) / 4) {
+		errno = EBADMSG;
 		return -1;
+	}
 	v->claim = calloc((size_t)n + 1, sizeof(*v->claim));
 	if (v->claim == NULL)
 		return -1;
@@ -189,6 +192,7 @@ vouch_read(struct ipc_in *in, struct vouch *v)
 	if (!in->failed && in->pos == in->len)
 		return 0;
 	vouch_free(v);
+	errno = EBADMSG;
 	return -1;
 }
 

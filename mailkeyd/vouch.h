@@ -27,6 +27,7 @@ struct vouch_claim {
 	struct vouch_sig sig;
 	bool fit;      /* a small certificate that can be put to gpg */
 	bool returned; /* gpg gave the signature back */
+	bool unheard;  /* gpg was kept from reading it */
 };
 
 struct vouch {
@@ -36,8 +37,8 @@ struct vouch {
 
 /*
  * Reads the record of CHECKER_JUDGE; what is no small certificate of the kinds
- * that gpg 2.2 judges stays in its place, not fit.  0, or -1 for a record
- * that is damaged or when memory ran out.
+ * that gpg 2.2 judges stays in its place, not fit.  0, or -1 with errno:
+ * EBADMSG for a record that is damaged, ENOMEM.
  */
 int vouch_read(struct ipc_in *, struct vouch *);
 void vouch_free(struct vouch *);

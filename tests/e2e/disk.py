@@ -15,7 +15,7 @@ import threading
 from lib import (SAN, SLOW, Lmtp, Skip, armor, ask, certificates, equal, expect,
                  mail, new_id, note, run, smtp_to, wait_until)
 
-from debian_ring import fingerprint
+from debian_ring import fingerprint, key_for_gpg
 
 RING = "/usr/share/keyrings/debian-maintainers.gpg"
 CLONE_NEWNS = 0x20000
@@ -533,7 +533,7 @@ def descriptors(place):
 
 
 def processes(place):
-    """no processes left: mails wait for a reader, helpers come back later"""
+    """no processes left: mails wait for a reader or a judge"""
     if os.geteuid() != 0:
         raise Skip("root is needed to become another user")
     sink = place.sink()
@@ -559,6 +559,18 @@ def processes(place):
     taken(daemon, mail("HELP"))
     equal(os.listdir(os.path.join(daemon.state, "quarantine")), [],
           "in quarantine: a child that cannot be made is no death")
+
+    ask(daemon, sink, "ADD", key_for_gpg())
+    restore = [limit(helper(daemon, name), "nproc", 1, user)
+               for name in ("mailkeyd-verifier", "mailkeyd-checker")]
+    codes = [keys.add()]
+    while codes[-1] == 250 and len(codes) < 6:
+        codes.append(keys.add())
+    for back in restore:
+        back()
+    note("without a child for the verifier:", codes)
+    equal(codes[-1], 451, "status of a key that nobody has judged")
+    equal(keys.add(), 250, "the same one again")
 
     restore = limit(daemon.process.pid, "nproc", 1, user)
     os.kill(parser, signal.SIGKILL)

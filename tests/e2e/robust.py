@@ -15,10 +15,10 @@ import time
 from collections import defaultdict
 
 from lib import (ADDRESS, ALICE, B, SAN, SLOW, Lmtp, armor, ask, certificates,
-                 equal, expect, key, mail, new_id, note, packets, run, smtp_to,
+                 equal, expect, key, mail, new_id, note, run, smtp_to,
                  wait_until)
 
-from debian_ring import dearmored, fingerprint
+from debian_ring import dearmored, fingerprint, key_for_gpg
 
 IMPATIENT = f"helper_timeout = {5 * SLOW}"
 RING = "/usr/share/keyrings/debian-maintainers.gpg"
@@ -32,17 +32,6 @@ def small_certificates(count):
     with open(RING, "rb") as f:
         found = {fingerprint(c): c for c in certificates(f.read())}
     return sorted(found.items(), key=lambda pair: len(pair[1]))[:count]
-
-
-def key_for_gpg():
-    """A key with a signature whose digest, SHA3-256, only gpg may judge."""
-    octets = dearmored(key("debian-rsa2048.asc"))
-    start, end = next((a, b) for tag, a, b in packets(octets) if tag == 2)
-    odd = bytearray(octets[start:end])
-    # Behind version, type and algorithm stands that of the digest.
-    body = odd.index(bytes([4]), 2)
-    odd[body + 3] = 12
-    return armor(octets[:end] + bytes(odd) + octets[end:])
 
 
 def daemon_and_sink(place, extra="", **options):
@@ -337,6 +326,20 @@ def no_gpg(place):
     expect("event=no_gpg" in daemon.log(), "it is not in the log")
     expect("/bin/false does not answer as gpg should" in daemon.log(),
            "the log does not say why")
+    daemon.stop()
+
+    program = place.write("gpg", '#!/bin/sh\nfor claims; do :; done\n'
+                          '[ $(wc -c <"$claims") -lt 400 ] || kill -KILL $$\n'
+                          'exec gpg "$@"\n')
+    os.chmod(program, 0o755)
+    daemon, sink = daemon_and_sink(place, extra=f'gpg = "{program}"',
+                                   name="killed")
+    with daemon.lmtp() as lmtp:
+        code, text = lmtp.send(mail("ADD", key_for_gpg()))[0]
+    expect(code == 451 and "gpg was killed" in text, code, text)
+    place.write("gpg", '#!/bin/sh\nexec gpg "$@"\n')
+    expect("new" in ask(daemon, sink, "ADD", key_for_gpg()).text().lower(),
+           "the key was not taken")
 
 
 def nobody_waits_for_ever(place):

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -27,11 +28,13 @@
 #define KEYS	   "tests/keys/checker/"
 #define DEADLINE   60000
 #define CLAIMS_MAX 256
-#define FORGERIES  4 /* of each claim */
+#define FORGERIES  4	 /* of each claim */
+#define USER	   64322 /* without any other process */
 
 static char dir[256], home[300];
 static pid_t checker;
 static int sock = -1;
+static uid_t user; /* that it runs as; 0: as this program */
 
 /* ---- the program -------------------------------------------------------- */
 
@@ -50,6 +53,8 @@ exec_checker(int fd)
 	/* must not matter */
 	setenv("GNUPGHOME", "/nonexistent", 1);
 	setenv("GPG_TTY", "/nonexistent", 1);
+	if (user != 0 && setuid(user) == -1)
+		_exit(126);
 	execl(path, path, (char *)NULL);
 	_exit(127);
 }
@@ -640,6 +645,10 @@ test_no_gpg(void **state)
 	expect_no_gpg(home, path, "does not answer");
 	script(path, "cut", "#!/bin/sh\ngpg \"$@\" | head -c 100\n");
 	expect_no_gpg(home, path, "does not answer");
+	script(path, "missing", "#!/bin/sh\nexec /nonexistent/gpg\n");
+	expect_no_gpg(home, path, "cannot be started");
+	script(path, "killed", "#!/bin/sh\nkill -KILL $$\n");
+	expect_no_gpg(home, path, "is killed");
 	configure(home, NULL, DEADLINE);
 	assert_int_equal(judge(NULL), CHECKER_OK);
 	assert_int_equal(verdict[0], 1);
@@ -663,6 +672,144 @@ test_crash_of_one(void **state)
 	claim_load("sub-v3");
 	assert_int_equal(judge(NULL), CHECKER_OK);
 	assert_memory_equal(verdict, "\1\0\1", 3);
+}
+
+/* Does that instead of judging claims of Alice. */
+static void
+expect_of_one(const char *does, const char *verdicts)
+{
+	char path[512], text[1024];
+
+	snprintf(text, sizeof(text),
+	    "#!/bin/sh\n"
+	    "for claims; do :; done\n"
+	    "if grep -aq 'Alice' \"$claims\"; then %s; fi\n"
+	    "exec gpg \"$@\"\n",
+	    does);
+	script(path, "gpg", text);
+	configure(home, path, DEADLINE);
+	claims_clear();
+	claim_load("direct-v3");
+	claim_load("uid-13");
+	claim_load("sub-v3");
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	assert_memory_equal(verdict, verdicts, 3);
+}
+
+/* What somebody else does to gpg is not taken for a word about the claim; that
+ * it takes so much memory is. */
+static void
+test_kept_from_one(void **state)
+{
+	(void)state;
+	expect_of_one("kill -KILL $$", "\1\2\1");
+	expect_of_one("exec /nonexistent/gpg", "\1\2\1");
+	expect_of_one("exec python3 -c \"x = b'x' * (300 << 20);"
+		      "import os; os.kill(os.getpid(), 9)\"",
+	    "\1\0\1");
+}
+
+/* Killed once, while many are judged: nobody suffers. */
+static void
+test_killed_once(void **state)
+{
+	char path[512];
+
+	(void)state;
+	script(path, "gpg",
+	    "#!/bin/sh\n"
+	    "mkdir \"${0%/*}/once\" 2>/dev/null && kill -KILL $$\n"
+	    "exec gpg \"$@\"\n");
+	configure(home, path, DEADLINE);
+	for (size_t i = 0; i < 9; i++)
+		claim_load("uid-13");
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	assert_memory_equal(verdict, "\1\1\1\1\1\1\1\1\1", 9);
+}
+
+/* From a process of the same user: root may lack the right. */
+static void
+set_limit(__rlimit_resource_t resource, const struct rlimit *limit)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit((user != 0 && setuid(user) == -1) ||
+		      prlimit(checker, resource, limit, NULL) == -1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* With so little of a resource either gpg judges the claim or nobody does.
+ * True: it does. */
+static bool
+judged_with(__rlimit_resource_t resource, rlim_t most)
+{
+	struct rlimit few, many; /* as it has inherited them */
+	char text[IPC_TEXT];
+	uint32_t status;
+
+	assert_int_equal(getrlimit(resource, &many), 0);
+	few = many;
+	few.rlim_cur = most;
+	set_limit(resource, &few);
+	status = judge(text);
+	set_limit(resource, &many);
+	if (status != CHECKER_NO_GPG &&
+	    (status != CHECKER_OK || verdict[0] != CHECKER_GOOD))
+		fail_msg("with %lu: status %u, %s", (unsigned long)most, status,
+		    status == CHECKER_OK ? "not vouched for" : text);
+	return status == CHECKER_OK;
+}
+
+static unsigned
+open_files(void)
+{
+	char path[64];
+	unsigned n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)checker);
+	d = opendir(path);
+	assert_non_null(d);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n - 2;
+}
+
+/* One claim was judged before: nothing is begun any more. */
+static void
+test_few_files(void **state)
+{
+	unsigned least, n;
+
+	(void)state;
+	claim_load("uid-13");
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	least = open_files() + 1; /* of the record itself */
+	assert_false(judged_with(RLIMIT_NOFILE, least));
+	for (n = least + 1; n < least + 30; n++)
+		if (judged_with(RLIMIT_NOFILE, n))
+			break;
+	assert_true(n < least + 30);
+}
+
+static void
+test_few_processes(void **state)
+{
+	rlim_t n = 1;
+
+	(void)state;
+	if (user == 0)
+		skip(); /* root may have as many as it will */
+	claim_load("uid-13");
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	assert_false(judged_with(RLIMIT_NPROC, n));
+	while (n < 20 && !judged_with(RLIMIT_NPROC, n))
+		n++;
+	assert_true(n < 20);
 }
 
 static double
@@ -844,6 +991,8 @@ setup_bare(void **state)
 	if (mkdtemp(dir) == NULL)
 		return -1;
 	snprintf(home, sizeof(home), "%s/gnupg", dir);
+	if (user != 0 && chown(dir, user, user) == -1)
+		return -1;
 	start();
 	return 0;
 }
@@ -857,12 +1006,23 @@ setup(void **state)
 	return 0;
 }
 
+/* As a user of its own, if that can be. */
+static int
+setup_user(void **state)
+{
+	(void)state;
+	if (geteuid() == 0)
+		user = USER;
+	return setup(state);
+}
+
 static int
 teardown(void **state)
 {
 	int r = sock == -1 ? 0 : stop();
 
 	(void)state;
+	user = 0;
 	claims_clear();
 	remove_tree(dir);
 	return r;
@@ -889,6 +1049,11 @@ main(void)
 	    BARE_CASE(test_not_configured),
 	    BARE_CASE(test_no_gpg),
 	    BARE_CASE(test_crash_of_one),
+	    BARE_CASE(test_kept_from_one),
+	    BARE_CASE(test_killed_once),
+	    CASE(test_few_files),
+	    cmocka_unit_test_setup_teardown(
+		test_few_processes, setup_user, teardown),
 	    BARE_CASE(test_deadline),
 	    BARE_CASE(test_core_gone),
 	    CASE(test_core_gone_before_answer),
