@@ -44,6 +44,7 @@ struct file {
 	ino_t inode;  /* what is to be removed */
 	int fd, mail; /* while it is copied */
 	off_t size, at;
+	bool ahead; /* taken during a pause */
 	struct job *job;
 };
 
@@ -58,6 +59,7 @@ struct maildir {
 	struct loop_timer *turn, *rescan;
 	int64_t rescan_at;
 	DIR *scan;  /* under way */
+	bool tried; /* its second part: what was tried before */
 	bool again; /* something came in the meantime */
 	unsigned scans;
 	char *names[MAILDIR_BATCH];
@@ -84,8 +86,9 @@ void maildir_say(const struct maildir *, int level, const char *name,
 /* Looks no later than in `ms`. */
 void maildir_rescan_in(struct maildir *, long ms);
 
-/* Nothing is taken for a while: a second, doubled `step` times, up to a
- * minute. */
+/* Nothing is taken for a while: a second, doubled `step` times, up to a minute.
+ * But for what comes meanwhile, when it is for mails that have to come again:
+ * it may be another's, and no worse off than by LMTP. */
 void maildir_pause(struct maildir *, unsigned step);
 
 /* ---- maildir_file.c ------------------------------------------------------ */
@@ -110,6 +113,9 @@ struct put_off *put_off_find(const struct maildir *, const char *name);
 
 /* Whether it is still too early for it. */
 bool put_off_is(const struct maildir *, const char *name);
+
+/* Whether it was tried before. */
+bool put_off_was(const struct maildir *, const char *name);
 
 /* As it was, or a new one that is due at once.  NULL: there are too many, it is
  * met again at the next look. */

@@ -66,16 +66,18 @@ file_done(void *ctx, enum fate fate, const char *why)
 	(void)why; /* the line of the mail has it */
 	file->job = NULL;
 	if (fate == FATE_DONE) {
+		if (m->later >= MAILDIR_WORK)
+			m->paused_until = 0; /* it was those mails, then */
 		m->later = 0;
 		file_remove(m, file->dir, file->inode, file->name);
 	} else {
 		put_off_again(m, file->name, false);
 		/* It is not this one mail: the others need not ask. */
-		if (++m->later >= MAILDIR_WORK)
+		if (!file->ahead && ++m->later >= MAILDIR_WORK)
 			maildir_pause(m, m->later / MAILDIR_WORK - 1);
 	}
 	file_clear(file);
-	if (m->paused_until == 0 && !m->stopping)
+	if (!m->stopping)
 		loop_timer_set(m->turn, 0);
 }
 
@@ -281,6 +283,7 @@ file_start(struct maildir *m, const char *name)
 	file->fd = fd;
 	file->inode = st.st_ino;
 	file->size = st.st_size;
+	file->ahead = m->paused_until != 0;
 	m->nfiles++;
 	if (file->dir == -1 || file->mail == -1 || file->name == NULL) {
 		file_clear(file);

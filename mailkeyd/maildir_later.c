@@ -50,6 +50,14 @@ put_off_is(const struct maildir *m, const char *name)
 	return p != NULL && p->due > loop_now_ms();
 }
 
+bool
+put_off_was(const struct maildir *m, const char *name)
+{
+	const struct put_off *p = put_off_find(m, name);
+
+	return p != NULL && p->tries > 0;
+}
+
 struct put_off *
 put_off_add(struct maildir *m, const char *name)
 {

@@ -51,13 +51,16 @@ maildir_rescan_in(struct maildir *m, long ms)
 void
 maildir_pause(struct maildir *m, unsigned step)
 {
+	int64_t now = loop_now_ms();
 	long ms = MAILDIR_SOON_MS;
 
 	while (step-- > 0 && ms < PAUSE_MAX)
 		ms *= 2;
 	if (ms > PAUSE_MAX)
 		ms = PAUSE_MAX;
-	m->paused_until = loop_now_ms() + ms;
+	if (m->paused_until >= now + ms)
+		return;
+	m->paused_until = now + ms;
 	loop_timer_set(m->turn, ms);
 }
 
@@ -75,6 +78,7 @@ scan_end(struct maildir *m)
 {
 	closedir(m->scan);
 	m->scan = NULL;
+	m->tried = false;
 	put_off_sweep(m);
 }
 
@@ -95,7 +99,8 @@ scan_begin(struct maildir *m)
 	m->scans++;
 }
 
-/* Reads names, not more than a batch. */
+/* Reads names, not more than a batch.  What was tried before comes behind all
+ * others, which it must not hold up. */
 static void
 scan_more(struct maildir *m)
 {
@@ -111,14 +116,18 @@ scan_more(struct maildir *m)
 		p = put_off_find(m, entry->d_name);
 		if (p != NULL)
 			p->scan = m->scans;
-		if (put_off_is(m, entry->d_name) ||
+		if (put_off_was(m, entry->d_name) != m->tried ||
+		    put_off_is(m, entry->d_name) ||
 		    file_in_work(m, entry->d_name))
 			continue;
 		m->names[m->nnames] = strdup(entry->d_name);
 		if (m->names[m->nnames] != NULL)
 			m->nnames++;
 	}
-	if (entry == NULL)
+	if (entry == NULL && !m->tried && m->nput_off > 0) {
+		m->tried = true;
+		rewinddir(m->scan);
+	} else if (entry == NULL)
 		scan_end(m);
 	qsort(m->names, m->nnames, sizeof(*m->names), compare);
 }
@@ -155,17 +164,39 @@ names_drop(struct maildir *m)
 	if (m->scan != NULL)
 		closedir(m->scan);
 	m->scan = NULL;
+	m->tried = false;
 	fresh_drop(m);
 }
 
-/* The name to be taken next; NULL: another batch has to be read. */
+/* One that came lately, and was not tried yet. */
+static char *
+fresh_next(struct maildir *m)
+{
+	while (m->nfresh > 0) {
+		char *name = m->fresh[--m->nfresh];
+
+		if (!put_off_was(m, name))
+			return name;
+		free(name);
+	}
+	return NULL;
+}
+
+/* The name to be taken next; NULL: another batch has to be read, or it is a
+ * pause. */
 static char *
 name_next(struct maildir *m)
 {
+	char *name = NULL;
+
+	if (m->paused_until != 0)
+		return m->later >= MAILDIR_WORK ? fresh_next(m) : NULL;
 	m->fresh_turn = !m->fresh_turn && m->scan != NULL;
-	if (m->fresh_turn && m->nfresh > 0)
-		return m->fresh[--m->nfresh];
-	return m->next < m->nnames ? m->names[m->next++] : NULL;
+	if (m->fresh_turn)
+		name = fresh_next(m);
+	if (name == NULL && m->next < m->nnames)
+		name = m->names[m->next++];
+	return name;
 }
 
 /* One step of the work; false: there is nothing to do now. */
@@ -178,14 +209,15 @@ maildir_step(struct maildir *m)
 		file_copy(m->copied);
 		return true;
 	}
-	if (m->stopping || m->dir == -1 || m->paused_until != 0 ||
-	    m->nfiles == MAILDIR_WORK)
+	if (m->stopping || m->dir == -1 || m->nfiles == MAILDIR_WORK)
 		return false;
 	if ((name = name_next(m)) != NULL) {
 		if (!file_in_work(m, name) && !put_off_is(m, name))
 			file_start(m, name);
 		free(name);
-	} else if (m->scan != NULL)
+	} else if (m->paused_until != 0)
+		return false;
+	else if (m->scan != NULL)
 		scan_more(m);
 	else if (m->again)
 		scan_begin(m);
@@ -257,13 +289,12 @@ maildir_event(void *ctx, uint32_t events)
 			return;
 		}
 		if (event->len > 0 && event->name[0] != '.' &&
-		    put_off_find(m, event->name) == NULL)
+		    !put_off_was(m, event->name))
 			fresh_add(m, event->name);
 		at += (ssize_t)(sizeof(*event) + event->len);
 	}
 	m->again = true;
-	if (m->paused_until == 0)
-		loop_timer_set(m->turn, 0);
+	loop_timer_set(m->turn, 0);
 }
 
 /* Without inotify the timer alone looks. */

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -34,7 +35,17 @@
 
 static long ahead_ms;	 /* of the true clock */
 static bool no_leases;	 /* F_SETLEASE fails with EAGAIN, as from NFS */
+static bool no_events;	 /* inotify runs short */
 static long file_system; /* its number; 0: the true one */
+
+int
+inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+	if (!no_events)
+		return (int)syscall(SYS_inotify_add_watch, fd, path, mask);
+	errno = ENOSPC;
+	return -1;
+}
 
 int
 clock_gettime(clockid_t id, struct timespec *t)
@@ -204,7 +215,7 @@ setup(void **state)
 	receive.path = dir;
 	nseen = nhand = 0;
 	refuse = 0;
-	all_later = no_leases = false;
+	all_later = no_leases = no_events = false;
 	ahead_ms = file_system = 0;
 	loop = loop_new();
 	answer = loop == NULL ? NULL : loop_timer_new(loop, answer_all, NULL);
@@ -335,6 +346,83 @@ test_pause_grows(void **state)
 	assert_true(
 	    seen[2 * MAILDIR_WORK].when - seen[2 * MAILDIR_WORK - 1].when >=
 	    1800);
+}
+
+/* Mails that have to come again pause each other, at last for a minute. */
+static void
+pause_for_a_minute(void)
+{
+	char name[16];
+
+	for (unsigned i = 0; i < 9 * MAILDIR_WORK; i++) {
+		snprintf(name, sizeof(name), "%04u", i);
+		put(name, "later");
+	}
+	watch();
+	run_until(1);
+	while (nseen < 8 * MAILDIR_WORK) {
+		ahead_ms += 61000;
+		run_until(nseen + 1);
+	}
+	assert_true(maildir->paused_until > loop_now_ms() + 30000);
+}
+
+/* Another's mail does not wait for that to end, but ends it. */
+static void
+test_pause_is_of_others(void **state)
+{
+	size_t n;
+
+	(void)state;
+	pause_for_a_minute();
+	n = nseen;
+	put("new", "x");
+	run_until(n + 1);
+	assert_string_equal(seen[n].text, "x");
+	assert_true(maildir->paused_until < loop_now_ms() + 30000);
+	run_until(n + 2);
+	assert_string_equal(seen[n + 1].text, "later");
+}
+
+/* One that has to come again, too, does not make it longer for the others. */
+static void
+test_pause_stays(void **state)
+{
+	int64_t until;
+	size_t n;
+
+	(void)state;
+	pause_for_a_minute();
+	until = maildir->paused_until;
+	ahead_ms += 10000;
+	n = nseen;
+	put("new", "later one");
+	run_until(n + 1);
+	assert_string_equal(seen[n].text, "later one");
+	assert_true(maildir->paused_until == until);
+}
+
+/* What was tried before comes behind what was not, however old it is. */
+static void
+test_tried_come_last(void **state)
+{
+	char name[16];
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * MAILDIR_WORK; i++) {
+		snprintf(name, sizeof(name), "%04u", i);
+		put(name, "later");
+	}
+	no_events = true;
+	watch();
+	run_until(MAILDIR_WORK);
+	ahead_ms += 61000;
+	run_until(2 * MAILDIR_WORK);
+	put("zz", "x");
+	ahead_ms += 61000;
+	run_until(2 * MAILDIR_WORK + 1);
+	assert_string_equal(seen[2 * MAILDIR_WORK].text, "x");
+	run_until(2 * MAILDIR_WORK + 2);
 }
 
 /* What the gateway refuses is asked for again, after a pause. */
@@ -524,6 +612,9 @@ main(void)
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	    test(test_all_put_off),
 	    test(test_pause_grows),
+	    test(test_pause_is_of_others),
+	    test(test_pause_stays),
+	    test(test_tried_come_last),
 	    test(test_refused),
 	    test(test_put_off_in_a_crowd),
 	    test(test_held_open),
