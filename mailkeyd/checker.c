@@ -37,13 +37,12 @@
 #define OUTPUT_MAX	 (2 * (size_t)CHECKER_RECORD_MAX)
 
 struct checker {
-	gpgme_ctx_t ctx; /* made once: a new one starts three programs */
-	char home[IPC_TEXT];
-	int path;   /* memfd with the configured path of gpg; -1: none */
-	bool begun; /* GPGME has been asked for its programs */
+	gpgme_ctx_t ctx;     /* made once: a new one starts three programs */
+	char home[IPC_TEXT]; /* empty: not configured */
+	int path; /* memfd with the configured path of gpg; -1: none */
 	char gpg[PATH_MAX];
 	uint64_t deadline;  /* ms for a JUDGE */
-	char why[IPC_TEXT]; /* no gpg can be run; empty: it can */
+	char why[IPC_TEXT]; /* there is no ctx, as long as that lasts */
 };
 
 /* What became of one run of gpg; of two, the later one here counts. */
@@ -396,7 +395,7 @@ judge(struct job *j, int fd)
 	char *data = NULL;
 	int answer = -1;
 
-	if (j->checker->why[0] != '\0') {
+	if (j->checker->ctx == NULL) {
 		give_up(j, CHECKER_NO_GPG, "%s", j->checker->why);
 		return -1;
 	}
@@ -457,6 +456,10 @@ home_is_sound(struct checker *c)
 {
 	struct stat st;
 
+	if (c->home[0] != '/') {
+		no_gpg(c, c->home, "not an absolute path");
+		return false;
+	}
 	if (mkdir(c->home, 0700) == -1 && errno != EEXIST) {
 		no_gpg(c, c->home, strerror(errno));
 		return false;
@@ -470,32 +473,55 @@ home_is_sound(struct checker *c)
 		no_gpg(c, c->home, "not a private directory of our own");
 		return false;
 	}
+	if (setenv("HOME", c->home, 1) == -1) {
+		no_gpg(c, "HOME", strerror(errno));
+		return false;
+	}
 	return true;
 }
 
+/* GPGME remembers, too, that it has found none: one that was installed since is
+ * looked for here, along the PATH. */
+static const char *
+default_gpg(void)
+{
+	static const char *const places[] = {
+	    "/usr/local/bin/gpg", "/usr/bin/gpg", "/bin/gpg"};
+	const char *found = gpgme_get_dirinfo("gpg-name");
+
+	for (size_t i = 0; i < 3 && found == NULL; i++)
+		if (access(places[i], X_OK) == 0)
+			found = places[i];
+	return found;
+}
+
 /* The program named in the memfd, or the one that GPGME was built for. */
-static void
-find_gpg(struct checker *c, int fd)
+static bool
+find_gpg(struct checker *c)
 {
 	char *path = NULL;
 	const char *found;
+	bool good = false;
 	size_t len;
 
-	if (fd != -1 && ipc_slurp(fd, sizeof(c->gpg) - 1, &path, &len) == -1) {
+	if (c->path != -1 &&
+	    ipc_slurp(c->path, sizeof(c->gpg) - 1, &path, &len) == -1) {
 		no_gpg(c, "path of gpg", strerror(errno));
-		return;
+		return false;
 	}
-	found = path != NULL && path[0] != '\0' ? path
-						: gpgme_get_dirinfo("gpg-name");
+	found = path != NULL && path[0] != '\0' ? path : default_gpg();
 	if (found == NULL)
 		no_gpg(c, "gpg", "GPGME does not find it");
 	else if (found[0] != '/' || strlen(found) >= sizeof(c->gpg))
 		no_gpg(c, found, "not an absolute path");
 	else if (access(found, X_OK) == -1)
 		no_gpg(c, found, strerror(errno));
-	else
+	else {
 		memcpy(c->gpg, found, strlen(found) + 1);
+		good = true;
+	}
 	free(path);
+	return good;
 }
 
 static void
@@ -505,21 +531,21 @@ start_gpgme(struct checker *c)
 
 	if (err == 0)
 		err = gpgme_set_protocol(c->ctx, GPGME_PROTOCOL_SPAWN);
-	if (err != 0)
-		no_gpg(c, "GPGME", gpgme_strerror(err));
+	if (err == 0)
+		return;
+	no_gpg(c, "GPGME", gpgme_strerror(err));
+	gpgme_release(c->ctx);
+	c->ctx = NULL;
 }
 
 /* GPGME starts half a dozen programs before it is ready, and most servers have
- * nothing to ask for a long time: not before the first JUDGE. */
+ * nothing to ask for a long time: not before the first JUDGE.  What was in the
+ * way then may be gone at the next. */
 static void
 begin(struct checker *c)
 {
-	if (c->begun)
-		return;
-	c->begun = true;
-	if (c->why[0] == '\0')
-		find_gpg(c, c->path);
-	if (c->why[0] == '\0')
+	if (c->ctx == NULL && c->home[0] != '\0' && home_is_sound(c) &&
+	    find_gpg(c))
 		start_gpgme(c);
 }
 
@@ -537,14 +563,7 @@ configure(struct checker *c, struct ipc_msg *m)
 	c->deadline = m->a == 0 ? DEADLINE_DEFAULT : m->a;
 	if (c->deadline > DEADLINE_MAX)
 		c->deadline = DEADLINE_MAX;
-	if (c->home[0] != '/') {
-		no_gpg(c, c->home, "not an absolute path");
-		return;
-	}
-	if (!home_is_sound(c))
-		return;
-	if (setenv("HOME", c->home, 1) == -1)
-		no_gpg(c, "HOME", strerror(errno));
+	home_is_sound(c); /* it is made */
 }
 
 /* Nothing of the environment may tell gpg or GPGME what to do. */

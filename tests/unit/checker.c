@@ -14,10 +14,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -34,7 +36,8 @@
 static char dir[256], home[300];
 static pid_t checker;
 static int sock = -1;
-static uid_t user; /* that it runs as; 0: as this program */
+static uid_t user;  /* that it runs as; 0: as this program */
+static bool mounts; /* this program may mount, for itself */
 
 /* ---- the program -------------------------------------------------------- */
 
@@ -654,6 +657,69 @@ test_no_gpg(void **state)
 	assert_int_equal(verdict[0], 1);
 }
 
+static void
+expect_gpg(void)
+{
+	assert_int_equal(judge(NULL), CHECKER_OK);
+	assert_int_equal(verdict[0], CHECKER_GOOD);
+}
+
+/* What was in the way of the first question is gone at the next. */
+static void
+test_put_right(void **state)
+{
+	char path[512];
+
+	(void)state;
+	claim_load("uid-13");
+	assert_int_equal(mkdir(home, 0755), 0);
+	expect_no_gpg(home, NULL, "not a private directory");
+	assert_int_equal(chmod(home, 0700), 0);
+	expect_gpg();
+	snprintf(path, sizeof(path), "%s/gpg", dir);
+	expect_no_gpg(home, path, "No such file");
+	script(path, "gpg", "#!/bin/sh\nexec gpg \"$@\"\n");
+	expect_gpg();
+}
+
+/* Hides a program, or shows it again. */
+static void
+hide(const char *name, bool away)
+{
+	static const char *const places[] = {
+	    "/usr/local/bin", "/usr/bin", "/bin"};
+	char path[64];
+
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/%s", places[i], name);
+		if (!away)
+			umount2(path, MNT_DETACH);
+		else if (access(path, X_OK) == 0)
+			assert_int_equal(
+			    mount("/dev/null", path, NULL, MS_BIND, NULL), 0);
+	}
+}
+
+/* The one that GPGME would find is not there, and then it is. */
+static void
+test_installed_later(void **state)
+{
+	char text[IPC_TEXT];
+
+	(void)state;
+	if (!mounts)
+		skip();
+	claim_load("uid-13");
+	hide("gpgconf", true);
+	hide("gpg", true);
+	configure(home, NULL, DEADLINE);
+	assert_int_equal(judge(text), CHECKER_NO_GPG);
+	hide("gpg", false);
+	hide("gpgconf", false);
+	assert_string_equal(text, "gpg: GPGME does not find it");
+	expect_gpg();
+}
+
 /* gpg dies of one certificate: the others do not suffer. */
 static void
 test_crash_of_one(void **state)
@@ -797,19 +863,34 @@ test_few_files(void **state)
 }
 
 static void
-test_few_processes(void **state)
+few_processes(bool begun)
 {
 	rlim_t n = 1;
 
-	(void)state;
 	if (user == 0)
 		skip(); /* root may have as many as it will */
 	claim_load("uid-13");
-	assert_int_equal(judge(NULL), CHECKER_OK);
+	if (begun)
+		expect_gpg();
 	assert_false(judged_with(RLIMIT_NPROC, n));
 	while (n < 20 && !judged_with(RLIMIT_NPROC, n))
 		n++;
 	assert_true(n < 20);
+}
+
+static void
+test_few_processes(void **state)
+{
+	(void)state;
+	few_processes(true);
+}
+
+/* GPGME's own programs come to nothing, at first. */
+static void
+test_begins_with_few(void **state)
+{
+	(void)state;
+	few_processes(false);
 }
 
 static double
@@ -981,6 +1062,15 @@ remove_tree(const char *path)
 }
 
 static int
+own_mounts(void **state)
+{
+	(void)state;
+	mounts = unshare(CLONE_NEWNS) == 0 &&
+		 mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+	return 0;
+}
+
+static int
 setup_bare(void **state)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -1049,11 +1139,15 @@ main(void)
 	    BARE_CASE(test_not_configured),
 	    BARE_CASE(test_no_gpg),
 	    BARE_CASE(test_crash_of_one),
+	    BARE_CASE(test_put_right),
+	    BARE_CASE(test_installed_later),
 	    BARE_CASE(test_kept_from_one),
 	    BARE_CASE(test_killed_once),
 	    CASE(test_few_files),
 	    cmocka_unit_test_setup_teardown(
 		test_few_processes, setup_user, teardown),
+	    cmocka_unit_test_setup_teardown(
+		test_begins_with_few, setup_user, teardown),
 	    BARE_CASE(test_deadline),
 	    BARE_CASE(test_core_gone),
 	    CASE(test_core_gone_before_answer),
@@ -1061,5 +1155,5 @@ main(void)
 	    CASE(test_leaves_nothing),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, own_mounts, NULL);
 }
