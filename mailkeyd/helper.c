@@ -196,7 +196,11 @@ helper_start(void *ctx)
 	h->sock = pair[0];
 	h->since = loop_now_ms();
 	h->io = loop_io_new(h->loop, h->sock, EPOLLIN, helper_readable, h);
+	h->busy = true;
 	if (h->io == NULL || h->calls->up(h->ctx, h) == -1)
+		h->killed = true;
+	h->busy = false;
+	if (h->killed)
 		helper_bury(h);
 }
 

@@ -71,6 +71,7 @@ static struct {
 	int64_t up_at[16];
 	uint64_t last_id, last_a;
 	bool refuses, kills; /* from within up, from within message */
+	bool kills_up;	     /* from within up */
 	bool is_late;
 } t;
 
@@ -82,6 +83,10 @@ on_up(void *ctx, struct helper *h)
 	if (t.ups < 16)
 		t.up_at[t.ups] = loop_now_ms();
 	t.ups++;
+	if (t.kills_up) {
+		helper_kill(h);
+		assert_false(helper_is_up(h));
+	}
 	return t.refuses ? -1 : 0;
 }
 
@@ -334,6 +339,31 @@ up_fails(void **state)
 	turn_until(3, 2, 1);
 }
 
+/* One death, whatever up() says of it: the second one of no process would be
+ * that of our group. */
+static void
+killed_from_within_up(void **state)
+{
+	pid_t group = getpgrp();
+
+	(void)state;
+	if (group != getpid())
+		assert_int_equal(setpgid(0, 0), 0);
+	t.kills_up = true;
+	start("answers");
+	assert_int_equal(t.downs, 1);
+	t.refuses = true;
+	turn_until(2, 2, 0);
+	assert_int_equal(t.downs, 2);
+	assert_int_equal(helper_deaths(t.helper), 2);
+	if (group != getpid())
+		assert_int_equal(setpgid(0, group), 0);
+	t.kills_up = t.refuses = false;
+	turn_until(3, 2, 0);
+	say(1);
+	turn_until(3, 2, 1);
+}
+
 static void
 no_such_program(void **state)
 {
@@ -391,8 +421,8 @@ main(void)
 	    TEST(it_inherits_four_descriptors), TEST(it_comes_back),
 	    TEST(back_off), TEST(last_words), TEST(killed_from_outside_a_call),
 	    TEST(killed_from_within_a_call), TEST(up_fails),
-	    TEST(no_such_program), TEST(program_goes_and_comes),
-	    TEST(it_hangs)};
+	    TEST(killed_from_within_up), TEST(no_such_program),
+	    TEST(program_goes_and_comes), TEST(it_hangs)};
 	const char *role = getenv(ROLE);
 
 	if (role != NULL)
