@@ -125,13 +125,15 @@ stored_get(struct intake *intake, const struct pgp_fpr *fpr)
 }
 
 /* The certificate of a fingerprint, from the store or the mail itself: who has
- * that fingerprint is the one who is meant.  NULL: neither has it. */
+ * that fingerprint is the one who is meant.  NULL: neither has it, or that
+ * cannot be told and the mail has to come again. */
 static struct pgp_cert *
 revoker_find(struct intake *intake, const struct pgp_fpr *fpr)
 {
 	const struct mail *mail = intake->mail;
 	struct pgp_left_out left = {.n = {0}};
 	struct pgp_cert *cert = stored_get(intake, fpr);
+	enum pgp_status status;
 
 	if (cert != NULL)
 		return cert;
@@ -140,9 +142,12 @@ revoker_find(struct intake *intake, const struct pgp_fpr *fpr)
 
 		if (pgp_fpr_cmp(&c->fpr, fpr) != 0 || c->packets.len == 0)
 			continue;
-		if (pgp_cert_parse(c->packets.data, c->packets.len,
-			&intake->config->limits.policy, PGP_CLAIMED,
-			(uint32_t)intake->now, &left, &cert) != PGP_OK)
+		status = pgp_cert_parse(c->packets.data, c->packets.len,
+		    &intake->config->limits.policy, PGP_CLAIMED,
+		    (uint32_t)intake->now, &left, &cert);
+		if (status == PGP_NOMEM)
+			intake_later(intake, "no memory");
+		if (status != PGP_OK)
 			return NULL;
 		/* a child said so */
 		if (pgp_fpr_cmp(pgp_cert_fpr(cert), fpr) == 0)
