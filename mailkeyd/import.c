@@ -254,6 +254,7 @@ import_new(const struct gateway_parts *parts, bool sync, uint64_t octets,
 	import->octets = octets;
 	import->file.fd = -1;
 	TAILQ_INIT(&import->batches);
+	TAILQ_INIT(&import->held);
 	import->turn = loop_timer_new(parts->loop, import_go_on, import);
 	if (import->turn == NULL) {
 		free(import);
@@ -275,6 +276,7 @@ import_free(struct import *import)
 	if (!import->dropped)
 		import_close(import);
 	import->dropped = true;
+	TAILQ_CONCAT(&import->batches, &import->held, next);
 	for (batch = TAILQ_FIRST(&import->batches); batch != NULL;
 	     batch = next) {
 		next = TAILQ_NEXT(batch, next);
@@ -284,11 +286,6 @@ import_free(struct import *import)
 	if (import->njudging > 0)
 		return; /* batch_judged() comes back here */
 	ks_bulk_drop(import->bulk);
-	while (import->nheld > 0) {
-		mail_free(import->held[--import->nheld]);
-		free(import->held[import->nheld]);
-	}
-	free(import->held);
 	loop_timer_free(import->turn);
 	report_free(&import->counts.report);
 	free(import);

@@ -24,6 +24,7 @@ struct batch {
 	bool alone;  /* judged with nothing before it uncommitted */
 	bool marked; /* source.mark holds once it is committed */
 	bool again;  /* what was held, when all the rest is stored */
+	bool stored; /* these certificates were, before, and counted */
 };
 
 TAILQ_HEAD(batch_list, batch);
@@ -36,13 +37,12 @@ struct import {
 	uint64_t octets;      /* of all sources, 0: not known */
 	bool no_bulk;	      /* it was looked into */
 	struct ks_bulk *bulk; /* into an empty store: past transactions */
-	/* Bare revocations, until the load is written; and certificates for
-	 * which others may still come, see intake_waits().  Each of these mails
-	 * is to be a batch. */
-	struct mail **held;
-	size_t nheld, held_octets;
 	struct loop_timer *turn;
 	struct batch_list batches;
+	/* Bare revocations, until the load is written; and certificates for
+	 * which others may still come, see intake_waits(). */
+	struct batch_list held;
+	size_t held_octets; /* of these certificates */
 	unsigned nbatches, njudging;
 	/* the file that is read, and its jail */
 	struct import_source file; /* fd -1: none */

@@ -36,7 +36,7 @@ batch_put(struct batch *batch, struct import_counts *counts)
 		status = ks_put(
 		    import->parts.ks, s[i].cert, &origin, &change, &added);
 		if (status == KS_OK &&
-		    !(batch->again && i < batch->mail->ncerts &&
+		    !(batch->stored && i < batch->mail->ncerts &&
 			change == KS_UNCHANGED))
 			import_count(counts, change);
 	}
@@ -64,7 +64,7 @@ commit_up_to(struct import *import, const struct batch *last)
 	struct keystore *ks = import->parts.ks;
 	struct import_counts counts = import->counts;
 	enum ks_status status = ks_begin(ks, KS_ROOM_ADD);
-	bool held = import->nheld > 0;
+	bool held = !TAILQ_EMPTY(&import->held);
 	const struct ks_mark *mark = NULL;
 	struct batch *batch;
 
@@ -97,25 +97,31 @@ commit_up_to(struct import *import, const struct batch *last)
 /* ---- what waits for the end ---------------------------------------------- */
 
 /* One with room for more; NULL: no memory. */
-static struct mail *
-held_mail(struct import *import)
+static struct batch *
+held_batch(struct import *import, bool stored)
 {
-	struct mail *mail, **more;
+	struct batch *batch = TAILQ_LAST(&import->held, batch_list);
 
-	if (import->nheld > 0) {
-		mail = import->held[import->nheld - 1];
-		if (mail->ncerts + mail->nrevocations < GROUP)
-			return mail;
-	}
-	more =
-	    realloc(import->held, (import->nheld + 1) * sizeof(*import->held));
-	if (more == NULL)
+	if (batch != NULL && batch->stored == stored &&
+	    batch->mail->ncerts + batch->mail->nrevocations < GROUP)
+		return batch;
+	batch = calloc(1, sizeof(*batch));
+	if (batch == NULL)
 		return NULL;
-	import->held = more;
-	mail = calloc(1, sizeof(*mail));
-	if (mail != NULL)
-		more[import->nheld++] = mail;
-	return mail;
+	batch->mail = calloc(1, sizeof(*batch->mail));
+	if (batch->mail == NULL) {
+		free(batch);
+		return NULL;
+	}
+	batch->import = import;
+	batch->source.fd = -1;
+	snprintf(batch->source.name, sizeof(batch->source.name),
+	    "waited for another key");
+	batch->state = READ;
+	batch->again = true;
+	batch->stored = stored;
+	TAILQ_INSERT_TAIL(&import->held, batch, next);
+	return batch;
 }
 
 /*
@@ -127,22 +133,28 @@ held_mail(struct import *import)
 static void
 hold_waiting(struct import *import, struct batch *batch)
 {
-	struct mail *mail = batch->mail, *held;
+	const struct submission *s;
+	struct mail *mail = batch->mail;
+	struct batch *held;
 	struct mail_cert *more;
-	size_t len;
+	size_t n, len;
 
-	for (size_t i = 0; i < mail->ncerts && !batch->again; i++) {
-		if (batch->intake == NULL || !intake_waits(batch->intake, i))
+	if (batch->again || batch->intake == NULL)
+		return;
+	s = intake_submissions(batch->intake, &n);
+	for (size_t i = 0; i < mail->ncerts; i++) {
+		if (!intake_waits(batch->intake, i))
 			continue;
 		len = mail->certs[i].packets.len;
 		if (len > HELD_MAX - import->held_octets ||
-		    (held = held_mail(import)) == NULL)
+		    (held = held_batch(import, s[i].cert != NULL)) == NULL)
 			return;
-		more = realloc(held->certs, (held->ncerts + 1) * sizeof(*more));
+		more = realloc(held->mail->certs,
+		    (held->mail->ncerts + 1) * sizeof(*more));
 		if (more == NULL)
 			return;
-		held->certs = more;
-		more[held->ncerts++] = mail->certs[i];
+		held->mail->certs = more;
+		more[held->mail->ncerts++] = mail->certs[i];
 		memset(&mail->certs[i], 0, sizeof(mail->certs[i]));
 		import->held_octets += len;
 	}
@@ -159,19 +171,14 @@ batch_was_held(const struct batch *batch, size_t i)
 bool
 import_held_begin(struct import *import)
 {
-	struct import_source source = {
-	    .fd = -1, .name = "waited for another key"};
-	struct batch *batch;
+	struct batch *batch = TAILQ_FIRST(&import->held);
 
-	if (import->nheld == 0)
-		return false;
-	batch = batch_new(import, &source);
 	if (batch == NULL)
 		return false;
-	batch->state = READ;
-	batch->again = true;
-	batch->mail = import->held[--import->nheld];
-	if (import->nheld == 0)
+	TAILQ_REMOVE(&import->held, batch, next);
+	TAILQ_INSERT_TAIL(&import->batches, batch, next);
+	import->nbatches++;
+	if (TAILQ_EMPTY(&import->held))
 		fault("import_held");
 	return true;
 }
@@ -202,14 +209,16 @@ bulk_begin(struct import *import)
 static enum ks_status
 bulk_hold(struct import *import, struct mail *mail)
 {
+	struct batch *batch;
 	struct mail *held;
 	struct pgp_blob *more;
 
 	if (mail->nrevocations == 0)
 		return KS_OK;
-	held = held_mail(import);
-	if (held == NULL)
+	batch = held_batch(import, false);
+	if (batch == NULL)
 		return KS_NOMEM;
+	held = batch->mail;
 	more = realloc(held->revocations,
 	    (held->nrevocations + mail->nrevocations) * sizeof(*more));
 	if (more == NULL)

@@ -149,10 +149,10 @@ batch_count(struct batch *batch)
 	counts->certificates += n;
 	if (batch->again) /* they were counted */
 		counts->certificates -= batch->mail->ncerts;
-	for (size_t i = 0; i < n; i++) {
-		if (s[i].cert == NULL && !batch_was_held(batch, i))
-			count_refused(batch, &s[i]);
-		else if (!batch->again || i >= batch->mail->ncerts)
+	for (size_t i = batch->stored ? batch->mail->ncerts : 0; i < n; i++) {
+		if (s[i].cert != NULL)
 			left_add(&counts->left, &s[i].left);
+		else if (!batch_was_held(batch, i))
+			count_refused(batch, &s[i]);
 	}
 }

@@ -487,6 +487,10 @@ def additions(place):
             done = daemon.ctl("import", *what)
             equal(counts(done), (4, 2, 2, 0, 0), f"{name}{number}")
             equal(stored(daemon), wanted, f"{name}{number}")
+    # The same once more is unchanged, whatever waited.
+    twice = place.daemon(name="twice")
+    done = twice.ctl("import", new, old, place.write("new2", data))
+    equal(counts(done), (8, 2, 2, 4, 0), done.stdout)
     # A key that never comes.
     daemon = place.daemon(name="never")
     done = daemon.ctl("import", new, place.write("bob", key("bob.asc")))
