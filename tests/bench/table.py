@@ -91,9 +91,11 @@ HEAD = ("row", "unit", "mailkeyd", "peer", "theirs", "ratio", "syncs",
 
 def cells(row):
     """The lines of a row for people, and what is to be said below.  A peer
-    without figures is in what is said only."""
-    counts = ["" if x is None else f"{x:,}" for x in
-              (row.syncs, row.commits, row.signatures)]
+    without figures is in what is said only.  Where some things are counted, "-"
+    stands for what is not."""
+    counts = (row.syncs, row.commits, row.signatures)
+    unknown = "" if counts == (None, None, None) else "-"
+    counts = [unknown if x is None else f"{x:,}" for x in counts]
     first = [row.name, row.unit, spread(row.ours)]
     some = any(theirs for _, theirs, _ in row.peers)
     peers = row.peers if some else [("none", [], "")] + row.peers
