@@ -254,7 +254,8 @@ others_suffer(struct despatch *d, int64_t ms)
  * A server has its ten minutes for the final dot (RFC 5321, 4.5.3.2.6), but not
  * of every sender while others wait.  It may have taken the mail all the same,
  * and takes it again: so each attempt has twice the time of the one before, and
- * from the fifth on all of it.
+ * from the fifth on all of it.  Not so sendmail: it is the same for all that
+ * wait, and would be left behind to deliver beside the next one.
  */
 static void
 slot_late(void *ctx)
@@ -263,9 +264,10 @@ slot_late(void *ctx)
 	struct despatch *d = slot->despatch;
 	int64_t ms = loop_now_ms() - slot->since;
 	uint32_t doubled = slot->item.attempts < 4 ? slot->item.attempts : 4;
+	bool pressed = d->config->send.type != SEND_SENDMAIL &&
+		       ms >= (int64_t)despatch_pressed << doubled;
 
-	if (ms >= WATCHDOG || (ms >= (int64_t)despatch_pressed << doubled &&
-				  others_suffer(d, despatch_pressed)))
+	if (ms >= WATCHDOG || (pressed && others_suffer(d, despatch_pressed)))
 		helper_kill(slot->helper);
 	else
 		loop_timer_set(slot->watchdog, despatch_pressed);

@@ -240,7 +240,8 @@ run_message(const char *path, const char *from, const char *to, int message,
 		send_result(
 		    r, SEND_LATER, "sendmail took longer than %u s", ms / 1000);
 		break;
-	case CORE_GONE:
+	case CORE_GONE: /* which will have it sent again */
+		kill(-run.pid, SIGKILL);
 		send_result(r, SEND_LATER, "nobody waits for the result");
 	}
 	if (run.output != -1)

@@ -643,6 +643,30 @@ test_gives_way_less_often(void **state)
 	despatch_pressed = 60000;
 }
 
+/* A sendmail that hangs has all of its time: another one beside it would hang
+ * as well, and in the end both deliver. */
+static void
+test_sendmail_hangs(void **state)
+{
+	struct world *w = *state;
+	FILE *f = fopen(w->path, "w");
+
+	assert_non_null(f);
+	fputs("#!/bin/sh\nexec sleep 1000\n", f);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(w->path, 0700), 0);
+	despatch_pressed = 1000;
+	add(w, "a@example.net");
+	add(w, "b@example.com");
+	since = loop_now_ms();
+	world_start(w, SEND_SENDMAIL, 2);
+	add_hanging(w, 0);
+	run_until(w, after_a_while, "three seconds");
+	assert_int_equal(counts(w).deferred, 0);
+	assert_int_equal(counts(w).deaths, 0);
+	despatch_pressed = 60000;
+}
+
 /* ---- a yes that is lost -------------------------------------------------- */
 
 static bool
@@ -699,6 +723,7 @@ main(void)
 	    TEST(test_reads),
 	    TEST(test_all_hang),
 	    TEST(test_gives_way_less_often),
+	    TEST(test_sendmail_hangs),
 	    TEST(test_twice),
 	};
 

@@ -892,18 +892,15 @@ sendmail_gets_no_bad_address(void **state)
 	sender_stop(&s);
 }
 
-/* What hangs is ended with all that it started. */
+#define SENDMAIL_HANGS                                                         \
+	"sleep 1000 & echo $! > \"$D/p\" && mv \"$D/p\" \"$D/pid\"; wait"
+
+/* With what it has started. */
 static void
-sendmail_is_killed(void **state)
+assert_sendmail_ended(void)
 {
-	const char *path = in_dir("sendmail");
-	struct sender s;
 	int left = -1;
 
-	(void)state;
-	write_script(path, "sleep 1000 & echo $! > \"$D/pid\"; wait");
-	s = sender_start(SEND_SENDMAIL, 0, path, &quick);
-	send_one("killed", &s, ALICE, MAIL, SEND_LATER, "took longer than");
 	assert_int_equal(sscanf(content(in_dir("pid")), "%d", &left), 1);
 	for (int ms = 0; kill(left, 0) == 0 && ms < PATIENCE; ms += 10) {
 		char stat_path[64], *text;
@@ -918,7 +915,40 @@ sendmail_is_killed(void **state)
 		assert_true(ms + 10 < PATIENCE);
 		usleep(10000);
 	}
+}
+
+/* What hangs is ended with all that it started. */
+static void
+sendmail_is_killed(void **state)
+{
+	const char *path = in_dir("sendmail");
+	struct sender s;
+
+	(void)state;
+	write_script(path, SENDMAIL_HANGS);
+	s = sender_start(SEND_SENDMAIL, 0, path, &quick);
+	send_one("killed", &s, ALICE, MAIL, SEND_LATER, "took longer than");
+	assert_sendmail_ended();
 	sender_stop(&s);
+}
+
+/* Else it might deliver long after the next one has. */
+static void
+sendmail_ends_with_the_core(void **state)
+{
+	const char *path = in_dir("sendmail");
+	struct sender s;
+
+	(void)state;
+	write_script(path, SENDMAIL_HANGS);
+	s = sender_start(SEND_SENDMAIL, 0, path, &slow);
+	give(&s, 1, ALICE, MAIL);
+	for (int ms = 0; access(in_dir("pid"), F_OK) != 0; ms += 10) {
+		assert_true(ms < PATIENCE);
+		usleep(10000);
+	}
+	sender_stop(&s);
+	assert_sendmail_ended();
 }
 
 /* ---- Maildir ------------------------------------------------------------- */
@@ -1002,6 +1032,7 @@ main(void)
 	    TEST(sendmail_is_missing),
 	    TEST(sendmail_gets_no_bad_address),
 	    TEST(sendmail_is_killed),
+	    TEST(sendmail_ends_with_the_core),
 	    TEST(maildir_is_filled),
 	    TEST(maildir_in_the_way),
 	    TEST(bad_configuration),
