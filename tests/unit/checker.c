@@ -870,6 +870,8 @@ few_processes(bool begun)
 	if (user == 0)
 		skip(); /* root may have as many as it will */
 	claim_load("uid-13");
+	assert_int_equal(judge(NULL), CHECKER_NO_GPG); /* it is that user */
+	configure(home, NULL, DEADLINE);
 	if (begun)
 		expect_gpg();
 	assert_false(judged_with(RLIMIT_NPROC, n));
@@ -1103,7 +1105,7 @@ setup_user(void **state)
 	(void)state;
 	if (geteuid() == 0)
 		user = USER;
-	return setup(state);
+	return setup_bare(state);
 }
 
 static int
