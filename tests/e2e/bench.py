@@ -133,7 +133,7 @@ GOOD = {"get": 2000, "load": 2, "dump": 10, "daemon": 30, "parsers": 2,
 
 
 def names_losses(place):
-    """bench-check names a row that lost more than 20 percent, and one that is gone"""
+    """bench-check names a row that lost over 20 percent, or is gone"""
     write_table(place, "old.tsv", **GOOD)
     for change, compared, said in (
             ({}, 5, []),
