@@ -21,6 +21,7 @@
 /* Octets: certificates are read again at the end, indexes gone back to. */
 #define CERTS_CACHE (64u << 20)
 #define INDEX_CACHE (96u << 20)
+#define LOOK_EACH   (16u << 20) /* octets, whether there is room */
 
 struct ks_bulk {
 	struct keystore *ks;
@@ -31,8 +32,8 @@ struct ks_bulk {
 	struct sorter *entries;
 	uint64_t *seen; /* open addressing, of fingerprints; 0: free */
 	size_t nseen, size;
-	FILE *again; /* certificates of keys that came before */
-	uint64_t octets;
+	FILE *again;		 /* certificates of keys that came before */
+	uint64_t octets, looked; /* so far; when the room was looked at */
 	/* of the thread that ends the certificates, and of the other */
 	enum ks_status certs_status, entries_status;
 };
@@ -149,13 +150,16 @@ ks_bulk_begin(struct keystore *ks, size_t memory,
     const struct ks_origin *origin, struct ks_bulk **out)
 {
 	struct ks_bulk *b;
-	enum ks_status st = KS_NOMEM;
+	enum ks_status st;
 
 	assert(ks->txn == NULL);
 	if (ks->closed != KS_OK)
 		return ks->closed;
 	if (!is_blank(ks))
 		return KS_BUSY;
+	st = room(ks, ks->options.free_space, KS_ROOM_ADD);
+	if (st != KS_OK)
+		return st;
 	b = calloc(1, sizeof(*b));
 	if (b == NULL)
 		return KS_NOMEM;
@@ -163,8 +167,10 @@ ks_bulk_begin(struct keystore *ks, size_t memory,
 	b->origin = *origin;
 	b->origin.sent = NULL;
 	b->dir = bulk_path(ks->dir, "bulk");
-	if (b->dir == NULL)
+	if (b->dir == NULL) {
+		st = KS_NOMEM;
 		goto fail;
+	}
 	if (mkdir(b->dir, 0700) == -1) {
 		st = bulk_errno();
 		goto fail;
@@ -298,6 +304,16 @@ put_entries(struct ks_bulk *b, const struct pgp_cert *cert, uint64_t number)
 	return st;
 }
 
+/* Nobody asks ks_begin(), and there may be more to come than there is room. */
+static enum ks_status
+look_for_room(struct ks_bulk *b)
+{
+	if (b->octets - b->looked < LOOK_EACH)
+		return KS_OK;
+	b->looked = b->octets;
+	return room(b->ks, b->ks->options.free_space, KS_ROOM_ADD);
+}
+
 enum ks_status
 ks_bulk_put(struct ks_bulk *b, const struct pgp_cert *cert)
 {
@@ -310,7 +326,8 @@ ks_bulk_put(struct ks_bulk *b, const struct pgp_cert *cert)
 
 	if (is_blocked(b->ks, fpr))
 		return KS_OK;
-	if ((st = first_seen(b, fpr, &first)) != KS_OK)
+	if ((st = look_for_room(b)) != KS_OK ||
+	    (st = first_seen(b, fpr, &first)) != KS_OK)
 		return st;
 	meta.serial = b->nseen;
 	if ((st = cert_value(cert, &meta, &value)) != KS_OK)

@@ -18,6 +18,7 @@ struct ks_bulk_counts {
  * for each certificate, and 180 MiB for writing; the rest lies on the disk, up
  * to one and a half times the size of the store to come.  Until
  * ks_bulk_finish() the store stays as it is, and nothing of the load is seen.
+ * KS_FULL, here and later: less is free than free_space.
  */
 enum ks_status ks_bulk_begin(struct keystore *, size_t memory,
     const struct ks_origin *, struct ks_bulk **);

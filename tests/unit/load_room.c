@@ -236,12 +236,77 @@ room_goes(void **state)
 	assert_true(failed > 0);
 }
 
+/* Of 13 KB, so that not all of a load stays in memory. */
+static struct pgp_cert *
+large_cert(unsigned number)
+{
+	struct forged what = {
+	    .seed = number, .created = 1500000000 + number, .bits = 16384};
+	char text[1001];
+	struct pgp_cert *cert;
+
+	memset(text, 'x', 1000);
+	text[1000] = '\0';
+	for (int i = 0; i < 4; i++)
+		what.id[i] = (struct forged_id){.text = text + i};
+	for (int i = 0; i < 3; i++)
+		what.subkey[i] = (struct forged_subkey){
+		    .pkalgo = 1, .bits = 16384, .created = what.created};
+	cert = forge(&what);
+	assert_non_null(cert);
+	return cert;
+}
+
+/* Until one is refused: how many were taken. */
+static unsigned
+put_large(struct ks_bulk *bulk, enum ks_status *st)
+{
+	unsigned n = 0;
+
+	do {
+		struct pgp_cert *cert = large_cert(n + 1);
+
+		*st = ks_bulk_put(bulk, cert);
+		pgp_cert_free(cert);
+	} while (*st == KS_OK && n++ < 10000);
+	return n;
+}
+
+/* It stays free, and the load ends soon. */
+static void
+free_space(void **state)
+{
+	const struct ks_origin origin = {.now = NOW};
+	struct ks_bulk *bulk;
+	enum ks_status st;
+
+	(void)state;
+	if (!mounts)
+		skip();
+	small_begin();
+	small.ks->options.free_space = 16u << 20;
+	fill(1 << 20);
+	assert_int_equal(
+	    ks_bulk_begin(small.ks, MEMORY, &origin, &bulk), KS_FULL);
+	make_room();
+	assert_int_equal(
+	    ks_bulk_begin(small.ks, MEMORY, &origin, &bulk), KS_OK);
+	fill(1 << 20);
+	assert_in_range(put_large(bulk, &st), 1, (20u << 20) / 13000);
+	assert_int_equal(st, KS_FULL);
+	ks_bulk_drop(bulk);
+	make_room();
+	goes_on(false);
+	small_end();
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(little_room),
 	    cmocka_unit_test(room_goes),
+	    cmocka_unit_test(free_space),
 	};
 
 	return cmocka_run_group_tests(tests, mounts_setup, NULL);
