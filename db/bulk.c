@@ -338,7 +338,7 @@ ks_bulk_put(struct ks_bulk *b, const struct pgp_cert *cert)
 	else if ((st = put_cert(b, fpr, &value, b->nseen)) == KS_OK)
 		st = put_entries(b, cert, b->nseen);
 	pgp_blob_free(&value, false);
-	return st;
+	return st == KS_NOMEM ? memory_status(b->ks) : st;
 }
 
 /* ---- writing ------------------------------------------------------------- */
@@ -423,6 +423,8 @@ ks_bulk_finish(struct ks_bulk *b, struct ks_bulk_counts *counts)
 	bulk_point("written");
 	if (st == KS_OK)
 		st = bulk_ready(b->dir, &done);
+	if (st == KS_NOMEM)
+		st = memory_status(ks);
 	if (st != KS_OK) {
 		ks_bulk_drop(b);
 		return st;

@@ -246,6 +246,10 @@ extern void (*bulk_fault)(const char *point);
  * is remembered and makes ks_commit() fail. */
 enum ks_status table_status(struct keystore *, int ret);
 
+/* What its ENOMEM means: it says that of its cache, too, when a full disk does
+ * not take what that holds. */
+enum ks_status memory_status(const struct keystore *);
+
 /* Orders fingerprints as the tables do; pgp_fpr_cmp() need not. */
 int fpr_order(const struct pgp_fpr *, const struct pgp_fpr *);
 

@@ -6,6 +6,12 @@
 #include <string.h>
 
 enum ks_status
+memory_status(const struct keystore *ks)
+{
+	return room(ks, LOG_FILE, KS_ROOM_ADD) == KS_FULL ? KS_FULL : KS_NOMEM;
+}
+
+enum ks_status
 table_status(struct keystore *ks, int ret)
 {
 	enum ks_status st;
@@ -16,9 +22,7 @@ table_status(struct keystore *ks, int ret)
 	case DB_NOTFOUND:
 		return KS_NOT_FOUND;
 	case ENOMEM:
-		/* Of the cache, when what it holds cannot be written. */
-		st = room(ks, LOG_FILE, KS_ROOM_ADD) == KS_FULL ? KS_FULL
-								: KS_NOMEM;
+		st = memory_status(ks);
 		break;
 	case ENOSPC:
 	case EDQUOT:

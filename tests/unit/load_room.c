@@ -15,18 +15,20 @@
 
 /* ---- a small disk -------------------------------------------------------- */
 
+#define SMALL  "size=24m,mode=700"
+#define LARGER "size=64m,mode=700"
+
 static struct tempstore small;
 
 static void
-small_begin(void)
+small_begin(const char *options)
 {
 	const char *error = "";
 
 	memset(&small, 0, sizeof(small));
 	snprintf(small.dir, sizeof(small.dir), "/tmp/mailkeyd-test.XXXXXX");
 	assert_non_null(mkdtemp(small.dir));
-	assert_int_equal(
-	    mount("none", small.dir, "tmpfs", 0, "size=24m,mode=700"), 0);
+	assert_int_equal(mount("none", small.dir, "tmpfs", 0, options), 0);
 	if (store_try_open(&small, &error) != KS_OK)
 		fail_msg("ks_open: %s", error);
 }
@@ -172,7 +174,7 @@ little_room_from(bool beginning, unsigned *empty, unsigned *whole)
 		struct ks_bulk_counts counts;
 		bool all;
 
-		small_begin();
+		small_begin(SMALL);
 		if (beginning)
 			fill(room);
 		left_over = room;
@@ -220,7 +222,7 @@ room_goes(void **state)
 		enum ks_status st;
 		bool all;
 
-		small_begin();
+		small_begin(SMALL);
 		countdown = n;
 		st = load(&counts);
 		left = countdown;
@@ -257,9 +259,9 @@ large_cert(unsigned number)
 	return cert;
 }
 
-/* Until one is refused: how many were taken. */
+/* Until one is refused, or so many: how many were taken. */
 static unsigned
-put_large(struct ks_bulk *bulk, enum ks_status *st)
+put_large(struct ks_bulk *bulk, unsigned most, enum ks_status *st)
 {
 	unsigned n = 0;
 
@@ -268,7 +270,7 @@ put_large(struct ks_bulk *bulk, enum ks_status *st)
 
 		*st = ks_bulk_put(bulk, cert);
 		pgp_cert_free(cert);
-	} while (*st == KS_OK && n++ < 10000);
+	} while (*st == KS_OK && ++n < most);
 	return n;
 }
 
@@ -283,7 +285,7 @@ free_space(void **state)
 	(void)state;
 	if (!mounts)
 		skip();
-	small_begin();
+	small_begin(SMALL);
 	small.ks->options.free_space = 16u << 20;
 	fill(1 << 20);
 	assert_int_equal(
@@ -292,9 +294,43 @@ free_space(void **state)
 	assert_int_equal(
 	    ks_bulk_begin(small.ks, MEMORY, &origin, &bulk), KS_OK);
 	fill(1 << 20);
-	assert_in_range(put_large(bulk, &st), 1, (20u << 20) / 13000);
+	assert_in_range(put_large(bulk, 10000, &st), 1, (20u << 20) / 13000);
 	assert_int_equal(st, KS_FULL);
 	ks_bulk_drop(bulk);
+	make_room();
+	goes_on(false);
+	small_end();
+}
+
+/* What is loaded is more than the cache, and the disk does not take it. */
+static void
+larger_than_the_cache(void **state)
+{
+	const struct ks_origin origin = {.now = NOW};
+	struct ks_bulk *bulk;
+	struct ks_bulk_counts counts;
+	enum ks_status st;
+
+	(void)state;
+	if (!mounts)
+		skip();
+	small_begin(SMALL);
+	assert_int_equal(
+	    ks_bulk_begin(small.ks, MEMORY, &origin, &bulk), KS_OK);
+	assert_true(put_large(bulk, 10000, &st) > 1000);
+	assert_int_equal(st, KS_FULL);
+	ks_bulk_drop(bulk);
+	goes_on(false);
+	small_end();
+	/* At the end, too. */
+	small_begin(LARGER);
+	assert_int_equal(
+	    ks_bulk_begin(small.ks, MEMORY, &origin, &bulk), KS_OK);
+	assert_int_equal(put_large(bulk, 6430, &st), 6430);
+	bulk_fault = lose_room;
+	countdown = 0;
+	assert_int_equal(ks_bulk_finish(bulk, &counts), KS_FULL);
+	bulk_fault = NULL;
 	make_room();
 	goes_on(false);
 	small_end();
@@ -307,6 +343,7 @@ main(void)
 	    cmocka_unit_test(little_room),
 	    cmocka_unit_test(room_goes),
 	    cmocka_unit_test(free_space),
+	    cmocka_unit_test(larger_than_the_cache),
 	};
 
 	return cmocka_run_group_tests(tests, mounts_setup, NULL);
