@@ -16,9 +16,11 @@
 
 #define RUN_CLAIMS   2000	 /* signatures in one run of gpg */
 #define RUN_OCTETS   (16u << 20) /* octets in one run of gpg */
-#define DEADLINE     10000	 /* milliseconds for one certificate */
-#define RUN_DEADLINE 30000	 /* milliseconds for a run of several */
-#define GRACE	     5000	 /* until the checker itself is killed */
+#define ED25519	     27		 /* public-key algorithms, RFC 9580, 9.1 */
+#define ED448	     28
+#define DEADLINE     10000 /* milliseconds for one certificate */
+#define RUN_DEADLINE 30000 /* milliseconds for a run of several */
+#define GRACE	     5000  /* until the checker itself is killed */
 #define DEATHS	     3 /* of the checker under one certificate; then: later */
 
 struct judge {
@@ -172,17 +174,32 @@ run_no_gpg(struct judge *j, const char *why)
 	trials_later(&j->away, "gpg cannot be run");
 }
 
-/* How the verdicts on its claims begin.  False: it is not judged. */
+/* Whether gpg 2.2 knows no such key, nor that another may revoke it. */
 static bool
+is_beyond_gpg(const struct pgp_claim *claim)
+{
+	const struct pgp_component *key = claim->primary;
+
+	return claim->issuer != NULL || key->version != 4 ||
+	       key->pkalgo == ED25519 || key->pkalgo == ED448;
+}
+
+/* How the verdicts on its claims begin.  Why it is not judged; NULL: it is. */
+static const char *
 trial_decide(const struct trial *trial, const unsigned char *verdict)
 {
-	bool heard = true;
+	const char *why = NULL;
 
 	for (size_t i = 0; i < trial->nclaims; i++) {
-		trial->claims[i].sig->verified = verdict[i] == CHECKER_GOOD;
-		heard &= verdict[i] != CHECKER_UNHEARD;
+		const struct pgp_claim *claim = &trial->claims[i];
+
+		claim->sig->verified = verdict[i] == CHECKER_GOOD;
+		if (verdict[i] == CHECKER_UNHEARD)
+			why = "gpg was killed";
+		else if (trial->unasked && is_beyond_gpg(claim))
+			why = "the verifier cannot be asked";
 	}
-	return heard;
+	return why;
 }
 
 static void
@@ -190,16 +207,16 @@ run_verdict(struct judge *j, const unsigned char *verdict)
 {
 	struct trial_list done = TAILQ_HEAD_INITIALIZER(done);
 	struct trial *trial;
-	bool heard;
+	const char *why;
 
 	j->asked += j->naway;
 	j->naway = 0;
 	TAILQ_CONCAT(&done, &j->away, next);
 	while ((trial = TAILQ_FIRST(&done)) != NULL) {
 		TAILQ_REMOVE(&done, trial, next);
-		heard = trial_decide(trial, verdict);
+		why = trial_decide(trial, verdict);
 		verdict += trial->nclaims;
-		trial_end(trial, !heard, heard ? "" : "gpg was killed");
+		trial_end(trial, why != NULL, why == NULL ? "" : why);
 	}
 }
 

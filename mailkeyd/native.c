@@ -8,6 +8,7 @@
 #include "mailkeyd/log.h"
 #include "mailkeyd/verifier.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,7 +103,7 @@ trial_leave(struct native *n, struct trial *trial)
 }
 
 static void
-trials_leave(struct native *n, struct trial_list *list)
+trials_leave(struct native *n, struct trial_list *list, bool unasked)
 {
 	struct trial_list left = TAILQ_HEAD_INITIALIZER(left);
 	struct trial *trial;
@@ -110,6 +111,7 @@ trials_leave(struct native *n, struct trial_list *list)
 	TAILQ_CONCAT(&left, list, next);
 	while ((trial = TAILQ_FIRST(&left)) != NULL) {
 		TAILQ_REMOVE(&left, trial, next);
+		trial->unasked = unasked;
 		trial_leave(n, trial);
 	}
 }
@@ -171,6 +173,16 @@ run_take(struct run *run, struct trial_list *trials)
 	run->id = 0;
 }
 
+/* That nobody could judge it is no certificate's fault. */
+static void
+run_later(struct run *run, const char *why)
+{
+	struct trial_list trials = TAILQ_HEAD_INITIALIZER(trials);
+
+	run_take(run, &trials);
+	trials_later(&trials, why);
+}
+
 /* Back to where they waited, in their order. */
 static void
 run_back(struct native *n, struct run *run)
@@ -202,7 +214,7 @@ run_died(struct native *n, struct run *run, const char *why)
 	if (alone) {
 		n->counts.killers++;
 		run_take(run, &trials);
-		trials_leave(n, &trials);
+		trials_leave(n, &trials, false);
 		return;
 	}
 	TAILQ_FOREACH(trial, &run->trials, next)
@@ -226,7 +238,7 @@ run_lost(struct native *n, struct run *run)
 		TAILQ_INSERT_TAIL(&given_up, trial, next);
 	}
 	run_back(n, run);
-	trials_leave(n, &given_up);
+	trials_leave(n, &given_up, true);
 }
 
 static void
@@ -237,8 +249,12 @@ run_verdict(struct native *n, struct run *run)
 	char *verdict = NULL;
 	size_t len = 0, done = 0;
 
-	if (ipc_slurp(run->verdicts, run->nclaims, &verdict, &len) == -1 ||
-	    len != run->nclaims) {
+	if (ipc_slurp(run->verdicts, run->nclaims, &verdict, &len) == -1 &&
+	    errno == ENOMEM) {
+		run_later(run, "no memory");
+		return;
+	}
+	if (verdict == NULL || len != run->nclaims) {
 		free(verdict);
 		run_died(n, run, "the verdicts have the wrong length");
 		return;
@@ -273,13 +289,10 @@ native_message(void *ctx, struct helper *helper, struct ipc_msg *msg)
 	} else if (msg->status == JAILER_DIED) {
 		run_died(n, run, msg->text);
 	} else {
-		struct trial_list trials = TAILQ_HEAD_INITIALIZER(trials);
-
 		/* gpg needs more processes, and does not judge all that the
 		 * verifier does */
 		run_log(run, "no_child", msg->text);
-		run_take(run, &trials);
-		trials_later(&trials, "no process for its signatures");
+		run_later(run, "no process for its signatures");
 	}
 	native_moved(n);
 	loop_timer_set(n->pump, 0);
@@ -321,25 +334,28 @@ run_choose(struct native *n, struct run *run)
 	}
 }
 
-/* -1: it cannot be sent. */
-static int
+/* What cannot be sent is lost with a verifier that has ended. */
+static void
 run_send(struct native *n, struct run *run)
 {
 	struct ipc_msg msg;
-	int rv = -1;
+	bool ended = false;
 
 	ipc_msg_init(&msg, VERIFIER_JUDGE, ++n->last_id);
 	msg.fd[0] = trials_record(&run->trials, run->nclaims);
 	msg.fd[1] = ipc_memfd("verdicts", NULL, 0, false);
-	if (msg.fd[0] != -1 && msg.fd[1] != -1)
-		rv = helper_send(n->helper, &msg);
-	if (rv == 0) {
+	if (msg.fd[0] != -1 && msg.fd[1] != -1) {
+		ended = helper_send(n->helper, &msg) == -1;
 		run->id = msg.id;
 		run->verdicts = msg.fd[1];
 		msg.fd[1] = -1;
+	} else {
+		run_later(run, "no memory");
+		native_moved(n);
 	}
 	ipc_msg_close(&msg);
-	return rv;
+	if (ended)
+		helper_kill(n->helper);
 }
 
 static void
@@ -349,16 +365,11 @@ native_pump(void *ctx)
 
 	for (size_t i = 0; i < RUNS && helper_is_up(n->helper); i++) {
 		struct run *run = &n->runs[i];
-		struct trial_list trials = TAILQ_HEAD_INITIALIZER(trials);
 
 		if (run->id != 0 || TAILQ_EMPTY(&n->waiting))
 			continue;
 		run_choose(n, run);
-		if (run_send(n, run) == 0)
-			continue;
-		/* gpg may still be able to */
-		run_take(run, &trials);
-		trials_leave(n, &trials);
+		run_send(n, run);
 	}
 }
 
@@ -384,7 +395,7 @@ native_late(void *ctx)
 		helper_kill(n->helper);
 	} else {
 		n->nwaiting = 0;
-		trials_leave(n, &n->waiting);
+		trials_leave(n, &n->waiting, true);
 	}
 	native_moved(n);
 }
@@ -429,7 +440,7 @@ native_free(struct native *n)
 	n->helper = NULL;
 	for (size_t i = 0; i < RUNS; i++)
 		run_back(n, &n->runs[i]);
-	trials_leave(n, &n->waiting);
+	trials_leave(n, &n->waiting, true);
 	loop_timer_free(n->pump);
 	loop_timer_free(n->watchdog);
 	free(n);
@@ -444,6 +455,7 @@ native_start(struct native *n, struct trial *trial)
 	trial->state = TRIAL_NATIVE;
 	trial->alone = false;
 	trial->deaths = 0;
+	trial->unasked = false;
 	TAILQ_INSERT_TAIL(&n->waiting, trial, next);
 	n->nwaiting += trial->nclaims;
 	loop_timer_set(n->pump, 0);

@@ -24,9 +24,9 @@ void native_free(struct native *);
 /*
  * Judges the claims of a trial; `done` comes from the loop.  Signatures that
  * are good get `verified`, bad ones are dropped from the claims, the others
- * stay there.  So do all of a certificate that a child has died of, alone, and
- * all when there is no verifier.  Where that cannot make a child, for lack of
- * processes or memory, the trial itself is told to come later.
+ * stay there.  So do all of a certificate that a child has died of, alone, and,
+ * `unasked`, all when there is no verifier.  Where that cannot make a child,
+ * for lack of processes or memory, the trial itself is told to come later.
  */
 void native_start(struct native *, struct trial *);
 

@@ -26,7 +26,8 @@ struct trial {
 	enum { TRIAL_IDLE, TRIAL_NATIVE, TRIAL_WAITS, TRIAL_AWAY } state;
 	struct pgp_claim *claims; /* that nobody has decided yet */
 	size_t nclaims;
-	bool alone; /* after a run that failed: one certificate at a time */
+	bool unasked; /* no verifier could be asked */
+	bool alone;   /* after a run that failed: one certificate at a time */
 	unsigned deaths; /* of a helper while it had this one alone */
 	TAILQ_ENTRY(trial) next;
 };

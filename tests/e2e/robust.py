@@ -295,7 +295,7 @@ def broken_checker(place):
 
 
 def broken_verifier(place):
-    """with a verifier that dies every time gpg judges everything"""
+    """with a verifier that dies every time gpg judges what it knows"""
     folder = place / "bin"
     os.mkdir(folder)
     for name in os.listdir(B):
@@ -306,6 +306,11 @@ def broken_verifier(place):
     daemon, sink = daemon_and_sink(place, IMPATIENT, libexec=folder)
     expect("new" in ask(daemon, sink, "ADD", key("alice.asc")).text().lower(),
            "the key was not taken")
+    for name in ("mona-v6.asc", "lou-v4.asc"):
+        with daemon.lmtp() as lmtp:
+            code, text = lmtp.send(mail("ADD", key(name)))[0]
+        expect(code == 451 and "the verifier cannot be asked" in text,
+               name, code, text)
     stats = daemon.ctl("stats").stdout.decode().splitlines()
     expect(any(s.split()[:-1] == ["asked", "of", "gpg"] and s.split()[-1] > "0"
                for s in stats), stats)

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define ROLE   "NATIVE_TEST_ROLE"
 #define SOCK   3
@@ -174,6 +175,14 @@ expect(size_t i, const char *letters, const char *verified, size_t left)
 }
 
 static void
+expect_later(size_t i)
+{
+	assert_true(t.all[i].done);
+	assert_true(t.all[i].later);
+	assert_null(t.all[i].trial.claims);
+}
+
+static void
 start(const char *role, size_t want)
 {
 	assert_int_equal(setenv(ROLE, role, 1), 0);
@@ -256,10 +265,12 @@ test_verifier_ends(void **state)
 	begin(0, "s");
 	assert_int_equal(loop_run(t.loop), 0);
 	expect(0, "s", "", 1);
+	assert_true(t.all[0].trial.unasked);
 	t.ndone = 0;
 	begin(1, "g");
 	assert_int_equal(loop_run(t.loop), 0);
 	expect(1, "g", "g", 0);
+	assert_false(t.all[1].trial.unasked);
 	native_count(t.native, &counts);
 	assert_int_equal(counts.deaths, 2);
 	stop();
@@ -274,11 +285,31 @@ test_no_child(void **state)
 	begin(0, "gg");
 	begin(1, "b");
 	assert_int_equal(loop_run(t.loop), 0);
-	for (size_t i = 0; i < 2; i++) {
-		assert_true(t.all[i].done);
-		assert_true(t.all[i].later);
-		assert_null(t.all[i].trial.claims);
-	}
+	expect_later(0);
+	expect_later(1);
+	stop();
+}
+
+/* No descriptor is left for what the verifier would be sent. */
+static void
+test_no_descriptors(void **state)
+{
+	struct rlimit few, many;
+
+	(void)state;
+	start("", 1);
+	begin(0, "g");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &many), 0);
+	few = many;
+	few.rlim_cur = SOCK;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(loop_run(t.loop), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &many), 0);
+	expect_later(0);
+	t.ndone = 0;
+	begin(1, "g");
+	assert_int_equal(loop_run(t.loop), 0);
+	expect(1, "g", "g", 0);
 	stop();
 }
 
@@ -336,6 +367,7 @@ main(void)
 	    cmocka_unit_test(test_killers),
 	    cmocka_unit_test(test_verifier_ends),
 	    cmocka_unit_test(test_no_child),
+	    cmocka_unit_test(test_no_descriptors),
 	    cmocka_unit_test(test_ends),
 	};
 	const char *role = getenv(ROLE);
