@@ -706,6 +706,71 @@ test_twice(void **state)
 	assert_non_null(strstr(text[0], "Message-ID: <1@example.org>"));
 }
 
+/* ---- a store that does not take a result --------------------------------- */
+
+static bool
+is_there(struct world *w, const char *what)
+{
+	char path[320];
+
+	snprintf(path, sizeof(path), "%s.%s", w->path, what);
+	return access(path, F_OK) == 0;
+}
+
+static bool
+has_begun(struct world *w)
+{
+	return is_there(w, "begun");
+}
+
+static bool
+has_ended(struct world *w)
+{
+	return is_there(w, "ended") && loop_now_ms() - since > 500;
+}
+
+static bool
+at_once(struct world *w)
+{
+	assert_int_equal(counts(w).sent, 1);
+	return true;
+}
+
+/* It is asked again in a second, although there is a kick, another answer is
+ * due tomorrow, and nothing else happens here. */
+static void
+test_store_says_no(void **state)
+{
+	struct world *w = *state;
+	char path[320];
+	FILE *f = fopen(w->path, "w");
+
+	assert_non_null(f);
+	fputs(
+	    "#!/bin/sh\n>$0.begun\nwhile [ ! -e $0.go ]; do sleep 0.01; done\n"
+	    "cat >/dev/null; >$0.ended\n",
+	    f);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(w->path, 0700), 0);
+	add(w, "a@example.net");
+	add_tried(w, "b@example.net", 1, NOW + DAY);
+	world_start(w, SEND_SENDMAIL, 2);
+	run_until(w, has_begun, "the sendmail");
+	w->store->ks->closed = KS_IO;
+	snprintf(path, sizeof(path), "%s.go", w->path);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fclose(f);
+	since = loop_now_ms();
+	run_until(w, has_ended, "its end");
+	assert_int_equal(counts(w).sent, 0);
+	w->store->ks->closed = KS_OK;
+	despatch_kick(w->despatch);
+	w->done = at_once;
+	loop_timer_set(w->tick, 3000);
+	assert_int_equal(loop_run(w->loop), 0);
+}
+
 int
 main(void)
 {
@@ -725,6 +790,7 @@ main(void)
 	    TEST(test_gives_way_less_often),
 	    TEST(test_sendmail_hangs),
 	    TEST(test_twice),
+	    TEST(test_store_says_no),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
