@@ -225,9 +225,13 @@ children(const struct parser *p, int pid[2])
 static void
 await_children(const struct parser *p, unsigned n, int pid[2])
 {
-	for (int i = 0; i < 1000 && children(p, pid) != n; i++)
+	unsigned found = children(p, pid);
+
+	for (int i = 0; i < 1000 && found != n; i++) {
 		usleep(10000);
-	assert_int_equal(children(p, pid), n);
+		found = children(p, pid);
+	}
+	assert_int_equal(found, n);
 }
 
 /* ---- mails --------------------------------------------------------------- */
