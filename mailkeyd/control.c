@@ -477,8 +477,7 @@ control_stop(struct control *control)
 	struct client *client;
 
 	control->stopping = true;
-	LIST_FOREACH(client, &control->clients, next)
-	{
+	LIST_FOREACH(client, &control->clients, next) {
 		if (client->work != NULL && client->command->stop != NULL)
 			client->command->stop(client);
 	}

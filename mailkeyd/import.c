@@ -138,9 +138,9 @@ import_judge(struct import *import)
 	    may_have_missed(head))
 		batch_judge(head);
 	TAILQ_FOREACH(batch, &import->batches, next)
-	if (import->why == NULL && batch->state == READ && !batch->judging &&
-	    (batch == head || wants_company(batch)))
-		batch_judge(batch);
+		if (import->why == NULL && batch->state == READ &&
+		    !batch->judging && (batch == head || wants_company(batch)))
+			batch_judge(batch);
 }
 
 /* ---- the whole ----------------------------------------------------------- */

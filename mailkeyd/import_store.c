@@ -70,8 +70,7 @@ commit_up_to(struct import *import, const struct batch *last)
 
 	if (status != KS_OK)
 		return status;
-	TAILQ_FOREACH(batch, &import->batches, next)
-	{
+	TAILQ_FOREACH(batch, &import->batches, next) {
 		status = batch_put(batch, &counts);
 		held = held || is_held(batch);
 		if (batch->marked && !held)
@@ -285,8 +284,7 @@ group_last(struct import *import)
 	struct batch *batch, *last = NULL;
 	size_t n = 0;
 
-	TAILQ_FOREACH(batch, &import->batches, next)
-	{
+	TAILQ_FOREACH(batch, &import->batches, next) {
 		if (batch->state != JUDGED ||
 		    (import->bulk != NULL && batch->source.mail))
 			break;
@@ -304,8 +302,7 @@ bulk_up_to(struct import *import, const struct batch *last)
 	enum ks_status status = KS_OK;
 	struct batch *batch;
 
-	TAILQ_FOREACH(batch, &import->batches, next)
-	{
+	TAILQ_FOREACH(batch, &import->batches, next) {
 		status = bulk_put(import, batch);
 		if (status != KS_OK || batch == last)
 			break;

@@ -68,7 +68,7 @@ run_size(const struct judge *j)
 	size_t n = 0;
 
 	TAILQ_FOREACH(trial, &j->away, next)
-	n++;
+		n++;
 	return n;
 }
 
@@ -145,7 +145,7 @@ run_failed(struct judge *j, const char *why)
 		return;
 	}
 	TAILQ_FOREACH(trial, &j->away, next)
-	trial->alone = true;
+		trial->alone = true;
 	run_back(j);
 }
 

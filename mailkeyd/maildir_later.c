@@ -28,8 +28,8 @@ put_off_find(const struct maildir *m, const char *name)
 	struct put_off *p;
 
 	LIST_FOREACH(p, &m->put_off[hash(name)], next)
-	if (strcmp(p->name, name) == 0)
-		return p;
+		if (strcmp(p->name, name) == 0)
+			return p;
 	return NULL;
 }
 

@@ -151,7 +151,7 @@ run_log(const struct run *run, const char *event, const char *why)
 	if (f == NULL)
 		return;
 	TAILQ_FOREACH(trial, &run->trials, next)
-	certificates++;
+		certificates++;
 	fprintf(f,
 	    "helper=mailkeyd-verifier event=%s certificates=%zu reason=", event,
 	    certificates);
@@ -218,7 +218,7 @@ run_died(struct native *n, struct run *run, const char *why)
 		return;
 	}
 	TAILQ_FOREACH(trial, &run->trials, next)
-	trial->alone = true;
+		trial->alone = true;
 	run_back(n, run);
 }
 

@@ -164,9 +164,9 @@ reader_next(struct reader *r)
 	struct reading *reading;
 
 	TAILQ_FOREACH(reading, &r->waiting, next)
-	if (reading->import ? reading->more || r->import == NULL
-			    : r->naway < JAILER_QUEUE / 2)
-		return reading;
+		if (reading->import ? reading->more || r->import == NULL
+				    : r->naway < JAILER_QUEUE / 2)
+			return reading;
 	return NULL;
 }
 
@@ -272,8 +272,8 @@ reader_message(void *ctx, struct helper *helper, struct ipc_msg *msg)
 	int record;
 
 	TAILQ_FOREACH(reading, &r->away, next)
-	if (reading->id == msg->id)
-		break;
+		if (reading->id == msg->id)
+			break;
 	if (reading == NULL || msg->type != PARSER_DONE) {
 		/* An import that was dropped answers once more. */
 		if (msg->type != PARSER_DONE)

@@ -78,8 +78,8 @@ trials_record(const struct trial_list *list, size_t nclaims)
 	if (r.f != NULL && r.at != NULL) {
 		rv = fwrite(room, sizeof(room), 1, r.f) == 1 ? 0 : -1;
 		TAILQ_FOREACH(trial, list, next)
-		if (rv == 0)
-			rv = record_put(&r, trial);
+			if (rv == 0)
+				rv = record_put(&r, trial);
 	}
 	if (r.f != NULL)
 		rv = record_close(&r, rv);

@@ -114,8 +114,8 @@ idle_forget(struct turns *t)
 	struct domain *d;
 
 	TAILQ_FOREACH(d, &t->idle, next)
-	if (d->in_hand == 0)
-		break;
+		if (d->in_hand == 0)
+			break;
 	if (d == NULL)
 		return;
 	domain_take_out(t, d);
@@ -320,8 +320,8 @@ first_new(struct turns *t)
 	struct domain *d;
 
 	TAILQ_FOREACH(d, &t->ring[NEW], next)
-	if (d->in_hand < most)
-		break;
+		if (d->in_hand < most)
+			break;
 	return d;
 }
 
