@@ -31,6 +31,7 @@ struct backup {
 	bool verify; /* it is looked at, and removed */
 	uint64_t wrong;
 	atomic_bool done;
+	bool joined; /* the thread is no more */
 };
 
 static int __attribute__((format(printf, 2, 3)))
@@ -78,6 +79,7 @@ make_folders(struct backup *b)
 struct target {
 	int fd;
 	size_t unsynced;
+	const atomic_bool *halt;
 };
 
 /* It goes to the disk bit by bit: a sync of all of it at the end would hold up
@@ -87,6 +89,8 @@ target_write(struct target *to, const void *data, size_t len, off_t at)
 {
 	const char *p = data;
 
+	if (atomic_load(to->halt))
+		return ECANCELED;
 	for (size_t done = 0; done < len;) {
 		ssize_t n =
 		    pwrite(to->fd, p + done, len - done, at + (off_t)done);
@@ -103,9 +107,9 @@ target_write(struct target *to, const void *data, size_t len, off_t at)
 }
 
 static int
-copy_octets(int to, int from)
+copy_octets(const struct backup *b, int to, int from)
 {
-	struct target target = {.fd = to};
+	struct target target = {.fd = to, .halt = &b->ks->closing};
 	char *buf = malloc(CHUNK);
 	off_t at = 0;
 	ssize_t n;
@@ -136,7 +140,7 @@ copy_log(struct backup *b, const char *name)
 	in = open(from, O_RDONLY | O_CLOEXEC);
 	out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (in != -1 && out != -1)
-		ok = copy_octets(out, in);
+		ok = copy_octets(b, out, in);
 	if (ok == -1)
 		fail(b, "cannot copy %s to %s: %s", from, to, strerror(errno));
 	if (in != -1)
@@ -168,11 +172,12 @@ static int
 table_open(DB_ENV *env, const char *name, const char *dir, void **handle)
 {
 	struct target *to = calloc(1, sizeof(*to));
+	const struct keystore *ks = env->app_private;
 	char path[PATH_MAX];
 
-	(void)env;
 	if (to == NULL)
 		return ENOMEM;
+	to->halt = &ks->closing;
 	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >=
 	    (int)sizeof(path))
 		errno = ENAMETOOLONG;
@@ -325,6 +330,7 @@ look_into(struct backup *b)
 
 	if (st != KS_OK)
 		return fail(b, "%s: %s", b->store, error);
+	copy->halt = &b->ks->closing;
 	st = ks_verify(copy, &b->wrong);
 	if (st != KS_OK)
 		fail(b, "%s: %s", ks_strerror(st), ks_last_error(copy));
@@ -372,6 +378,10 @@ backup_run(void *arg)
 		if (ok == -1)
 			remove_rest(b);
 	}
+	if (ok == -1 && atomic_load(&b->ks->closing)) {
+		free(b->error);
+		b->error = strdup("the store was closed meanwhile");
+	}
 	if (ok == -1 && b->error == NULL)
 		fail(b, "no memory");
 	atomic_store(&b->done, true);
@@ -391,14 +401,23 @@ backup_free(struct backup *b)
 }
 
 void
-backup_wait(struct keystore *ks)
+backup_end(struct keystore *ks)
 {
-	struct backup *b = ks->backup;
-
-	if (b == NULL)
+	if (ks->backup == NULL || ks->backup->joined)
 		return;
-	pthread_join(b->thread, NULL);
-	backup_free(b);
+	atomic_store(&ks->closing, true);
+	pthread_join(ks->backup->thread, NULL);
+	atomic_store(&ks->closing, false);
+	ks->backup->joined = true;
+}
+
+void
+backup_drop(struct keystore *ks)
+{
+	if (ks->backup == NULL)
+		return;
+	backup_end(ks);
+	backup_free(ks->backup);
 	ks->backup = NULL;
 }
 
@@ -425,7 +444,7 @@ backup_start(struct keystore *ks, const char *dir, bool verify)
 		return ks->closed;
 	/* One that nobody waited for any more. */
 	if (ks->backup != NULL && atomic_load(&ks->backup->done))
-		backup_wait(ks);
+		backup_drop(ks);
 	if (ks->backup != NULL)
 		return KS_BUSY;
 	if ((b = calloc(1, sizeof(*b))) == NULL)
@@ -492,6 +511,6 @@ ks_backup_done(struct keystore *ks, char **error)
 		return false;
 	*error = b->error;
 	b->error = NULL;
-	backup_wait(ks);
+	backup_drop(ks);
 	return true;
 }

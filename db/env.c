@@ -507,6 +507,7 @@ store_free(struct keystore *ks)
 {
 	if (ks->lock >= 0)
 		close(ks->lock);
+	backup_drop(ks);
 	syncer_free(ks->syncer);
 	pthread_cond_destroy(&ks->wake);
 	pthread_mutex_destroy(&ks->mutex);
@@ -531,7 +532,7 @@ store_down(struct keystore *ks)
 {
 	enum ks_status st = KS_OK, closed;
 
-	backup_wait(ks);
+	backup_end(ks);
 	checkpointer_stop(ks);
 	syncer_stop(ks);
 	ks_abort(ks);

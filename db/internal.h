@@ -77,7 +77,9 @@ struct keystore {
 	bool hidden_known;
 	struct last_error *error;
 
-	struct backup *backup; /* NULL: none */
+	struct backup *backup;	 /* NULL: none */
+	atomic_bool closing;	 /* it is to end */
+	const atomic_bool *halt; /* of a copy: what reads there is to end */
 
 	pthread_t checkpointer;
 	pthread_mutex_t mutex; /* for `stop` */
@@ -186,8 +188,10 @@ uint64_t room_needed(uint64_t free_space, uint64_t total, enum ks_room);
 enum ks_status room(
     const struct keystore *, uint64_t free_space, enum ks_room purpose);
 
-/* Until a backup that is under way has ended (backup.c). */
-void backup_wait(struct keystore *);
+/* Ends a backup that is under way, and waits for that; what became of it can
+ * still be asked for, until the second forgets it (backup.c). */
+void backup_end(struct keystore *);
+void backup_drop(struct keystore *);
 
 /* Writes the counters into T_META. */
 enum ks_status counters_write(struct keystore *);

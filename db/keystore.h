@@ -390,7 +390,8 @@ enum ks_status ks_info(struct keystore *, struct ks_info *);
  * Copies the store to `dir`, a name that must not be there yet, while it is in
  * use: in a thread of its own, under DIR.new, with recovery and fsync(2), and
  * by rename(2) at the end, so that it is whole or not there.  It holds db/, as
- * a state directory does.  KS_BUSY: one is under way.  ks_close() waits for it.
+ * a state directory does.  KS_BUSY: one is under way.  ks_close() and ks_mend()
+ * end it half-way.
  */
 enum ks_status ks_backup_start(struct keystore *, const char *dir);
 

@@ -242,6 +242,8 @@ walk_get(struct walk *c, uint32_t flag)
 		v.flags |= DB_DBT_PARTIAL;
 		v.dlen = sizeof(c->value);
 	}
+	if (c->ks->halt != NULL && atomic_load(c->ks->halt))
+		return KS_IO;
 	ret = c->dbc->get(c->dbc, &k, &v, flag);
 	if (ret == 0) {
 		c->klen = k.size;

@@ -183,7 +183,43 @@ places(void **state)
 	free(error);
 }
 
-/* The store is closed while one is under way. */
+static double deadline; /* ms */
+
+/* The same table again and again, until it is told to end. */
+static int
+copy_without_end(
+    DB_ENV *env, const char *name, const char *target, uint32_t flags)
+{
+	char path[400];
+	int ret;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", target, name);
+	do {
+		unlink(path);
+		ret = copy_table(env, name, target, flags);
+	} while (ret == 0 && now_ms() < deadline);
+	return ret;
+}
+
+static void
+endless(struct tempstore *t)
+{
+	deadline = now_ms() + 20000;
+	copy_table = t->ks->env->dbbackup;
+	t->ks->env->dbbackup = copy_without_end;
+}
+
+static void
+assert_nothing_at(const struct tempstore *t, const char *name)
+{
+	char path[300];
+	struct stat st;
+
+	path_in(t, name, path);
+	assert_int_equal(lstat(path, &st), -1);
+}
+
+/* The store is closed while one is under way, which is not waited for. */
 static void
 closed(void **state)
 {
@@ -191,12 +227,80 @@ closed(void **state)
 	char path[300];
 
 	put(t, 1);
+	endless(t);
 	path_in(t, "c", path);
 	assert_int_equal(ks_backup_start(t->ks, path), KS_OK);
 	assert_int_equal(ks_backup_start(t->ks, path), KS_BUSY);
 	store_reopen(t);
-	path_in(t, "c/db", path);
-	assert_int_equal(count_in(path), 1);
+	assert_nothing_at(t, "c");
+	assert_nothing_at(t, "c.new");
+}
+
+static void
+mend(struct tempstore *t)
+{
+	atomic_store(&t->ks->panicked, true);
+	assert_int_equal(ks_closed(t->ks, NULL), KS_IO);
+	assert_int_equal(ks_mend(t->ks), KS_OK);
+}
+
+/* It is opened again meanwhile: that is no good end. */
+static void
+mended(void **state)
+{
+	struct tempstore *t = *state;
+	char path[300], *error;
+
+	put(t, 1);
+	endless(t);
+	path_in(t, "m", path);
+	assert_int_equal(ks_backup_start(t->ks, path), KS_OK);
+	mend(t);
+	assert_true(ks_backup_done(t->ks, &error));
+	assert_non_null(error);
+	assert_string_equal(error, "the store was closed meanwhile");
+	free(error);
+	assert_nothing_at(t, "m.new");
+	assert_null(backup(t, path));
+}
+
+static struct keystore *opened;
+static atomic_bool syncing;
+
+/* The first waits until the store is to be closed. */
+static int
+late_sync(int fd)
+{
+	sync_file = fdatasync;
+	deadline = now_ms() + 20000;
+	atomic_store(&syncing, true);
+	while (!atomic_load(&opened->closing) && now_ms() < deadline)
+		usleep(1000);
+	return fdatasync(fd);
+}
+
+/* What is looked at is a copy that was made before. */
+static void
+verify_mended(void **state)
+{
+	struct tempstore *t = *state;
+	uint64_t wrong;
+	char *error;
+
+	put(t, 1);
+	assert_int_equal(t->ks->env->log_flush(t->ks->env, NULL), 0);
+	opened = t->ks;
+	atomic_store(&syncing, false);
+	sync_file = late_sync;
+	assert_int_equal(ks_verify_start(t->ks), KS_OK);
+	while (!atomic_load(&syncing))
+		usleep(1000);
+	mend(t);
+	assert_true(ks_verify_done(t->ks, &wrong, &error));
+	assert_non_null(error);
+	assert_string_equal(error, "the store was closed meanwhile");
+	free(error);
+	assert_nothing_at(t, "verify.new");
 }
 
 int
@@ -206,6 +310,8 @@ main(void)
 	    store_test(while_written_to),
 	    store_test(places),
 	    store_test(closed),
+	    store_test(mended),
+	    store_test(verify_mended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
