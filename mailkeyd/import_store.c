@@ -184,23 +184,25 @@ import_held_begin(struct import *import)
 
 /* ---- a load into an empty store ------------------------------------------ */
 
-/* Only where nobody else asks the store anything meanwhile. */
-static void
+/* Only where nobody else asks the store anything meanwhile.  KS_FULL: there is
+ * no room even for the beginning of it; else all can go on. */
+static enum ks_status
 bulk_begin(struct import *import)
 {
 	const struct ks_origin origin = {
 	    .now = time(NULL), .quiet = !import->sync};
 	const struct gateway_parts *parts = &import->parts;
+	enum ks_status status;
 
 	if (import->no_bulk)
-		return;
+		return KS_OK;
 	import->no_bulk = true;
 	if (parts->despatch != NULL || parts->answer != NULL ||
 	    import->octets < BULK_MIN)
-		return;
-	if (ks_bulk_begin(parts->ks, BULK_MEMORY, &origin, &import->bulk) !=
-	    KS_OK)
-		import->bulk = NULL;
+		return KS_OK;
+	status = ks_bulk_begin(parts->ks, BULK_MEMORY, &origin, &import->bulk);
+	import->counts.nothing = status == KS_FULL;
+	return status == KS_FULL ? KS_FULL : KS_OK;
 }
 
 /* A revocation may be of a key that the load has, or will have: all wait for
@@ -320,9 +322,10 @@ import_commit(struct import *import)
 
 	if (last == NULL)
 		return false;
-	bulk_begin(import);
-	status = import->bulk != NULL ? bulk_up_to(import, last)
-				      : commit_up_to(import, last);
+	status = bulk_begin(import);
+	if (status == KS_OK)
+		status = import->bulk != NULL ? bulk_up_to(import, last)
+					      : commit_up_to(import, last);
 	if (status != KS_OK) {
 		import_fail(import, ks_strerror(status));
 		return false;
