@@ -539,6 +539,10 @@ store_down(struct keystore *ks)
 	if (ks->table[T_EXPIRE] != NULL)
 		st =
 		    table_status(ks, ks->env->txn_checkpoint(ks->env, 0, 0, 0));
+	/* When it closes, Berkeley DB writes pages without asking whether the
+	 * log is on the disk; it does not once it has given up. */
+	if (st != KS_OK)
+		(void)ks->env->set_flags(ks->env, DB_PANIC_ENVIRONMENT, 1);
 	for (int t = 0; t < T_TABLES; t++) {
 		if (ks->table[t] == NULL)
 			continue;
@@ -551,9 +555,9 @@ store_down(struct keystore *ks)
 		st = st == KS_OK ? closed : st;
 		ks->env = NULL;
 		atomic_fetch_sub(&stores, 1);
+		if (st == KS_OK && !atomic_load(&lost))
+			st = store_ended_well(ks);
 	}
-	if (st == KS_OK && !atomic_load(&lost))
-		st = store_ended_well(ks);
 	return st;
 }
 

@@ -163,13 +163,14 @@ moment(time_t t)
 enum ks_status store_directory(struct keystore *, const char *dir);
 
 /*
- * Before the files are opened, whether they can be, and from the disk if
- * whoever had the store last has not ended well: a sync may have failed, and
- * then Linux shows in them what the disk does not have.
+ * Before the files are opened, whether they can be.  If whoever had the store
+ * last has not ended well they are synced and read again: a sync may have
+ * failed, and then Linux shows in them what the disk does not have; and what
+ * recovery finds in the log it takes for safe.
  */
 enum ks_status store_files(struct keystore *);
 
-/* The next one may take what Linux has of them. */
+/* The next one may take what Linux shows. */
 enum ks_status store_ended_well(struct keystore *);
 
 /* Whether so many octets more would leave enough free for all purposes. */

@@ -82,13 +82,16 @@ static enum ks_status
 store_file(struct keystore *ks, int dir, const char *name, bool drop)
 {
 	int fd = openat(dir, name, O_RDWR | O_CLOEXEC);
+	enum ks_status st = KS_OK;
 
 	if (fd == -1)
 		return system_error(ks, name);
-	if (drop)
+	if (drop && sync_file(fd) != 0)
+		st = system_error(ks, name);
+	else if (drop)
 		(void)drop_file(fd);
 	close(fd);
-	return KS_OK;
+	return st;
 }
 
 /* While the store is open, and until it was closed well, the lock file has an

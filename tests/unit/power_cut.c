@@ -392,6 +392,26 @@ mended_log(void **state)
 	power_cut(t, BEFORE + AFTER);
 }
 
+/* The tables have nothing of what the log lost, though the store was closed. */
+static void
+ahead_of_the_log(void **state)
+{
+	struct tempstore *t = *state;
+
+	put(t, 0, BEFORE);
+	assert_int_equal(checkpoint(t), 0);
+	t->ks->options.sync = false;
+	put(t, BEFORE, BEFORE + AFTER);
+	t->ks->options.sync = true;
+	fail_next(t, "log.0000000001");
+	assert_int_equal(try_put(t, BEFORE + AFTER), KS_IO);
+	assert_int_equal(ks_close(t->ks), KS_IO);
+	t->ks = NULL;
+	open_on_disk(t);
+	put(t, BEFORE, BEFORE + AFTER);
+	power_cut(t, BEFORE + AFTER);
+}
+
 static void
 shut_down(void **state)
 {
@@ -425,6 +445,32 @@ killed(void **state)
 	power_cut(t, BEFORE + AFTER);
 }
 
+/* What recovery finds in the log was never synced, and cannot be. */
+static void
+killed_before_a_sync(void **state)
+{
+	struct tempstore *t = *state;
+	const char *error = "";
+	int status;
+
+	put(t, 0, BEFORE);
+	assert_int_equal(ks_close(t->ks), KS_OK);
+	t->ks = NULL;
+	if (fork() == 0) {
+		open_on_disk(t);
+		t->ks->options.sync = false;
+		put(t, BEFORE, BEFORE + AFTER);
+		_exit(0);
+	}
+	assert_true(wait(&status) > 0);
+	assert_int_equal(status, 0);
+	fail_next(t, "log.0000000001");
+	assert_int_equal(store_try_open(t, &error), KS_IO);
+	open_on_disk(t);
+	put(t, BEFORE, BEFORE + AFTER);
+	power_cut(t, BEFORE + AFTER);
+}
+
 int
 main(void)
 {
@@ -436,8 +482,10 @@ main(void)
 	    disk_test(mended_meta),
 	    disk_test(mended_at_last),
 	    disk_test(mended_log),
+	    disk_test(ahead_of_the_log),
 	    disk_test(shut_down),
 	    disk_test(killed),
+	    disk_test(killed_before_a_sync),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
