@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 #define RETRY_MAX (4 * 3600)  /* seconds */
-#define WAIT_MAX  (2 * 86400) /* likewise */
+#define WAIT_MAX  (2 * 86400) /* likewise; no wait is as long */
+#define AHEAD_MAX 3600	      /* likewise; see is_by_wrong_clock() */
 #define WATCHDOG  (20 * 60 * 1000L)
 #define SETTLE_MS 1000L		 /* until the store is asked again */
 #define POLL_MAX  (3600 * 1000L) /* look again at least so often */
@@ -171,16 +172,16 @@ note_due(void *ctx, const struct outbox_item *item)
 /*
  * Whether what is due later is so by a clock that has been set right since: it
  * was queued after now, or put off for longer than any wait.  Only a peer's
- * mails may have a later hour from the start, which is kept, within reason.
+ * mails may have a later hour from the start, which is kept where the clock was
+ * wrong by little.
  */
 static bool
 is_by_wrong_clock(const struct outbox_item *item, time_t now)
 {
-	bool far = item->due - now > WAIT_MAX;
-
 	if (item->attempts > 0)
-		return far || item->queued > now;
-	return item->queued > now && (far || item->due <= item->queued);
+		return item->due - now > WAIT_MAX || item->queued > now;
+	return item->queued > now &&
+	       (item->due <= item->queued || item->queued - now > AHEAD_MAX);
 }
 
 static bool

@@ -367,6 +367,19 @@ test_clock_was_ahead_a_bit(void **state)
 	assert_int_equal(waiting(w), 601);
 }
 
+/* Of a peer's mails, too, none waits for the hour of a clock that was ahead. */
+static void
+test_its_hour_was_ahead(void **state)
+{
+	struct world *w = *state;
+
+	clock_now = NOW + 46 * HOUR;
+	add_tried(w, "b@example.net", 0, clock_now + HOUR);
+	clock_now = NOW;
+	world_start(w, SEND_MAILDIR, 1);
+	run_until(w, is_empty, "its mail");
+}
+
 /* What was queued while the clock was ahead ends all the same, and not at
  * once. */
 static void
@@ -781,6 +794,7 @@ main(void)
 	    TEST(test_away_for_a_day),
 	    TEST(test_clock_was_ahead),
 	    TEST(test_clock_was_ahead_a_bit),
+	    TEST(test_its_hour_was_ahead),
 	    TEST(test_queued_ahead),
 	    TEST(test_its_hour),
 	    TEST(test_bad_address),
