@@ -541,7 +541,7 @@ store_down(struct keystore *ks)
 		    table_status(ks, ks->env->txn_checkpoint(ks->env, 0, 0, 0));
 	/* When it closes, Berkeley DB writes pages without asking whether the
 	 * log is on the disk; it does not once it has given up. */
-	if (st != KS_OK)
+	if (ks->env != NULL && (st != KS_OK || atomic_load(&lost)))
 		(void)ks->env->set_flags(ks->env, DB_PANIC_ENVIRONMENT, 1);
 	for (int t = 0; t < T_TABLES; t++) {
 		if (ks->table[t] == NULL)
