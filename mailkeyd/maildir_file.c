@@ -260,8 +260,8 @@ file_open(struct maildir *m, const char *name, struct stat *st)
 		put_off_no_mail(m, name, "no regular file");
 	else if (p != NULL && p->done)
 		file_remove(m, m->dir, st->st_ino, name);
-	else if (!is_being_written(m, name, fd, st))
-		return fd;
+	else if (!is_being_written(m, name, fd, st) && fstat(fd, st) == 0)
+		return fd; /* at the size that it has without a writer */
 	close(fd);
 	return -1;
 }

@@ -35,6 +35,7 @@
 
 static long ahead_ms;	 /* of the true clock */
 static bool no_leases;	 /* F_SETLEASE fails with EAGAIN, as from NFS */
+static bool grows;	 /* until it is asked for a lease, just in time */
 static bool no_events;	 /* inotify runs short */
 static long file_system; /* its number; 0: the true one */
 
@@ -72,6 +73,16 @@ fcntl(int fd, int command, ...)
 	if (command == F_SETLEASE && no_leases) {
 		errno = EAGAIN;
 		return -1;
+	}
+	if (command == F_SETLEASE && grows) {
+		char path[64];
+		int w;
+
+		grows = false;
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		w = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+		assert_int_equal(write(w, " rest", 5), 5);
+		close(w);
 	}
 	va_start(ap, command);
 	arg = va_arg(ap, void *);
@@ -605,6 +616,18 @@ test_no_lease(void **state)
 	run_until(1);
 }
 
+/* A hand that writes there may end between any two of our looks. */
+static void
+test_just_written(void **state)
+{
+	(void)state;
+	put("1", "half");
+	grows = true;
+	watch();
+	run_until(1);
+	assert_string_equal(seen[0].text, "half rest");
+}
+
 int
 main(void)
 {
@@ -620,6 +643,7 @@ main(void)
 	    test(test_held_open),
 	    test(test_no_leases),
 	    test(test_no_lease),
+	    test(test_just_written),
 #undef test
 	};
 
