@@ -345,7 +345,9 @@ use_copy(struct backup *b)
 	int ok;
 
 	fault("copied");
+	sync_is_of_copy = true;
 	ok = recover(b);
+	sync_is_of_copy = false;
 	if (ok == 0 && b->verify) {
 		ok = look_into(b);
 		remove_rest(b);

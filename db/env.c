@@ -281,6 +281,7 @@ static atomic_uint stores; /* open here: the store, and a copy to verify */
 static atomic_bool lost;   /* since the first of them was opened */
 
 int (*sync_file)(int fd) = fdatasync;
+_Thread_local bool sync_is_of_copy;
 
 /*
  * Linux says once what it has lost, and takes it for written from then on.  So
@@ -296,7 +297,7 @@ sync_hook(int fd)
 		if (sync_file(fd) == 0)
 			return 0;
 		error = errno;
-		if (error != EINTR)
+		if (error != EINTR && !sync_is_of_copy)
 			atomic_store(&lost, true);
 	}
 	errno = error;

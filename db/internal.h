@@ -99,6 +99,10 @@ struct keystore {
 extern int (*sync_file)(int fd);
 extern int (*drop_file)(int fd);
 
+/* Set while the calling thread has Berkeley DB sync what is no open store's:
+ * when that fails, none has lost anything. */
+extern _Thread_local bool sync_is_of_copy;
+
 /* ---- numbers as octets, so that the order of keys is theirs -------------- */
 
 static inline void

@@ -3,11 +3,13 @@
  */
 #include "tests/unit/store.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define BEFORE 600 /* certificates that are stored when it begins */
 
@@ -148,6 +150,38 @@ backup(struct tempstore *t, const char *path)
 	while (!ks_backup_done(t->ks, &error))
 		nanosleep(&a_moment, NULL);
 	return error;
+}
+
+/* Of what the store has itself nothing fails. */
+static int
+sync_fails_on_the_stick(int fd)
+{
+	char path[64], name[400] = "";
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (readlink(path, name, sizeof(name) - 1) == -1 ||
+	    strstr(name, "/stick.new/") == NULL)
+		return fdatasync(fd);
+	errno = EIO;
+	return -1;
+}
+
+static void
+to_a_bad_stick(void **state)
+{
+	struct tempstore *t = *state;
+	char path[300], *error;
+
+	put(t, 0);
+	path_in(t, "stick", path);
+	sync_file = sync_fails_on_the_stick;
+	error = backup(t, path);
+	assert_non_null(error);
+	assert_non_null(strstr(error, "recovery: "));
+	free(error);
+	put(t, 1);
+	sync_file = fdatasync;
+	assert_int_equal(ks_closed(t->ks, NULL), KS_OK);
 }
 
 static void
@@ -309,6 +343,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    store_test(while_written_to),
 	    store_test(places),
+	    store_test(to_a_bad_stick),
 	    store_test(closed),
 	    store_test(mended),
 	    store_test(verify_mended),
