@@ -15,10 +15,8 @@ ks_begin(struct keystore *ks, enum ks_room purpose)
 	int ret;
 
 	assert(ks->txn == NULL);
-	/* A commit whose sync fails is undone in memory, and in the log it may
-	 * be done: what came after it would stand on neither. */
-	if ((st = ks_closed(ks, NULL)) != KS_OK)
-		return st;
+	if (ks->closed != KS_OK)
+		return ks->closed;
 	if ((st = room(ks, ks->options.free_space, purpose)) != KS_OK)
 		return st;
 	ret = ks->env->txn_begin(ks->env, NULL, &ks->txn, 0);

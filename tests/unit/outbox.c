@@ -243,10 +243,10 @@ a_sync_that_failed_unseen_closes(void **state)
 	begin(t);
 	add(t, NOW, "first");
 	assert_int_equal(ks_commit_lazy(t->ks), KS_OK);
-	begin(t);
 	sync_file = sync_fails_once;
 	(void)t->ks->env->log_flush(t->ks->env, NULL);
 	assert_ptr_equal(sync_file, fdatasync);
+	begin(t);
 	add(t, NOW, "second");
 	assert_int_equal(ks_commit_begin(t->ks), KS_OK);
 	assert_int_equal(ks_commit_end(t->ks), KS_IO);

@@ -385,7 +385,6 @@ mended_log(void **state)
 	put(t, BEFORE / 2, BEFORE);
 	fail_next(t, "log.0000000001");
 	assert_int_equal(try_put(t, BEFORE), KS_IO);
-	assert_int_equal(ks_begin(t->ks, KS_ROOM_NONE), KS_IO);
 	assert_int_equal(ks_closed(t->ks, NULL), KS_IO);
 	assert_int_not_equal(checkpoint(t), 0);
 	assert_int_equal(ks_mend(t->ks), KS_OK);
