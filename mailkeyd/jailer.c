@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
@@ -64,6 +65,22 @@ is_at_limit(const struct jailer *p, const struct slot *s)
 	       p->mapped + s->peak >= p->config.memory / 4;
 }
 
+/* Whether nobody but another process, or the kernel short of memory, can have
+ * killed a child that ended by itself.  The jail lets none do that to itself,
+ * but a hard limit on processor time, which it has only inherited, would.  (One
+ * that was taken over may close its socket to be killed; JAILED_NO_LOCK would
+ * give it the same.) */
+static bool
+is_killed(const struct jailer *p, const struct slot *s, int sig)
+{
+	struct rlimit cpu;
+
+	return sig == SIGKILL && !is_at_limit(p, s) &&
+	       getrlimit(RLIMIT_CPU, &cpu) == 0 &&
+	       cpu.rlim_max == RLIM_INFINITY;
+}
+
+/* Of a child that ended by itself, whose job may not be to blame. */
 static void
 tell_death(
     const struct jailer *p, const struct slot *s, uint64_t id, int status)
@@ -92,6 +109,8 @@ tell_death(
 		   !is_at_limit(p, s)) {
 		told = JAILER_NO_CHILD;
 		snprintf(why, sizeof(why), "no memory for it");
+	} else if (is_killed(p, s, sig)) {
+		told = JAILER_NO_CHILD;
 	}
 	tell_failure(id, told, why);
 }
@@ -326,14 +345,16 @@ slot_done(struct jailer *p, struct slot *s, const struct ipc_msg *said)
 		slot_retire(p, s);
 }
 
-/* The child is gone, or is no longer ours to trust. */
+/* The child is gone (why: NULL), or is no longer ours to trust. */
 static void
-slot_died(const struct jailer *p, struct slot *s)
+slot_died(const struct jailer *p, struct slot *s, const char *why)
 {
 	bool busy = s->state == BUSY, between = s->state == BETWEEN;
 	int status = slot_end(s);
 
-	if (busy)
+	if (busy && why != NULL)
+		tell_failure(s->id, JAILER_DIED, why);
+	else if (busy)
 		tell_death(p, s, s->id, status);
 	else if (between)
 		s->state = BETWEEN;
@@ -347,6 +368,7 @@ slot_message(struct jailer *p, struct slot *s)
 {
 	struct ipc_msg msg;
 	int got = ipc_recv(s->sock, &msg);
+	bool ended = got == 0 || (got == -1 && errno == ECONNRESET);
 
 	if (got == 1 && is_done(s, &msg, JAILER_OK))
 		slot_done(p, s, &msg);
@@ -354,7 +376,7 @@ slot_message(struct jailer *p, struct slot *s)
 		 !s->all && p->kind->prepare_all != NULL)
 		job_again(p, s);
 	else
-		slot_died(p, s);
+		slot_died(p, s, ended ? NULL : "it said what cannot be");
 	ipc_msg_close(&msg);
 }
 

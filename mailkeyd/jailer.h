@@ -40,7 +40,8 @@ enum jailer_type {
 enum jailer_status {
 	JAILER_OK,	 /* the record lies in the memfd */
 	JAILER_DIED,	 /* the child died of this job, or passed its time */
-	JAILER_NO_CHILD, /* no child could be made: try later */
+	JAILER_NO_CHILD, /* no child could be made, or somebody else killed it:
+			    try later */
 	JAILER_AGAIN	 /* from a child only: nothing was written; this job
 			    needs one that is prepared for all */
 };

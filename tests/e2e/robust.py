@@ -14,9 +14,9 @@ import threading
 import time
 from collections import defaultdict
 
-from lib import (ADDRESS, ALICE, B, SAN, SLOW, Lmtp, armor, ask, certificates,
-                 equal, expect, key, mail, new_id, note, run, smtp_to,
-                 wait_until)
+from lib import (ADDRESS, ALICE, B, SAN, SLOW, Lmtp, Skip, armor, ask,
+                 certificates, equal, expect, key, mail, new_id, note, run,
+                 smtp_to, wait_until)
 
 from debian_ring import dearmored, fingerprint, key_for_gpg
 
@@ -434,13 +434,13 @@ def killer(place):
 
 
 def readers(parser):
-    """The parser's own children."""
+    """The helper's own children."""
     with open(f"/proc/{parser}/task/{parser}/children") as f:
         return [int(pid) for pid in f.read().split()]
 
 
 def unlucky(place):
-    """a reader killed by somebody else is held against no later mail"""
+    """a reader killed by somebody else is held against no mail"""
     daemon, sink = daemon_and_sink(place, "parsers = 1")
     parser = wait_until(lambda: child(daemon, PARSER), 20, "a parser")
     # Without a body, as most requests are: all of them have the same.
@@ -462,6 +462,39 @@ def unlucky(place):
         sink.answer_to(message_id)
     equal(os.listdir(os.path.join(daemon.state, "quarantine")), [],
           "in quarantine")
+
+
+def signalled(pid, number):
+    """Whether the process was there to take the signal."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def unlucky_keys(place):
+    """a key whose verifier's child is killed, and gpg does not know, waits"""
+    if SAN:
+        raise Skip("the sanitizer's children are never small")
+    daemon, sink = daemon_and_sink(place)
+    verifier = wait_until(lambda: child(daemon, VERIFIER), 20, "a verifier")
+    for name, idle in ("mona-v6.asc", 3), ("lou-v4.asc", 1):
+        message_id = new_id()
+        message = mail("ADD", key(name), message_id=message_id)
+        # When one has died idle there is none any more.
+        wait_until(lambda: len(readers(verifier)) >= idle, 20, "children")
+        pids = [p for p in readers(verifier) if signalled(p, signal.SIGSTOP)]
+        code = submit(daemon, message)
+        time.sleep(0.7 * SLOW)      # on from there to a child
+        for pid in pids:
+            signalled(pid, signal.SIGKILL)
+        note(name, code())
+        expect(code() in (250, 451), "status", code())
+        if code() == 451:
+            until_taken(daemon, message)
+        expect("new" in sink.answer_to(message_id).text().lower(), name,
+               sink.answer_to(message_id).text())
 
 
 # ---- a store that fails -----------------------------------------------------
@@ -698,5 +731,5 @@ def too_much_in_hand(place):
 
 run(killed, killed_at_work, killed_unnoticed, restarts, broken_checker,
     broken_verifier, no_gpg, nobody_waits_for_ever, killer, unlucky,
-    deliver_in_trouble, deliver_and_a_stopped_daemon, ending, left_behind,
-    too_much_in_hand, bad_one_alone)
+    unlucky_keys, deliver_in_trouble, deliver_and_a_stopped_daemon, ending,
+    left_behind, too_much_in_hand, bad_one_alone)

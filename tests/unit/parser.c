@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -536,6 +537,66 @@ test_killed_from_outside(void **state)
 	stop(&p);
 }
 
+#ifndef SANITIZED /* whose children are never small */
+/* Under a file that it has begun, which is not to blame. */
+static void
+test_killed_at_work(void **state)
+{
+	struct parser_config config = config_default();
+	struct parser p;
+	struct ipc_msg msg;
+	int pipes[2], fd, pid[2], left = 1;
+
+	(void)state;
+	config.jailer.children = 1;
+	p = start(&config);
+	await_children(&p, 1, pid);
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(write(pipes[1], alice, 100), 100);
+	fd = job(&p, PARSER_IMPORT, 5, pipes[0]);
+	for (int i = 0; i < 1000 && left > 0; i++) {
+		usleep(10000);
+		assert_int_equal(ioctl(pipes[0], FIONREAD, &left), 0);
+	}
+	assert_int_equal(left, 0);
+	kill(pid[0], SIGKILL);
+	msg = answer(&p);
+	assert_int_equal(msg.id, 5);
+	assert_int_equal(msg.status, PARSER_NO_CHILD);
+	assert_string_equal(msg.text, "killed by signal 9 (out of memory?)");
+	check_good(&p);
+	close(fd);
+	close(pipes[0]);
+	close(pipes[1]);
+	stop(&p);
+}
+
+/* A hard limit on processor time kills as anybody does: that counts. */
+static void
+test_hard_limit(void **state)
+{
+	struct parser_config config = config_default();
+	struct rlimit cpu = {1, 1};
+	struct parser p;
+	char *raw;
+	int pid[2];
+
+	(void)state;
+	config.jailer.children = 1;
+	config.limits.content_types = 1000000;
+	raw = mail_of_cost(1.5, &config);
+	p = start(&config);
+	await_children(&p, 1, pid);
+	assert_int_equal(prlimit(p.pid, RLIMIT_CPU, &cpu, NULL), 0);
+	kill(pid[0], SIGKILL);
+	await_children(&p, 0, pid);
+	check_death(
+	    &p, raw, strlen(raw), "killed by signal 9 (out of memory?)");
+	free(raw);
+	stop(&p);
+}
+#endif
+
 static void
 test_no_child(void **state)
 {
@@ -920,6 +981,10 @@ main(void)
 	    cmocka_unit_test(test_processor_time),
 	    cmocka_unit_test(test_deadline),
 	    cmocka_unit_test(test_killed_from_outside),
+#ifndef SANITIZED
+	    cmocka_unit_test(test_killed_at_work),
+	    cmocka_unit_test(test_hard_limit),
+#endif
 	    cmocka_unit_test(test_no_child),
 	    cmocka_unit_test(test_queue),
 	    cmocka_unit_test(test_queue_drop),
