@@ -127,6 +127,26 @@ run_back(struct judge *j)
 	}
 }
 
+/* Whether gpg 2.2 knows no such key, nor that another may revoke it. */
+static bool
+is_beyond_gpg(const struct pgp_claim *claim)
+{
+	const struct pgp_component *key = claim->primary;
+
+	return claim->issuer != NULL || key->version != 4 ||
+	       key->pkalgo == ED25519 || key->pkalgo == ED448;
+}
+
+/* Why nothing that gpg says, or fails to say, is enough; NULL: it is. */
+static const char *
+trial_unasked(const struct trial *trial)
+{
+	for (size_t i = 0; trial->unasked && i < trial->nclaims; i++)
+		if (is_beyond_gpg(&trial->claims[i]))
+			return "the verifier cannot be asked";
+	return NULL;
+}
+
 /*
  * A run that failed is repeated one certificate at a time, so that a hostile
  * one harms only its own mail; alone, it is that one which cannot be judged:
@@ -136,12 +156,14 @@ static void
 run_failed(struct judge *j, const char *why)
 {
 	struct trial *trial = TAILQ_FIRST(&j->away);
+	const char *later;
 
 	run_log(j, LOG_WARNING, "run_failed", why);
 	if (run_size(j) == 1 && trial->alone) {
 		TAILQ_REMOVE(&j->away, trial, next);
 		j->naway = 0;
-		trial_end(trial, false, why);
+		later = trial_unasked(trial);
+		trial_end(trial, later != NULL, later == NULL ? why : later);
 		return;
 	}
 	TAILQ_FOREACH(trial, &j->away, next)
@@ -174,30 +196,16 @@ run_no_gpg(struct judge *j, const char *why)
 	trials_later(&j->away, "gpg cannot be run");
 }
 
-/* Whether gpg 2.2 knows no such key, nor that another may revoke it. */
-static bool
-is_beyond_gpg(const struct pgp_claim *claim)
-{
-	const struct pgp_component *key = claim->primary;
-
-	return claim->issuer != NULL || key->version != 4 ||
-	       key->pkalgo == ED25519 || key->pkalgo == ED448;
-}
-
 /* How the verdicts on its claims begin.  Why it is not judged; NULL: it is. */
 static const char *
 trial_decide(const struct trial *trial, const unsigned char *verdict)
 {
-	const char *why = NULL;
+	const char *why = trial_unasked(trial);
 
 	for (size_t i = 0; i < trial->nclaims; i++) {
-		const struct pgp_claim *claim = &trial->claims[i];
-
-		claim->sig->verified = verdict[i] == CHECKER_GOOD;
+		trial->claims[i].sig->verified = verdict[i] == CHECKER_GOOD;
 		if (verdict[i] == CHECKER_UNHEARD)
 			why = "gpg was killed";
-		else if (trial->unasked && is_beyond_gpg(claim))
-			why = "the verifier cannot be asked";
 	}
 	return why;
 }

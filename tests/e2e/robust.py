@@ -268,6 +268,19 @@ def restarts(place):
            "the key was not taken")
 
 
+# Tells of each run that it failed; a message begins with its type and status.
+FAILING_CHECKER = """#!/usr/bin/env python3
+import socket, struct
+sock = socket.socket(fileno=3)
+while message := sock.recv(65536):
+    if message[:4] == struct.pack("I", 2):
+        message = bytearray(message)
+        message[:8] = struct.pack("II", 3, 1)
+        message[32:36] = bytes(4)   # no descriptors
+        sock.send(message)
+"""
+
+
 def broken_checker(place):
     """a checker that dies every time is nobody's fault: try later"""
     folder = place / "bin"
@@ -314,6 +327,20 @@ def broken_verifier(place):
     stats = daemon.ctl("stats").stdout.decode().splitlines()
     expect(any(s.split()[:-1] == ["asked", "of", "gpg"] and s.split()[-1] > "0"
                for s in stats), stats)
+    daemon.stop()
+
+    # Nor does it say anything of such keys that gpg is not done in time.
+    checker = os.path.join(folder, CHECKER)
+    os.remove(checker)
+    place.write(f"bin/{CHECKER}", FAILING_CHECKER)
+    os.chmod(checker, 0o755)
+    daemon, sink = daemon_and_sink(place, IMPATIENT, libexec=folder,
+                                   name="failing")
+    for name, wanted in (("mona-v6.asc", 451), ("lou-v4.asc", 451),
+                         ("alice.asc", 250)):
+        with daemon.lmtp() as lmtp:
+            equal(lmtp.send(mail("ADD", key(name)))[0][0], wanted, name)
+    equal(daemon.log().count("event=run_failed"), 6, "runs that failed")
 
 
 def no_gpg(place):
