@@ -58,6 +58,9 @@ struct job {
 	struct vouch vouch;
 	uint64_t deadline; /* ms, and when that is: */
 	int64_t end;	   /* ms of the monotonic clock */
+	uint64_t used;	   /* us of processor time, by gpg */
+	uint64_t began;	   /* with so much of our own */
+	rlim_t peak;	   /* octets, of the largest gpg */
 	bool gpg_works;	   /* it has brought a stream to its end */
 	enum checker_status status;
 	char text[IPC_TEXT];
@@ -70,6 +73,22 @@ now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static uint64_t
+us(const struct timeval *t)
+{
+	return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
+}
+
+/* Processor time of this process. */
+static uint64_t
+own_us(void)
+{
+	struct rusage own;
+
+	getrusage(RUSAGE_SELF, &own);
+	return us(&own.ru_utime) + us(&own.ru_stime);
 }
 
 static bool give_up(struct job *j, enum checker_status status,
@@ -86,6 +105,22 @@ give_up(struct job *j, enum checker_status status, const char *format, ...)
 	vsnprintf(j->text, sizeof(j->text), format, ap);
 	va_end(ap);
 	return false;
+}
+
+/*
+ * The time is up.  No claim can make gpg wait for anything but the memory that
+ * it takes: when it got far less than that time of a processor, the machine had
+ * too much to do, and nothing is said of the claims.
+ */
+static bool
+out_of_time(struct job *j, const char *what)
+{
+	uint64_t used = (j->used + own_us() - j->began) / 1000;
+	bool kept = used < j->deadline / 8 && j->peak < GPG_MEMORY / 4;
+
+	return give_up(j, kept ? CHECKER_NO_GPG : CHECKER_FAILED,
+	    "%s not done after %llu ms, %llu of them at work", what,
+	    (unsigned long long)j->deadline, (unsigned long long)used);
 }
 
 /* ---- one run of gpg, in a process of its own ---------------------------- */
@@ -185,22 +220,29 @@ runner(const struct job *j, int in, int out)
 /* The runner, and then gpg, which is adopted when the runner is gone before
  * it.  How the runner has ended. */
 static int
-end_runner(pid_t pid)
+end_runner(struct job *j, pid_t pid)
 {
+	struct rusage used;
 	int status, how = 0;
 	pid_t got;
 
 	kill(-pid, SIGKILL);
-	while ((got = waitpid(-pid, &status, 0)) > 0 || errno == EINTR)
+	while ((got = wait4(-pid, &status, 0, &used)) > 0 || errno == EINTR) {
+		if (got == -1)
+			continue;
 		if (got == pid)
 			how = status;
+		j->used += us(&used.ru_utime) + us(&used.ru_stime);
+		if ((rlim_t)used.ru_maxrss * 1024 > j->peak)
+			j->peak = (rlim_t)used.ru_maxrss * 1024;
+	}
 	return how;
 }
 
 /* `alive` ends with the runner, who has its other end.  False when the time
  * is up. */
 static bool
-wait_for(const struct job *j, pid_t pid, int alive)
+wait_for(struct job *j, pid_t pid, int alive)
 {
 	struct pollfd p[2] = {{.fd = alive}, {.fd = SOCKET}}; /* POLLHUP */
 	int64_t left;
@@ -215,7 +257,7 @@ wait_for(const struct job *j, pid_t pid, int alive)
 	if (r > 0 && p[0].revents != 0)
 		return true;
 	if (r > 0) { /* the core is gone */
-		end_runner(pid);
+		end_runner(j, pid);
 		_exit(0);
 	}
 	return false;
@@ -244,12 +286,10 @@ run(struct job *j, int in, int out, enum run_end *end)
 	}
 	setpgid(pid, pid); /* whoever comes first */
 	done = wait_for(j, pid, alive[0]);
-	status = end_runner(pid);
+	status = end_runner(j, pid);
 	close(alive[0]);
 	if (!done)
-		return give_up(j, CHECKER_FAILED,
-		    "gpg was not done after %llu ms",
-		    (unsigned long long)j->deadline);
+		return out_of_time(j, "gpg was");
 	if (WIFSIGNALED(status))
 		*end = WTERMSIG(status) == SIGKILL ? RUN_KEPT : RUN_DIED;
 	else
@@ -377,8 +417,7 @@ verdicts(struct job *j, unsigned char *out)
 		if (!c->returned || !vouch_is_binding(c))
 			continue;
 		if (now() >= j->end)
-			return give_up(
-			    j, CHECKER_FAILED, "back-signatures took too long");
+			return out_of_time(j, "back-signatures were");
 		out[i] = pgp_binding_backed(&c->primary, &c->on, &c->packet);
 	}
 	return true;
@@ -435,6 +474,7 @@ answer_judge(const struct checker *c, const struct ipc_msg *m)
 
 	j.deadline = m->a == 0 || m->a > DEADLINE_MAX ? c->deadline : m->a;
 	j.end = now() + (int64_t)j.deadline;
+	j.began = own_us();
 	ipc_msg_init(&reply, CHECKER_JUDGED, m->id);
 	reply.fd[0] = judge(&j, m->fd[0]);
 	reply.status = j.status;

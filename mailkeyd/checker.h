@@ -36,8 +36,8 @@ enum checker_status {
 	CHECKER_OK,
 	CHECKER_FAILED, /* passed the deadline, which is for the whole JUDGE:
 			   ask again with less; or a damaged record */
-	CHECKER_NO_GPG	/* gpg cannot be run, or memory, processes or
-			   descriptors ran short: ask later; text says why */
+	CHECKER_NO_GPG	/* gpg cannot be run, or memory, processes, descriptors
+			   or a processor ran short: ask later; text says why */
 };
 
 enum checker_verdict {

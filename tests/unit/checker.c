@@ -921,6 +921,44 @@ expect_gone(const char *name)
 	assert_int_equal(errno, ESRCH);
 }
 
+/* That gpg was not done is the claim's fault where gpg was at work. */
+static void
+test_busy(void **state)
+{
+	char path[512], text[IPC_TEXT];
+	uint32_t status = CHECKER_NO_GPG;
+
+	(void)state;
+	script(path, "busy",
+	    "#!/bin/sh\necho $$ > \"${0%/*}/pid\"\nwhile :; do :; done\n");
+	configure(home, path, 1000);
+	claim_load("uid-13");
+	/* where others take the processors, it is not at work */
+	for (int i = 0; i < 20 && status == CHECKER_NO_GPG; i++)
+		status = judge(text);
+	assert_int_equal(status, CHECKER_FAILED);
+	assert_non_null(strstr(text, "gpg was not done after 1000 ms"));
+	expect_gone("pid");
+}
+
+/* And so it is where gpg waits because of its memory. */
+static void
+test_large(void **state)
+{
+	uint32_t status = CHECKER_NO_GPG;
+	char path[512];
+
+	(void)state;
+	script(path, "large",
+	    "#!/bin/sh\nexec python3 -c \"import time;"
+	    "x = b'x' * (300 << 20); time.sleep(300)\"\n");
+	configure(home, path, 2000);
+	claim_load("uid-13");
+	for (int i = 0; i < 10 && status == CHECKER_NO_GPG; i++)
+		status = judge(NULL);
+	assert_int_equal(status, CHECKER_FAILED);
+}
+
 static void
 test_deadline(void **state)
 {
@@ -930,15 +968,15 @@ test_deadline(void **state)
 	(void)state;
 	script(path, "hang",
 	    "#!/bin/sh\necho $$ > \"${0%/*}/pid\"\nexec sleep 300\n");
-	configure(home, path, 500);
+	configure(home, path, 1000);
 	claim_load("uid-13");
-	assert_int_equal(judge(text), CHECKER_FAILED);
-	assert_non_null(strstr(text, "500 ms"));
+	assert_int_equal(judge(text), CHECKER_NO_GPG);
+	assert_non_null(strstr(text, "1000 ms"));
 	expect_gone("pid");
 	configure(home, path, DEADLINE);
-	hurry = 400;
-	assert_int_equal(judge(text), CHECKER_FAILED);
-	assert_non_null(strstr(text, "400 ms"));
+	hurry = 900;
+	assert_int_equal(judge(text), CHECKER_NO_GPG);
+	assert_non_null(strstr(text, "900 ms"));
 	assert_true(seconds() - begun < 30);
 	expect_gone("pid");
 	configure(home, NULL, DEADLINE);
@@ -1150,6 +1188,8 @@ main(void)
 		test_few_processes, setup_user, teardown),
 	    cmocka_unit_test_setup_teardown(
 		test_begins_with_few, setup_user, teardown),
+	    BARE_CASE(test_busy),
+	    BARE_CASE(test_large),
 	    BARE_CASE(test_deadline),
 	    BARE_CASE(test_core_gone),
 	    CASE(test_core_gone_before_answer),
