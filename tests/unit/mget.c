@@ -507,7 +507,7 @@ test_stopped(void **state)
 
 	memset(text, 'z', 1000);
 	text[999] = '!';
-	for (i = 0; i < 600; i++) {
+	for (i = 0; i < 6000; i++) {
 		key.seed = 50;
 		key.created = CREATED + i;
 		put(room, &key);
@@ -526,7 +526,7 @@ test_stopped(void **state)
 	    command->run(room->store.ks, &room->request, &room->reply);
 	assert_int_equal(reply_finish(&room->reply), 0);
 	assert_refused(room, "No matching keys");
-	assert_says(room, "of 600 keys.\n");
+	assert_says(room, "of 6000 keys.\n");
 }
 
 int
