@@ -224,18 +224,29 @@ ks_get_searched(struct keystore *ks, uint64_t at, struct pgp_blob *out)
 	return KS_OK;
 }
 
+/* To begin by DB_SET_RANGE with the first behind a number. */
+static enum ks_status
+walk_certs(struct keystore *ks, uint64_t number, struct walk *c)
+{
+	enum ks_status st;
+
+	if (number >= NUMBER_MAX)
+		return KS_NOT_FOUND;
+	if ((st = walk_open(ks, T_CERTS, c)) != KS_OK)
+		return st;
+	number_put(c->key, number + 1);
+	c->klen = NUMBER_LEN;
+	return KS_OK;
+}
+
 enum ks_status
 cert_next(struct keystore *ks, uint64_t *number, struct pgp_fpr *fpr)
 {
 	struct walk c;
 	enum ks_status st;
 
-	if (*number >= NUMBER_MAX)
-		return KS_NOT_FOUND;
-	if ((st = walk_open(ks, T_CERTS, &c)) != KS_OK)
+	if ((st = walk_certs(ks, *number, &c)) != KS_OK)
 		return st;
-	number_put(c.key, *number + 1);
-	c.klen = NUMBER_LEN;
 	st = walk_get(&c, DB_SET_RANGE);
 	if (st == KS_OK &&
 	    (c.klen != NUMBER_LEN || c.vlen < CERT_FPR + PGP_FPR_MAX ||
@@ -283,12 +294,8 @@ ks_each(struct keystore *ks, uint64_t *at,
 	bool go_on = true;
 	struct walk c;
 
-	if (*at >= NUMBER_MAX)
-		return KS_NOT_FOUND;
-	if ((st = walk_open(ks, T_CERTS, &c)) != KS_OK)
+	if ((st = walk_certs(ks, *at, &c)) != KS_OK)
 		return st;
-	number_put(c.key, *at + 1);
-	c.klen = NUMBER_LEN;
 	for (st = walk_get_blob(&c, DB_SET_RANGE, &value); st == KS_OK && go_on;
 	     st = go_on ? walk_get_blob(&c, DB_NEXT, &value) : KS_OK) {
 		if (c.klen != NUMBER_LEN)
