@@ -111,11 +111,10 @@ bool file_in_work(const struct maildir *, const char *name);
 /* NULL: it is not put off. */
 struct put_off *put_off_find(const struct maildir *, const char *name);
 
-/* Whether it is still too early for it. */
-bool put_off_is(const struct maildir *, const char *name);
-
-/* Whether it was tried before. */
-bool put_off_was(const struct maildir *, const char *name);
+/* Of what was found, or NULL: whether it is still too early for it, and whether
+ * it was tried before. */
+bool put_off_is(const struct put_off *);
+bool put_off_was(const struct put_off *);
 
 /* As it was, or a new one that is due at once.  NULL: there are too many, it is
  * met again at the next look. */

@@ -43,18 +43,14 @@ put_off_free(struct maildir *m, struct put_off *p)
 }
 
 bool
-put_off_is(const struct maildir *m, const char *name)
+put_off_is(const struct put_off *p)
 {
-	const struct put_off *p = put_off_find(m, name);
-
 	return p != NULL && p->due > loop_now_ms();
 }
 
 bool
-put_off_was(const struct maildir *m, const char *name)
+put_off_was(const struct put_off *p)
 {
-	const struct put_off *p = put_off_find(m, name);
-
 	return p != NULL && p->tries > 0;
 }
 

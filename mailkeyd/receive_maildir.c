@@ -116,8 +116,7 @@ scan_more(struct maildir *m)
 		p = put_off_find(m, entry->d_name);
 		if (p != NULL)
 			p->scan = m->scans;
-		if (put_off_was(m, entry->d_name) != m->tried ||
-		    put_off_is(m, entry->d_name) ||
+		if (put_off_was(p) != m->tried || put_off_is(p) ||
 		    file_in_work(m, entry->d_name))
 			continue;
 		m->names[m->nnames] = strdup(entry->d_name);
@@ -175,7 +174,7 @@ fresh_next(struct maildir *m)
 	while (m->nfresh > 0) {
 		char *name = m->fresh[--m->nfresh];
 
-		if (!put_off_was(m, name))
+		if (!put_off_was(put_off_find(m, name)))
 			return name;
 		free(name);
 	}
@@ -212,7 +211,8 @@ maildir_step(struct maildir *m)
 	if (m->stopping || m->dir == -1 || m->nfiles == MAILDIR_WORK)
 		return false;
 	if ((name = name_next(m)) != NULL) {
-		if (!file_in_work(m, name) && !put_off_is(m, name))
+		if (!file_in_work(m, name) &&
+		    !put_off_is(put_off_find(m, name)))
 			file_start(m, name);
 		free(name);
 	} else if (m->paused_until != 0)
@@ -289,7 +289,7 @@ maildir_event(void *ctx, uint32_t events)
 			return;
 		}
 		if (event->len > 0 && event->name[0] != '.' &&
-		    !put_off_was(m, event->name))
+		    !put_off_was(put_off_find(m, event->name)))
 			fresh_add(m, event->name);
 		at += (ssize_t)(sizeof(*event) + event->len);
 	}
