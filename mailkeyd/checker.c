@@ -186,8 +186,7 @@ gpg_end(int status, const struct rusage *used)
 		return WTERMSIG(status) == SIGKILL && most < GPG_MEMORY / 4
 			   ? RUN_KEPT
 			   : RUN_DIED;
-	/* one of the wrong exits never was gpg, an exit with 2 is gpg's word
-	 * about a bad claim */
+	/* 2 is gpg's word about a bad claim; with more it never was gpg */
 	return WEXITSTATUS(status) > GPG_EXIT_MAX ? RUN_KEPT : RUN_DONE;
 }
 

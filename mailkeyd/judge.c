@@ -16,11 +16,9 @@
 
 #define RUN_CLAIMS   2000	 /* signatures in one run of gpg */
 #define RUN_OCTETS   (16u << 20) /* octets in one run of gpg */
-#define ED25519	     27		 /* public-key algorithms, RFC 9580, 9.1 */
-#define ED448	     28
-#define DEADLINE     10000 /* milliseconds for one certificate */
-#define RUN_DEADLINE 30000 /* milliseconds for a run of several */
-#define GRACE	     5000  /* until the checker itself is killed */
+#define DEADLINE     10000	 /* milliseconds for one certificate */
+#define RUN_DEADLINE 30000	 /* milliseconds for a run of several */
+#define GRACE	     5000	 /* until the checker itself is killed */
 #define DEATHS	     3 /* of the checker under one certificate; then: later */
 
 struct judge {
@@ -127,22 +125,12 @@ run_back(struct judge *j)
 	}
 }
 
-/* Whether gpg 2.2 knows no such key, nor that another may revoke it. */
-static bool
-is_beyond_gpg(const struct pgp_claim *claim)
-{
-	const struct pgp_component *key = claim->primary;
-
-	return claim->issuer != NULL || key->version != 4 ||
-	       key->pkalgo == ED25519 || key->pkalgo == ED448;
-}
-
 /* Why nothing that gpg says, or fails to say, is enough; NULL: it is. */
 static const char *
 trial_unasked(const struct trial *trial)
 {
 	for (size_t i = 0; trial->unasked && i < trial->nclaims; i++)
-		if (is_beyond_gpg(&trial->claims[i]))
+		if (!pgp_claim_is_for_gpg(&trial->claims[i]))
 			return "the verifier cannot be asked";
 	return NULL;
 }

@@ -185,6 +185,13 @@ algorithms_fit(unsigned key, unsigned sig)
 	       (key == PK_RSA_SIGN && sig == PK_RSA);
 }
 
+bool
+pgp_claim_is_for_gpg(const struct pgp_claim *claim)
+{
+	return claim->issuer == NULL &&
+	       gpg_knows(claim->primary->version, claim->primary->pkalgo);
+}
+
 /* Broken digests count where nothing better was known. */
 static bool
 digest_fits(const struct pgp_verifier *v, unsigned hashalgo)

@@ -357,12 +357,17 @@ open_eddsa(struct public_key *k, struct cursor c)
 	return true;
 }
 
+bool
+gpg_knows(unsigned version, unsigned pkalgo)
+{
+	return version == 4 && pkalgo != PK_ED25519 && pkalgo != PK_ED448;
+}
+
 /* What a version 6 key may not have, RFC 9580 has retired (9.1). */
 static bool
 open_material(struct public_key *k, struct cursor c)
 {
-	k->gpg =
-	    k->version == 4 && k->pkalgo != PK_ED25519 && k->pkalgo != PK_ED448;
+	k->gpg = gpg_knows(k->version, k->pkalgo);
 	if (k->version < 4 && k->pkalgo != PK_RSA && k->pkalgo != PK_RSA_SIGN)
 		return false;
 	if (k->version == 6 && (k->pkalgo == PK_DSA || k->pkalgo == PK_EDDSA))

@@ -411,6 +411,10 @@ struct pgp_claim *pgp_cert_claims(struct pgp_cert *, const struct pgp_policy *,
 size_t pgp_cert_revokers(const struct pgp_cert *, struct pgp_fpr *, size_t max);
 bool pgp_cert_revoker(struct pgp_cert *, const struct pgp_component *key);
 
+/* Whether it is one that GnuPG 2.2 could judge at all: of a kind of key that it
+ * knows, and by that key itself. */
+bool pgp_claim_is_for_gpg(const struct pgp_claim *);
+
 /* Writes primary key, component and signature as a small certificate, and
  * behind it the key of an issuer that is another. */
 int pgp_claim_write(FILE *, const struct pgp_claim *);

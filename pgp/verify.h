@@ -26,7 +26,7 @@ struct public_key {
 	struct evp_pkey_st *pkey;
 	struct evp_pkey_ctx_st *ctx; /* ready to verify; of EdDSA NULL */
 	uint8_t version, pkalgo;
-	bool gpg;	  /* of a kind that GnuPG 2.2 knows */
+	bool gpg;	  /* gpg_knows() it */
 	uint8_t hashalgo; /* what RSA's padding was set to last */
 	/* Of Ed25519. */
 	unsigned char point[ED25519_LEN];
@@ -34,6 +34,9 @@ struct public_key {
 	size_t digest_min; /* octets of the shortest digest that may count */
 	unsigned cost;	   /* microseconds that a verification may take */
 };
+
+/* Whether a key is of a kind that GnuPG 2.2 knows. */
+bool gpg_knows(unsigned version, unsigned pkalgo);
 
 /*
  * Takes the body of a key packet of version 2, 3, 4 or 6.  False: not one that
